@@ -1,0 +1,79 @@
+//! The bare tokio loops that sockeye is measured against: what one writes by hand when nothing else is asked for.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+/// A loop of this file, as named on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Peer {
+    /// TCP: a task and a 64 KiB buffer per connection.
+    #[value(name = "tokio-echo")]
+    TcpEcho,
+    /// UDP: one socket, `recv_from` and `send_to`.
+    #[value(name = "tokio-udp-echo")]
+    UdpEcho,
+    /// The same, in capitals.
+    #[value(name = "tokio-udp-upper")]
+    UdpUpper,
+}
+
+/// Serves until it is killed.
+pub(crate) fn serve(peer: Peer, port: u16) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build();
+    let runtime = runtime.context("starting a tokio runtime")?;
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    runtime.block_on(async {
+        match peer {
+            Peer::TcpEcho => tcp_echo(at).await,
+            Peer::UdpEcho => udp_loop(at, |_| {}).await,
+            Peer::UdpUpper => udp_loop(at, <[u8]>::make_ascii_uppercase).await,
+        }
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a bare loop is the point; it ends by being killed"
+)]
+async fn tcp_echo(at: SocketAddr) -> Result<()> {
+    let listener = TcpListener::bind(at)
+        .await
+        .with_context(|| format!("binding tcp {at}"))?;
+    eprintln!("listening tcp {}", listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept().await.context("accepting")?;
+        tokio::spawn(echo(stream));
+    }
+}
+
+async fn echo(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buffer[..count]).await?;
+    }
+}
+
+async fn udp_loop(at: SocketAddr, answer: impl Fn(&mut [u8])) -> Result<()> {
+    let socket = UdpSocket::bind(at)
+        .await
+        .with_context(|| format!("binding udp {at}"))?;
+    eprintln!("listening udp {}", socket.local_addr()?);
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let (count, peer) = socket.recv_from(&mut buffer).await.context("receiving")?;
+        answer(&mut buffer[..count]);
+        // A client that has left answers with an ICMP error, which is no reason to stop.
+        let _ = socket.send_to(&buffer[..count], peer).await;
+    }
+}

@@ -1,0 +1,59 @@
+//! The workloads, and what they have in common: rounds, in which the contenders take turns.
+
+mod bulk;
+mod idle;
+mod start_up;
+mod tcp_echo;
+mod udp_burst;
+mod udp_echo;
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::contender::{Contender, Programs};
+use crate::load::Window;
+use crate::process::Deadline;
+use crate::report::Table;
+
+/// What the command line asks for.
+pub(crate) struct Plan {
+    pub(crate) programs: Programs,
+    pub(crate) rounds: usize,
+    pub(crate) window: Window,
+    pub(crate) gib: u64,
+}
+
+/// A name for `--only`, and what to run.
+pub(crate) type Workload = (&'static str, fn(&Plan) -> Result<Vec<Table>>);
+
+pub(crate) const ALL: &[Workload] = &[
+    ("tcp-echo", tcp_echo::run),
+    ("udp-echo", udp_echo::echo),
+    ("udp-upper", udp_echo::upper),
+    ("udp-flood", udp_burst::flood),
+    ("udp-paced", udp_burst::paced),
+    ("bulk", bulk::run),
+    ("idle", idle::run),
+    ("start-up", start_up::run),
+];
+
+/// Takes a sample of each contender in each round. Another one begins each round, so that nobody
+/// always runs in the shadow of the same neighbour. A failed sample is told and left out.
+fn rounds(
+    count: usize,
+    contenders: &[Contender],
+    limit: Duration,
+    mut sample: impl FnMut(&Contender, usize) -> Result<()>,
+) {
+    for round in 0..count {
+        for turn in 0..contenders.len() {
+            let contender = &contenders[(round + turn) % contenders.len()];
+            let deadline = Deadline::after(limit);
+            if let Err(error) = sample(contender, round) {
+                eprintln!("{}, round {round}: {error:#}", contender.name);
+            }
+            drop(deadline);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Bulk: a file on tmpfs through a client's stdin into a sink, until both ends are done with it.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::resource::UsageWho;
+
+use super::{Plan, rounds};
+use crate::contender::{Contender, SOCKEYE, Transport, present};
+use crate::process::{Group, used};
+use crate::report::Bound::{AtLeast, Shown};
+use crate::report::{Column, Goal, Table};
+
+const COLUMNS: &[Column] = &[("GB/s", 2), ("CPU s/GB, both", 3)];
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// How the file gets to the client's stdin.
+#[derive(Clone, Copy, PartialEq)]
+enum Feed {
+    Pipe,
+    File,
+}
+
+pub(super) fn run(plan: &Plan) -> Result<Vec<Table>> {
+    let source = source(plan.gib)?;
+    let (sinks, clients) = pairs(plan);
+    [
+        (Feed::Pipe, "cat FILE | CLIENT"),
+        (Feed::File, "CLIENT < FILE"),
+    ]
+    .into_iter()
+    .map(|(feed, title)| {
+        let title = format!("bulk: {} GiB, {title}", plan.gib);
+        let mut table = Table::new(title, COLUMNS, goals());
+        rounds(plan.rounds, &clients, LIMIT, |client, round| {
+            let sink = sinks.iter().find(|sink| sink.name == client.name);
+            let sink = sink.context("a client without a sink")?;
+            let (wall, cpu) = transfer(sink, client, feed, &source)?;
+            let gigabytes = plan.gib as f64 * 1.073_741_824;
+            let figures = vec![
+                gigabytes / wall.as_secs_f64(),
+                cpu.as_secs_f64() / gigabytes,
+            ];
+            table.add(client.name, round, figures);
+            Ok(())
+        });
+        Ok(table)
+    })
+    .collect()
+}
+
+fn pairs(plan: &Plan) -> (Vec<Contender>, Vec<Contender>) {
+    let sinks = vec![
+        plan.programs.sockeye("serve sink tcp://127.0.0.1:{port}"),
+        Contender::new("nc", "nc", "-l 127.0.0.1 {port}"),
+        Contender::new("ncat", "ncat", "-l 127.0.0.1 {port} --recv-only"),
+        Contender::new(
+            "socat",
+            "socat",
+            "-u TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr /dev/null",
+        ),
+    ];
+    let clients = vec![
+        plan.programs.sockeye("connect 127.0.0.1:{port}"),
+        Contender::new("nc", "nc", "-N 127.0.0.1 {port}"),
+        Contender::new("ncat", "ncat", "--send-only 127.0.0.1 {port}"),
+        Contender::new("socat", "socat", "-u - TCP:127.0.0.1:{port}"),
+    ];
+    (sinks, present(clients))
+}
+
+fn goals() -> Vec<Goal> {
+    let mut goals = Vec::new();
+    for (peer, least) in [("nc", 1.5), ("ncat", 2.5), ("socat", 2.5)] {
+        goals.push(Goal::ratio(0, peer, AtLeast(least)));
+        goals.push(Goal::ratio(1, peer, Shown));
+    }
+    goals
+}
+
+/// One transfer: from the start of the client until client and sink have ended; a sink that serves on
+/// has closed its end when the client ends. The CPU is that of both, without `cat`.
+fn transfer(
+    sink: &Contender,
+    client: &Contender,
+    feed: Feed,
+    source: &File,
+) -> Result<(Duration, Duration)> {
+    let serves_on = sink.name == SOCKEYE;
+    let before = used(UsageWho::RUSAGE_CHILDREN)?;
+    let mut sink = sink.start(Transport::Tcp)?;
+    // A description of its own each time, so that every reader begins at the start.
+    let file = File::open(format!("/proc/self/fd/{}", source.as_raw_fd()))
+        .context("reopening the file")?;
+    let began = Instant::now();
+    let mut command = client.command(sink.address.port());
+    let mut cat = None;
+    if feed == Feed::Pipe {
+        let mut group = Group::spawn(Command::new("cat").stdin(file).stdout(Stdio::piped()))?;
+        command.stdin(group.stdout()?);
+        cat = Some(group);
+    } else {
+        command.stdin(file);
+    }
+    let mut group = Group::spawn(&mut command)?;
+    // Its copy of the pipe's end would keep `cat` from noticing that the client has gone.
+    drop(command);
+    let status = group.wait()?;
+    ensure!(status.success(), "{} ended with {status}", client.name);
+    if !serves_on {
+        sink.group.wait()?;
+    }
+    let wall = began.elapsed();
+    drop(sink);
+    let cpu = used(UsageWho::RUSAGE_CHILDREN)? - before;
+    if let Some(mut cat) = cat {
+        ensure!(
+            cat.wait()?.success(),
+            "{} did not take all of the file",
+            client.name
+        );
+    }
+    Ok((wall, cpu))
+}
+
+/// A file without a name, which goes with the process however that ends.
+fn source(gib: u64) -> Result<File> {
+    let mut file = tempfile::tempfile_in("/dev/shm").context("making a file in /dev/shm")?;
+    let block: Vec<u8> = (0..1 << 20)
+        .map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    for _ in 0..gib * 1024 {
+        file.write_all(&block)
+            .context("filling the file in /dev/shm")?;
+    }
+    Ok(file)
+}

@@ -1,0 +1,95 @@
+//! Happy eyeballs: several addresses are tried in turn without waiting for the slow ones (RFC 8305).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::DialOptions;
+use crate::error::{Error, Operation, Result};
+use crate::socket::Role;
+
+/// The "Connection Attempt Delay" of RFC 8305, section 5.
+const DELAY: Duration = Duration::from_millis(250);
+
+/// The two families taking turns, beginning with the one that came first (RFC 8305, section 4).
+pub(super) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (first, second): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv4() == first_is_v4);
+    let mut second = second.into_iter();
+    let mut mixed = Vec::new();
+    for address in first {
+        mixed.push(address);
+        mixed.extend(second.next());
+    }
+    mixed.extend(second);
+    mixed
+}
+
+/// Connects to the first of `candidates` that answers. The error is the first candidate's.
+pub(super) async fn connect(
+    candidates: &[SocketAddr],
+    options: &DialOptions,
+) -> Result<(TcpStream, SocketAddr)> {
+    let mut waiting = candidates.iter().copied();
+    let mut attempts = FuturesUnordered::new();
+    let mut first_error = None;
+    loop {
+        match waiting.next() {
+            Some(candidate) => attempts.push(attempt(candidate, options)),
+            None if attempts.is_empty() => break,
+            None => {}
+        }
+        let more = waiting.len() > 0;
+        tokio::select! {
+            Some(tried) = attempts.next() => match tried {
+                Ok(connected) => return Ok(connected),
+                Err(error) => { first_error.get_or_insert(error); }
+            },
+            () = tokio::time::sleep(DELAY), if more => {}
+        }
+    }
+    Err(first_error.unwrap_or_else(|| {
+        Error::unsupported(Operation::Connect, "nowhere", "the address names no host")
+    }))
+}
+
+async fn attempt(peer: SocketAddr, options: &DialOptions) -> Result<(TcpStream, SocketAddr)> {
+    let socket = options.options.tcp(peer, Role::Dial)?;
+    if let Some(source) = options.source(peer) {
+        // A chosen port must be usable again while an earlier connection of it is in TIME-WAIT.
+        let bound = socket
+            .set_reuse_address(true)
+            .and_then(|()| socket.bind(&source.into()));
+        bound.map_err(|error| {
+            Error::io(Operation::Connect, format!("{peer} from {source}"), error)
+        })?;
+    }
+    let socket = TcpSocket::from_std_stream(socket.into());
+    let connected = socket.connect(peer).await;
+    Ok((
+        connected.map_err(|source| Error::io(Operation::Connect, peer, source))?,
+        peer,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let parse = |text: &str| text.parse().unwrap();
+        let all: Vec<SocketAddr> = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]
+            .map(parse)
+            .into();
+        let mixed: Vec<SocketAddr> = ["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]
+            .map(parse)
+            .into();
+        assert_eq!(interleave(all), mixed);
+    }
+}

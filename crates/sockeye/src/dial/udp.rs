@@ -1,0 +1,156 @@
+//! UDP on the dialing side.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use tokio::io::ReadBuf;
+use tokio::net::UdpSocket;
+use wire::address::HostPort;
+
+use super::DialOptions;
+use crate::error::{Error, Operation, Result};
+use crate::session::{Endpoint, Link, Message, Session};
+use crate::socket::{Role, any_address};
+
+/// The largest payload: RFC 768 and RFC 791 leave 65,507 bytes over IPv4, RFC 8200 20 more.
+const LARGEST_V4: usize = 65_507;
+const LARGEST_V6: usize = 65_527;
+
+pub(super) async fn dial(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
+    // No handshake tells which address answers, so the first one that can be routed to is taken.
+    let mut first_error = None;
+    for peer in super::candidates(hosts, options).await? {
+        match open(peer, options) {
+            Ok(session) => return Ok(session),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.unwrap_or_else(|| {
+        Error::unsupported(Operation::Connect, "nowhere", "the address names no host")
+    }))
+}
+
+fn open(peer: SocketAddr, options: &DialOptions) -> Result<Session> {
+    let failed = |source| Error::io(Operation::Connect, peer, source);
+    let socket = options.options.udp(peer, Role::Dial)?;
+    let hear_all = options.from_anyone || is_shared(peer.ip());
+    if let Some(source) = options.source(peer) {
+        let bound = socket.bind(&source.into());
+        bound.map_err(|error| {
+            Error::io(Operation::Connect, format!("{peer} from {source}"), error)
+        })?;
+    } else if hear_all {
+        socket.bind(&any_address(peer).into()).map_err(failed)?;
+    }
+    if !hear_all {
+        // A connected socket hears only its peer, and is told when nobody listens there (ICMP).
+        socket.connect(&peer.into()).map_err(failed)?;
+    }
+    let socket = UdpSocket::from_std(socket.into()).map_err(failed)?;
+    let local: Endpoint = socket.local_addr().map_err(failed)?.into();
+    let packets = UdpPackets {
+        socket,
+        peer,
+        hear_all,
+        pending: None,
+        slot: Vec::new(),
+    };
+    let identity = options.identity("udp", local, peer.into());
+    Ok(Session::new(
+        Link::Packets(Box::new(packets)),
+        identity,
+        options.max_message,
+    ))
+}
+
+/// Whether answers come from other addresses than the one that was asked.
+fn is_shared(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_multicast(),
+    }
+}
+
+struct UdpPackets {
+    socket: UdpSocket,
+    peer: SocketAddr,
+    hear_all: bool,
+    pending: Option<Message>,
+    slot: Vec<u8>,
+}
+
+impl Stream for UdpPackets {
+    type Item = Result<Message>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Self {
+            socket,
+            slot,
+            peer,
+            hear_all,
+            ..
+        } = &mut *self;
+        slot.resize(LARGEST_V6, 0);
+        let mut buffer = ReadBuf::new(slot);
+        let received = if *hear_all {
+            ready!(socket.poll_recv_from(cx, &mut buffer)).map(Some)
+        } else {
+            ready!(socket.poll_recv(cx, &mut buffer)).map(|()| None)
+        };
+        let message = received.map(|from| Message {
+            from: from.filter(|from| from != peer),
+            ..Message::binary(Bytes::copy_from_slice(buffer.filled()))
+        });
+        Poll::Ready(Some(
+            message.map_err(|source| Error::io(Operation::Receive, *peer, source)),
+        ))
+    }
+}
+
+impl Sink<Message> for UdpPackets {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_flush(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<()> {
+        let limit = if self.peer.is_ipv4() {
+            LARGEST_V4
+        } else {
+            LARGEST_V6
+        };
+        if message.data.len() > limit {
+            return Err(Error::TooLarge {
+                address: self.peer.to_string(),
+                size: message.data.len(),
+                limit,
+            });
+        }
+        self.pending = Some(message);
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(message) = &self.pending else {
+            return Poll::Ready(Ok(()));
+        };
+        let sent = if self.hear_all {
+            ready!(self.socket.poll_send_to(cx, &message.data, self.peer))
+        } else {
+            ready!(self.socket.poll_send(cx, &message.data))
+        };
+        self.pending = None;
+        Poll::Ready(
+            sent.map(|_| ())
+                .map_err(|source| Error::io(Operation::Send, self.peer, source)),
+        )
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_flush(cx)
+    }
+}

@@ -1,0 +1,197 @@
+//! The one error of the library: what was tried, where, and why it failed.
+
+use std::io;
+use std::time::Duration;
+
+use wire::framing::FrameError;
+
+/// What the library's calls return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation on a socket failed. [`Display`](std::fmt::Display) is one line that names the
+/// operation and the address.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("cannot {operation} {address}: {}", cause(source))]
+    Io {
+        /// What was tried.
+        operation: Operation,
+        /// Where: an address as a person writes it.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// A host name has no address.
+    #[error("cannot resolve {host}: {}", resolver_cause(source))]
+    Resolve {
+        /// The name as it was written.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+
+    /// An address that cannot be read.
+    #[error(transparent)]
+    Address(#[from] wire::address::AddressError),
+
+    /// Nothing happened in time.
+    #[error("cannot {operation} {address}: no answer within {after:?}")]
+    TimedOut {
+        /// What was tried.
+        operation: Operation,
+        /// Where.
+        address: String,
+        /// How long was waited.
+        after: Duration,
+    },
+
+    /// The bytes do not fit the framing.
+    #[error("cannot {operation} {address}: {source}")]
+    Framing {
+        /// Whether it happened on the way in or out.
+        operation: Operation,
+        /// The peer.
+        address: String,
+        /// What is wrong with the frame.
+        source: FrameError,
+    },
+
+    /// A datagram that no packet can hold.
+    #[error(
+        "cannot send to {address}: a datagram of {size} bytes is too large, the limit is {limit}"
+    )]
+    TooLarge {
+        /// The peer.
+        address: String,
+        /// Bytes in the message.
+        size: usize,
+        /// The most that the carrier can take.
+        limit: usize,
+    },
+
+    /// The address is well written, but nothing here can do that with it.
+    #[error("cannot {operation} {address}: {reason}")]
+    Unsupported {
+        /// What was tried.
+        operation: Operation,
+        /// Where.
+        address: String,
+        /// Why not, as a sentence without a full stop.
+        reason: String,
+    },
+
+    /// A file that a service reads or writes.
+    #[error("cannot {action} {path}: {}", cause(source))]
+    File {
+        /// What was tried: `write`, `create`, …
+        action: &'static str,
+        /// The file, as a person writes it.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// Bytes that were meant to be text and are not.
+    #[error("not text: {0}")]
+    NotText(#[from] wire::text::DecodeError),
+
+    /// A character that the session's encoding does not have.
+    #[error("cannot encode the text: {0}")]
+    NotEncodable(#[from] wire::text::EncodeError),
+}
+
+/// What was being done when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Taking a local address.
+    Listen,
+    /// Taking a connection that came in.
+    Accept,
+    /// Reaching a peer.
+    Connect,
+    /// Receiving from a peer.
+    Receive,
+    /// Sending to a peer.
+    Send,
+    /// Setting a socket option.
+    Configure(&'static str),
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Listen => f.write_str("listen on"),
+            Self::Accept => f.write_str("accept on"),
+            Self::Connect => f.write_str("connect to"),
+            Self::Receive => f.write_str("receive from"),
+            Self::Send => f.write_str("send to"),
+            Self::Configure(option) => write!(f, "set {option} on"),
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn io(operation: Operation, address: impl ToString, source: io::Error) -> Self {
+        Self::Io {
+            operation,
+            address: address.to_string(),
+            source,
+        }
+    }
+
+    pub(crate) fn unsupported(
+        operation: Operation,
+        address: impl ToString,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::Unsupported {
+            operation,
+            address: address.to_string(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The kind of the operating system's error, when there is one.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Io { source, .. } | Self::Resolve { source, .. } | Self::File { source, .. } => {
+                Some(source.kind())
+            }
+            Self::TimedOut { .. } => Some(io::ErrorKind::TimedOut),
+            _ => None,
+        }
+    }
+
+    /// Whether the peer cut the conversation off instead of finishing it.
+    pub fn is_reset(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        matches!(
+            self.io_kind(),
+            Some(ConnectionReset | ConnectionAborted | BrokenPipe)
+        )
+    }
+}
+
+/// The system's words without the `(os error 98)` that only programmers of this program need.
+fn cause(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    match letters.next() {
+        // "Connection refused" in the middle of a sentence; "EOF" and the like stay as they are.
+        Some(first) if !letters.as_str().starts_with(char::is_uppercase) => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// `getaddrinfo` errors arrive as "failed to lookup address information: Name or service not known".
+fn resolver_cause(error: &io::Error) -> String {
+    let text = cause(error);
+    text.rsplit(": ").next().unwrap_or(&text).to_lowercase()
+}

@@ -1,0 +1,78 @@
+//! Both ends of every socket: one service, one port, every protocol.
+//!
+//! ```text
+//!  port ──► sniff ──► protocol ──► session ──► service         dial ──► session ──► console
+//!  tcp ─┐                          Bytes+Framing  echo upper hello reply sink …
+//!  unix ┼────────────────────────► Packets
+//!  udp ─┘
+//! ```
+//!
+//! A [`Port`] listens and turns whoever comes into a [`Session`]; [`dial`] reaches the other end of any
+//! port and gives the same type. A [`Service`] is what is done with a session, and never learns which
+//! protocol carries it. Types on the way: [`Address`] → [`Port`] → [`ByteStream`] or [`Packets`] →
+//! [`Link`] → [`Session`] → [`Message`].
+//!
+//! A server of your own:
+//!
+//! ```no_run
+//! # async fn run() -> sockeye::Result<()> {
+//! use sockeye::{Session, service_fn};
+//!
+//! sockeye::serve("127.0.0.1:3000", service_fn(async |mut session: Session| {
+//!     while let Some(message) = session.recv().await? {
+//!         session.send(message.text()?.to_uppercase()).await?;
+//!     }
+//!     session.finish().await
+//! })).await
+//! # }
+//! ```
+//!
+//! # Cancel safety
+//! [`Session::recv`] may be dropped at any await point without losing a byte; [`Session::send`] may not.
+//!
+//! # What `finish` means, and what a carrier promises
+//! | carrier | link | boundaries | `finish()` | back-pressure | lossy |
+//! |---|---|---|---|---|---|
+//! | TCP, Unix stream | [`Link::Bytes`] | by framing | FIN | yes | no |
+//! | UDP peer, Unix datagram | [`Link::Packets`] | kept | nothing; an idle timeout ends it | newest dropped and counted | yes |
+
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)
+)]
+
+mod dial;
+mod error;
+mod port;
+mod resolve;
+pub mod service;
+mod session;
+mod socket;
+mod stream;
+mod task;
+
+pub use dial::{DialOptions, dial};
+pub use error::{Error, Operation, Result};
+pub use port::{Listening, MAX_SESSIONS, Port, PortConfig};
+pub use resolve::Family;
+pub use service::{AnyService, Service, service_fn};
+pub use session::{
+    Direction, Ending, Endpoint, Identity, Info, Kind, Link, MAX_MESSAGE, Message, Observer,
+    Packets, Receiver, Sender, Session, Side,
+};
+pub use socket::{Keepalive, Membership, SocketOptions};
+pub use stream::pump::pump;
+pub use stream::{AsyncIo, ByteStream, Counters};
+pub use wire::address::{Address, AddressError};
+pub use wire::framing::Framing;
+pub use wire::text::Encoding;
+
+/// Serves `service` at `address` until the process ends.
+///
+/// # Errors
+/// When the address cannot be read or bound.
+pub async fn serve(address: &str, service: impl Service) -> Result<()> {
+    let port = Port::bind(&address.parse()?, PortConfig::default()).await?;
+    port.serve(service, tokio_util::sync::CancellationToken::new())
+        .await
+}

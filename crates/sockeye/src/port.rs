@@ -1,0 +1,227 @@
+//! A port: the listening end. It turns whoever comes into sessions and gives them to one service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wire::address::{Address, Scheme, Target};
+use wire::framing::Framing;
+use wire::text::Encoding;
+
+use crate::error::{Error, Operation, Result};
+use crate::resolve::Family;
+use crate::service::Service;
+use crate::session::{Endpoint, MAX_MESSAGE, Observer};
+use crate::socket::SocketOptions;
+
+mod accept;
+mod bind;
+mod gate;
+mod peers;
+mod run;
+mod tcp;
+mod udp;
+mod unix;
+
+use accept::Accept;
+use gate::Gate;
+use run::Context;
+
+/// How a port treats those who come. `Default` is safe for anyone who can reach the port.
+#[derive(Clone)]
+pub struct PortConfig {
+    /// How messages are cut from byte streams.
+    pub framing: Framing,
+    /// The encoding of text.
+    pub encoding: Encoding,
+    /// The largest message that is taken, in bytes.
+    pub max_message: usize,
+    /// How many sessions may be open at once; more TCP peers wait, more UDP peers are refused.
+    pub sessions: Arc<Semaphore>,
+    /// Serve this many sessions and stop; no end when `None`.
+    pub total_sessions: Option<u64>,
+    /// End a session when nothing went either way for this long. UDP sessions, which have no other
+    /// end, use 60 s when `None`.
+    pub idle_timeout: Option<Duration>,
+    /// How long sessions may take to end when the port stops.
+    pub grace: Duration,
+    /// Only these may come, when there are any.
+    pub allow: Vec<IpNet>,
+    /// These may not.
+    pub deny: Vec<IpNet>,
+    /// Which families a host name stands for.
+    pub family: Family,
+    /// Socket options.
+    pub options: SocketOptions,
+    /// Who hears of it.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Sessions that may be open at once unless told otherwise.
+pub const MAX_SESSIONS: usize = 100_000;
+
+impl Default for PortConfig {
+    fn default() -> Self {
+        Self {
+            framing: Framing::Raw,
+            encoding: Encoding::UTF_8,
+            max_message: MAX_MESSAGE,
+            sessions: Arc::new(Semaphore::new(MAX_SESSIONS)),
+            total_sessions: None,
+            idle_timeout: None,
+            grace: Duration::from_secs(5),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            family: Family::Any,
+            options: SocketOptions::default(),
+            observer: None,
+        }
+    }
+}
+
+/// One listening socket of a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// `tcp`, `udp`, `unix` or `unixgram`.
+    pub protocol: &'static str,
+    /// Where, with the real port number.
+    pub at: Endpoint,
+}
+
+/// A listening end: the sockets that were bound for one or more addresses.
+#[derive(Debug)]
+pub struct Port {
+    ends: Vec<End>,
+    config: PortConfig,
+}
+
+#[derive(Debug)]
+enum End {
+    Tcp(tcp::Listener),
+    Udp(udp::Socket),
+    Unix(unix::Listener),
+    Unixgram(unix::Socket),
+}
+
+impl Port {
+    /// Binds `at`. Without a scheme that is TCP and UDP on the same number, also for port 0.
+    ///
+    /// # Errors
+    /// When an address is taken, forbidden, or cannot be resolved.
+    pub async fn bind(at: &Address, config: PortConfig) -> Result<Self> {
+        Self::bind_all(std::slice::from_ref(at), config).await
+    }
+
+    /// Binds several addresses as one port: they share the limits and the service.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind); nothing stays bound then.
+    pub async fn bind_all(at: &[Address], config: PortConfig) -> Result<Self> {
+        let mut ends = Vec::new();
+        for address in at {
+            match (&address.target, address.scheme) {
+                (Target::Net { hosts, .. }, None | Some(Scheme::Tcp | Scheme::Udp)) => {
+                    let tcp = address.scheme != Some(Scheme::Udp);
+                    let udp = address.scheme != Some(Scheme::Tcp);
+                    for host in hosts {
+                        ends.extend(bind::both(host, tcp, udp, &config).await?);
+                    }
+                }
+                (Target::Unix(name), Some(Scheme::Unixgram)) => {
+                    ends.push(End::Unixgram(unix::Socket::bind(name)?))
+                }
+                (Target::Unix(name), _) => {
+                    ends.push(End::Unix(unix::Listener::bind(name, &config)?))
+                }
+                _ => {
+                    let reason = "only tcp, udp, unix and unixgram addresses can be served";
+                    return Err(Error::unsupported(Operation::Listen, address, reason));
+                }
+            }
+        }
+        Ok(Self { ends, config })
+    }
+
+    /// What was bound, in the order in which it was asked for.
+    pub fn listening(&self) -> Vec<Listening> {
+        self.ends.iter().map(End::listening).collect()
+    }
+
+    /// Serves until `stop` is cancelled (or `total_sessions` have been served) and every session has ended.
+    ///
+    /// Stopping goes in this order: nobody new is taken; the service is told; each session's `recv` gives
+    /// what has arrived and then ends, so that answers still go out; what has not ended after the grace
+    /// time is cut off.
+    ///
+    /// # Errors
+    /// Only when a socket broke for good. A failed session ends only itself.
+    pub async fn serve(self, service: impl Service, stop: CancellationToken) -> Result<()> {
+        let service = Arc::new(service);
+        let stop = stop.child_token();
+        let tracker = TaskTracker::new();
+        let context = Arc::new(Context {
+            gate: Gate::new(&self.config),
+            config: self.config,
+            stop: stop.clone(),
+            tracker: tracker.clone(),
+        });
+        let ends = self
+            .ends
+            .into_iter()
+            .map(|end| end.serve(service.clone(), context.clone()));
+        let all = futures_util::future::try_join_all(ends);
+        let announce = async {
+            stop.cancelled().await;
+            service.shutdown().await;
+            Ok(())
+        };
+        let served = tokio::try_join!(all, announce);
+        tracker.close();
+        tracker.wait().await;
+        served.map(|_| ())
+    }
+}
+
+impl End {
+    fn listening(&self) -> Listening {
+        match self {
+            Self::Tcp(tcp) => Listening {
+                protocol: "tcp",
+                at: tcp.local(),
+            },
+            Self::Udp(udp) => Listening {
+                protocol: "udp",
+                at: udp.local(),
+            },
+            Self::Unix(unix) => Listening {
+                protocol: "unix",
+                at: unix.local(),
+            },
+            Self::Unixgram(unix) => Listening {
+                protocol: "unixgram",
+                at: unix.local(),
+            },
+        }
+    }
+
+    async fn serve(self, service: Arc<impl Service>, context: Arc<Context>) -> Result<()> {
+        match self {
+            Self::Tcp(tcp) => accept::serve(tcp, service, context).await,
+            Self::Unix(unix) => accept::serve(unix, service, context).await,
+            Self::Udp(udp) => peers::serve(udp.open()?, service, context).await,
+            Self::Unixgram(unix) => peers::serve(unix, service, context).await,
+        }
+    }
+}
+
+impl std::fmt::Debug for PortConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PortConfig")
+            .field("framing", &self.framing)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,103 @@
+//! Accepting: connections of a stream socket become sessions. It never gives up and waits for nobody.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::run::Context;
+use crate::error::{Error, Operation, Result};
+use crate::service::Service;
+use crate::session::{Endpoint, Link, Session};
+use crate::stream::ByteStream;
+
+/// A socket that connections come from.
+pub(super) trait Accept: Send {
+    const PROTOCOL: &'static str;
+    fn local(&self) -> Endpoint;
+    fn accept(&self) -> impl Future<Output = io::Result<Connection>> + Send;
+}
+
+pub(super) struct Connection {
+    pub(super) stream: ByteStream,
+    pub(super) local: Endpoint,
+    pub(super) peer: Endpoint,
+}
+
+/// How long accepting pauses when the process or the system has no descriptor or memory left.
+const PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) async fn serve<L: Accept>(
+    listener: L,
+    service: Arc<impl Service>,
+    context: Arc<Context>,
+) -> Result<()> {
+    let stop = context.stop.clone();
+    let accepting = async {
+        loop {
+            if context.gate.is_full() {
+                context.note(
+                    "the limit of --max-sessions is reached: new connections wait until one ends",
+                );
+            }
+            let Some(permit) = context.gate.enter().await else {
+                return;
+            };
+            let connection = next(&listener, &context).await;
+            if !context.gate.admits(&connection.peer) {
+                context.note(&format!(
+                    "refused {}: not allowed to connect",
+                    connection.peer
+                ));
+                continue;
+            }
+            let Some(last) = context.gate.count() else {
+                return;
+            };
+            let identity = context.identity(L::PROTOCOL, connection.local, connection.peer);
+            let link = Link::Bytes(connection.stream, context.config.framing.clone());
+            let session = Session::new(link, identity, context.config.max_message);
+            context.start(
+                service.clone(),
+                session,
+                permit,
+                last,
+                context.config.idle_timeout,
+            );
+            if last {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = accepting => {
+            // Enough sessions were served: the last of them stops the port when it ends.
+            drop(listener);
+            stop.cancelled().await;
+        }
+        () = stop.cancelled() => {}
+    }
+    Ok(())
+}
+
+async fn next(listener: &impl Accept, context: &Context) -> Connection {
+    loop {
+        let error = match listener.accept().await {
+            Ok(connection) => return connection,
+            Err(error) => error,
+        };
+        // The peer has left again before it was accepted: its business, not ours.
+        if matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionRefused
+        ) {
+            continue;
+        }
+        if let Some(observer) = &context.config.observer {
+            observer.trouble(&Error::io(Operation::Accept, listener.local(), error));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

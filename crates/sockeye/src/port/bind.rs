@@ -1,0 +1,89 @@
+//! Binding: TCP and UDP on one number, for every address of a host.
+
+use std::io;
+use std::net::SocketAddr;
+
+use wire::address::HostPort;
+
+use super::{End, PortConfig, tcp, udp};
+use crate::error::{Error, Result};
+use crate::resolve::{Purpose, resolve};
+
+/// How often a free number is looked for when the system's choice for the first socket is taken for another.
+const TRIES: usize = 32;
+
+/// Binds `host` for TCP, UDP or both, all on one number.
+pub(super) async fn both(
+    host: &HostPort,
+    tcp: bool,
+    udp: bool,
+    config: &PortConfig,
+) -> Result<Vec<End>> {
+    let mut addresses = resolve(host, config.family, Purpose::Listen).await?;
+    if host.host == wire::address::Host::Every && config.options.only_v6 == Some(true) {
+        addresses.push(SocketAddr::new(
+            std::net::Ipv4Addr::UNSPECIFIED.into(),
+            host.port,
+        ));
+    }
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        match all(&addresses, tcp, udp, config) {
+            Err(Error::Io { source, .. })
+                if host.port == 0 && tried < TRIES && source.kind() == io::ErrorKind::AddrInUse => {
+            }
+            Err(Error::Io { source, .. })
+                if no_ipv6(&source) && addresses.iter().any(SocketAddr::is_ipv6) =>
+            {
+                // A machine without IPv6: what it has is served.
+                fall_back_to_v4(&mut addresses);
+            }
+            bound => return bound,
+        }
+    }
+}
+
+fn all(addresses: &[SocketAddr], tcp: bool, udp: bool, config: &PortConfig) -> Result<Vec<End>> {
+    let mut ends = Vec::new();
+    let mut number = None;
+    for address in addresses {
+        let mut address = *address;
+        if let Some(number) = number {
+            address.set_port(number);
+        }
+        if tcp {
+            let listener = tcp::Listener::bind(address, &config.options)?;
+            address.set_port(listener.port());
+            ends.push(End::Tcp(listener));
+        }
+        if udp {
+            let socket = udp::Socket::bind(address, &config.options)?;
+            address.set_port(socket.port());
+            ends.push(End::Udp(socket));
+        }
+        number = Some(address.port());
+    }
+    Ok(ends)
+}
+
+fn no_ipv6(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn fall_back_to_v4(addresses: &mut Vec<SocketAddr>) {
+    let every = addresses
+        .iter()
+        .find(|address| address.is_ipv6() && address.ip().is_unspecified())
+        .copied();
+    addresses.retain(SocketAddr::is_ipv4);
+    if let (Some(every), true) = (every, addresses.is_empty()) {
+        addresses.push(SocketAddr::new(
+            std::net::Ipv4Addr::UNSPECIFIED.into(),
+            every.port(),
+        ));
+    }
+}

@@ -1,0 +1,286 @@
+//! Sessions over one datagram socket: each peer is a session with a queue of its own.
+//!
+//! One driver task owns the socket. It receives a batch, puts each datagram into its peer's queue, lets
+//! the sessions run, and then sends what they answered, so that a busy socket costs a system call per
+//! batch and not per datagram. A slow session never holds up the others: its queue is bounded, the
+//! newest datagram is dropped and counted.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context as Cx, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::run::Context;
+use crate::error::{Error, Operation, Result};
+use crate::service::Service;
+use crate::session::{Info, Session};
+
+mod exchange;
+mod link;
+
+use exchange::Exchange;
+pub(super) use exchange::Outbox;
+use link::{Peer, PeerLink};
+
+/// A UDP session ends after this much silence unless told otherwise.
+pub(super) const IDLE: Duration = Duration::from_secs(60);
+
+/// A datagram socket that many peers talk to.
+pub(super) trait Datagrams: Send + 'static {
+    const PROTOCOL: &'static str;
+
+    /// Who a datagram came from, and to which of our addresses.
+    type Address: Clone + Eq + std::hash::Hash + Send + Sync + Unpin + 'static;
+
+    /// Receives one batch. Each call of `each` is a run of datagrams from one peer: their bytes, and
+    /// the size of every one but the last, which may be shorter (0 when there is only an empty one).
+    fn poll_receive(
+        &mut self,
+        cx: &mut Cx<'_>,
+        each: &mut dyn FnMut(Self::Address, Bytes, usize),
+    ) -> Poll<io::Result<()>>;
+
+    /// Sends messages from the front of `outbox`; `Pending` when the socket is full.
+    ///
+    /// # Errors
+    /// With how many messages could not be sent; they stay at the front.
+    fn poll_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        outbox: &mut Outbox<Self::Address>,
+    ) -> Poll<Result<(), Unsent>>;
+
+    /// Our end and the peer's.
+    fn endpoints(
+        &self,
+        address: &Self::Address,
+    ) -> (crate::session::Endpoint, crate::session::Endpoint);
+
+    /// The largest datagram, in bytes.
+    fn limit(&self, address: &Self::Address) -> usize;
+
+    /// Whether the sender's address may be forged, so that it must not be sent much more than it sent.
+    fn may_be_forged(&self, address: &Self::Address) -> bool;
+}
+
+/// The first message of the outbox could not be sent.
+#[derive(Debug)]
+pub(super) struct Unsent(pub(super) io::Error);
+
+pub(super) async fn serve<D: Datagrams>(
+    socket: D,
+    service: Arc<impl Service>,
+    context: Arc<Context>,
+) -> Result<()> {
+    let idle = context.config.idle_timeout.unwrap_or(IDLE);
+    let mut driver = Driver {
+        socket,
+        service,
+        peers: HashMap::new(),
+        exchange: Arc::new(Exchange::new()),
+        sending: Outbox::new(),
+        idle,
+        turned_away: 0,
+        context,
+    };
+    let stop = driver.context.stop.clone();
+    let mut sweep =
+        tokio::time::interval((idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(15)));
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            _ = sweep.tick() => driver.sweep(),
+            broken = poll_fn(|cx| driver.poll(cx, true)) => return Err(broken),
+        }
+    }
+    driver.wind_down().await;
+    Ok(())
+}
+
+struct Driver<D: Datagrams, S> {
+    socket: D,
+    service: Arc<S>,
+    peers: HashMap<D::Address, Arc<Peer<D::Address>>>,
+    exchange: Arc<Exchange<D::Address>>,
+    /// Taken out of the exchange, not sent yet.
+    sending: Outbox<D::Address>,
+    idle: Duration,
+    turned_away: u64,
+    context: Arc<Context>,
+}
+
+impl<D: Datagrams, S: Service> Driver<D, S> {
+    /// One turn: send what the sessions said, receive one batch, then let the sessions run. Resolves only
+    /// when the socket is broken.
+    fn poll(&mut self, cx: &mut Cx<'_>, receiving: bool) -> Poll<Error> {
+        self.exchange.register(cx.waker());
+        self.forget_ended();
+        self.send(cx);
+        if receiving {
+            match self.receive(cx) {
+                Poll::Ready(Ok(())) => cx.waker().wake_by_ref(),
+                Poll::Ready(Err(error)) => {
+                    let (local, _) = (self.context.config.observer.as_ref(), ());
+                    let error = Error::io(Operation::Receive, D::PROTOCOL, error);
+                    match local {
+                        Some(observer) => observer.trouble(&error),
+                        None => return Poll::Ready(error),
+                    }
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    fn receive(&mut self, cx: &mut Cx<'_>) -> Poll<io::Result<()>> {
+        let Self {
+            socket,
+            service,
+            peers,
+            exchange,
+            context,
+            turned_away,
+            ..
+        } = self;
+        let now = Instant::now();
+        exchange.set_now(now);
+        let mut newcomers = Vec::new();
+        let received = socket.poll_receive(cx, &mut |address, bytes, stride| {
+            if let Some(peer) = peers.get(&address)
+                && peer.deliver(&bytes, stride, now)
+            {
+                return;
+            }
+            newcomers.push((address, bytes, stride));
+        });
+        for (address, bytes, stride) in newcomers {
+            // An earlier datagram of the same batch may have opened the session.
+            if let Some(peer) = peers.get(&address)
+                && peer.deliver(&bytes, stride, now)
+            {
+                continue;
+            }
+            if !open(
+                socket, service, peers, exchange, context, address, &bytes, stride,
+            ) {
+                *turned_away += 1;
+            }
+        }
+        received
+    }
+
+    fn send(&mut self, cx: &mut Cx<'_>) {
+        self.exchange.take(&mut self.sending);
+        while !self.sending.is_empty() {
+            match self.socket.poll_send(cx, &mut self.sending) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(Unsent(error))) => {
+                    if let Some(message) = self.sending.pop() {
+                        message.peer.fail(error);
+                    }
+                }
+                Poll::Pending => break,
+            }
+        }
+        self.exchange.give_room(&self.sending);
+    }
+
+    /// Takes peers whose sessions have ended out of the table; a later datagram opens a new session.
+    fn forget_ended(&mut self) {
+        for ended in self.exchange.take_ended() {
+            if let Entry::Occupied(entry) = self.peers.entry(ended.address.clone())
+                && Arc::ptr_eq(entry.get(), &ended)
+            {
+                entry.remove();
+            }
+        }
+    }
+
+    /// Ends sessions that were silent for too long; one look at the whole table instead of a timer each.
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        self.exchange.set_now(now);
+        let idle = self.idle;
+        self.peers.retain(|_, peer| !peer.expire(now, idle));
+        if self.peers.is_empty() {
+            self.peers.shrink_to_fit();
+        }
+        if self.turned_away > 0 {
+            let refused = std::mem::take(&mut self.turned_away);
+            self.context.note(&format!(
+                "turned away {refused} datagrams from new {} peers: not allowed, or --max-sessions is reached",
+                D::PROTOCOL
+            ));
+        }
+    }
+
+    /// Nobody new; sessions answer what they have, and the answers leave.
+    async fn wind_down(mut self) {
+        let deadline = self.context.config.grace;
+        let done = poll_fn(|cx| {
+            let Poll::Pending = self.poll(cx, false) else {
+                return Poll::Ready(());
+            };
+            if self.peers.is_empty() && self.sending.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        // Out of time: what could not be sent to a full socket for so long is given up.
+        let _ = tokio::time::timeout(deadline, done).await;
+    }
+}
+
+/// Opens a session for a peer that has none. `false` when it may not have one.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of a driver that is borrowed in parts"
+)]
+fn open<D: Datagrams, S: Service>(
+    socket: &D,
+    service: &Arc<S>,
+    peers: &mut HashMap<D::Address, Arc<Peer<D::Address>>>,
+    exchange: &Arc<Exchange<D::Address>>,
+    context: &Arc<Context>,
+    address: D::Address,
+    bytes: &Bytes,
+    stride: usize,
+) -> bool {
+    let (local, peer) = socket.endpoints(&address);
+    if !context.gate.admits(&peer) {
+        return false;
+    }
+    let Some(permit) = context.gate.try_enter() else {
+        return false;
+    };
+    let Some(last) = context.gate.count() else {
+        return false;
+    };
+    let info = Arc::new(Info::new(
+        context.identity(D::PROTOCOL, local, peer),
+        Arc::default(),
+    ));
+    let forgeable = socket.may_be_forged(&address);
+    let peer = Arc::new(Peer::new(
+        address.clone(),
+        info.clone(),
+        forgeable,
+        exchange.now(),
+    ));
+    peer.deliver(bytes, stride, exchange.now());
+    let link = PeerLink::new(peer.clone(), exchange.clone(), socket.limit(&address));
+    let session = Session::of_packets(info, Box::new(link));
+    peers.insert(address, peer);
+    context.start(service.clone(), session, permit, last, None);
+    true
+}

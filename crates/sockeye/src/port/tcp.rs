@@ -1,0 +1,60 @@
+//! TCP on the listening side.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use super::accept::{Accept, Connection};
+use crate::error::{Error, Operation, Result};
+use crate::session::Endpoint;
+use crate::socket::{Role, SocketOptions, bind};
+
+#[derive(Debug)]
+pub(super) struct Listener {
+    listener: TcpListener,
+    local: SocketAddr,
+}
+
+impl Listener {
+    pub(super) fn bind(address: SocketAddr, options: &SocketOptions) -> Result<Self> {
+        let socket = options.tcp(address, Role::Listen)?;
+        bind(&socket, address)?;
+        let backlog = i32::try_from(options.backlog()).unwrap_or(i32::MAX);
+        let listening = || {
+            socket.listen(backlog)?;
+            let listener = TcpListener::from_std(socket.into())?;
+            let local = listener.local_addr()?;
+            Ok(Self { listener, local })
+        };
+        listening().map_err(|source| Error::io(Operation::Listen, address, source))
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.local.port()
+    }
+}
+
+impl Accept for Listener {
+    const PROTOCOL: &'static str = "tcp";
+
+    fn local(&self) -> Endpoint {
+        Endpoint::Net(self.local)
+    }
+
+    /// Options such as `TCP_NODELAY` and `SO_KEEPALIVE` come with the connection: Linux copies the listener's.
+    async fn accept(&self) -> io::Result<Connection> {
+        let (tcp, peer) = self.listener.accept().await?;
+        // A specific address was bound, so every connection has it: no system call is needed to learn it.
+        let local = if self.local.ip().is_unspecified() {
+            tcp.local_addr()?
+        } else {
+            self.local
+        };
+        Ok(Connection {
+            stream: tcp.into(),
+            local: local.into(),
+            peer: peer.into(),
+        })
+    }
+}

@@ -1,0 +1,263 @@
+//! UDP on the listening side: batches in and out of one socket, and the right source address on each answer.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use super::gate::is_local;
+use super::peers::{Datagrams, Outbox, Unsent};
+use crate::error::{Error, Operation, Result};
+use crate::session::Endpoint;
+use crate::socket::{Role, SocketOptions, bind};
+
+/// Room for a burst in the kernel, unless told otherwise: the default of some 200 KiB loses datagrams at
+/// rates that one core can serve.
+const BUFFER: usize = 4 * 1024 * 1024;
+
+/// A slot for one datagram or one run of datagrams that the kernel has joined (GRO).
+const SLOT: usize = 64 * 1024;
+
+/// The largest payload: RFC 768 and RFC 791 leave 65,507 bytes over IPv4, RFC 8200 20 more.
+const LARGEST_V4: usize = 65_507;
+const LARGEST_V6: usize = 65_527;
+
+#[derive(Debug)]
+pub(super) struct Socket {
+    socket: UdpSocket,
+    local: SocketAddr,
+}
+
+impl Socket {
+    pub(super) fn bind(address: SocketAddr, options: &SocketOptions) -> Result<Self> {
+        let socket = options.udp(address, Role::Listen)?;
+        if options.receive_buffer.is_none() {
+            // The system clamps this to its own maximum; any size works.
+            let _ = socket.set_recv_buffer_size(BUFFER);
+        }
+        if options.send_buffer.is_none() {
+            let _ = socket.set_send_buffer_size(BUFFER);
+        }
+        bind(&socket, address)?;
+        let opened = || {
+            let socket = UdpSocket::from_std(socket.into())?;
+            let local = socket.local_addr()?;
+            Ok(Self { socket, local })
+        };
+        opened().map_err(|source| Error::io(Operation::Listen, address, source))
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.local.port()
+    }
+
+    pub(super) fn local(&self) -> Endpoint {
+        Endpoint::Net(self.local)
+    }
+
+    /// Ready to receive batches.
+    pub(super) fn open(self) -> Result<Batches> {
+        let failed = |source| Error::io(Operation::Listen, self.local, source);
+        let state = UdpSocketState::new((&self.socket).into()).map_err(failed)?;
+        // Batching forbids fragments, for QUIC's path probes. Plain datagrams may be larger than a packet.
+        let _ = set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::WANT);
+        if self.local.is_ipv6() {
+            let _ = set_ipv6_mtu_discover(&self.socket, Ipv6PathMtuDiscovery::WANT);
+        }
+        Ok(Batches {
+            slots: vec![0; BATCH_SIZE * SLOT],
+            metas: vec![RecvMeta::default(); BATCH_SIZE],
+            joined: Vec::new(),
+            wildcard: self.local.ip().is_unspecified(),
+            state,
+            socket: self.socket,
+            local: self.local,
+        })
+    }
+}
+
+/// A UDP socket that receives and sends in batches.
+pub(super) struct Batches {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+    wildcard: bool,
+    slots: Vec<u8>,
+    metas: Vec<RecvMeta>,
+    joined: Vec<u8>,
+}
+
+/// A peer, and which of our addresses it talks to when we have bound them all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Pair {
+    peer: SocketAddr,
+    local: Option<IpAddr>,
+}
+
+impl Datagrams for Batches {
+    const PROTOCOL: &'static str = "udp";
+    type Address = Pair;
+
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        each: &mut dyn FnMut(Pair, Bytes, usize),
+    ) -> Poll<io::Result<()>> {
+        ready!(self.socket.poll_recv_ready(cx))?;
+        let Self {
+            socket,
+            state,
+            slots,
+            metas,
+            ..
+        } = self;
+        let mut received = 0;
+        let outcome = socket.try_io(Interest::READABLE, || {
+            let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] = slot_buffers(slots);
+            received = state.recv((&*socket).into(), &mut buffers, metas)?;
+            // A batch that is not full has emptied the socket. Saying so here spares the system call
+            // that would only find that out.
+            if received < BATCH_SIZE {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(())
+            }
+        });
+        for (meta, slot) in self.metas[..received]
+            .iter()
+            .zip(self.slots.chunks_exact(SLOT))
+        {
+            let pair = Pair {
+                peer: meta.addr,
+                local: self.answer_from(meta),
+            };
+            each(pair, Bytes::copy_from_slice(&slot[..meta.len]), meta.stride);
+        }
+        match outcome {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // Readiness is cleared; this registers for the next datagram.
+                self.socket.poll_recv_ready(cx)
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        outbox: &mut Outbox<Pair>,
+    ) -> Poll<Result<(), Unsent>> {
+        let run = self.run_length(outbox);
+        let Some(first) = outbox.front() else {
+            return Poll::Ready(Ok(()));
+        };
+        let Pair { peer, local } = first.peer.address;
+        let size = first.data.len();
+        loop {
+            if let Err(error) = ready!(self.socket.poll_send_ready(cx)) {
+                return Poll::Ready(Err(Unsent(error)));
+            }
+            let sent = if run == 1 && local.is_none() {
+                self.socket.try_send_to(&first.data, peer).map(|_| ())
+            } else {
+                self.joined.clear();
+                outbox
+                    .iter()
+                    .take(run)
+                    .for_each(|message| self.joined.extend_from_slice(&message.data));
+                let segment_size = (run > 1).then_some(size);
+                let transmit = Transmit {
+                    destination: peer,
+                    ecn: None,
+                    contents: &self.joined,
+                    segment_size,
+                    src_ip: local,
+                };
+                self.socket.try_io(Interest::WRITABLE, || {
+                    self.state.try_send((&self.socket).into(), &transmit)
+                })
+            };
+            match sent {
+                Ok(()) => {
+                    (0..run).for_each(|_| drop(outbox.pop()));
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(Unsent(error))),
+            }
+        }
+    }
+
+    fn endpoints(&self, address: &Pair) -> (Endpoint, Endpoint) {
+        let local = address
+            .local
+            .map_or(self.local, |ip| SocketAddr::new(ip, self.local.port()));
+        (local.into(), address.peer.into())
+    }
+
+    fn limit(&self, address: &Pair) -> usize {
+        if address.peer.ip().to_canonical().is_ipv4() {
+            LARGEST_V4
+        } else {
+            LARGEST_V6
+        }
+    }
+
+    fn may_be_forged(&self, address: &Pair) -> bool {
+        !is_local(address.peer.ip())
+    }
+}
+
+impl Batches {
+    /// The address to answer from, where the kernel would have to choose one. A group's or a broadcast
+    /// address is nobody's own.
+    fn answer_from(&self, meta: &RecvMeta) -> Option<IpAddr> {
+        let usable = |ip: &IpAddr| match ip.to_canonical() {
+            IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast(),
+            IpAddr::V6(v6) => !v6.is_multicast(),
+        };
+        meta.dst_ip.filter(|_| self.wildcard).filter(usable)
+    }
+
+    /// How many messages at the front can leave with one call: to one peer, of one size, the last may be shorter.
+    fn run_length(&self, outbox: &Outbox<Pair>) -> usize {
+        /// Segments larger than an Ethernet payload would not pass the interface (udp(7), UDP_SEGMENT).
+        const SEGMENT: usize = 1472;
+
+        let Some(first) = outbox.front() else {
+            return 0;
+        };
+        let size = first.data.len();
+        if size == 0 || size > SEGMENT {
+            return 1;
+        }
+        let most = self.state.max_gso_segments().min(LARGEST_V4 / size).max(1);
+        let mut run = 1;
+        for message in outbox.iter().take(most).skip(1) {
+            if message.data.is_empty()
+                || message.data.len() > size
+                || message.peer.address != first.peer.address
+            {
+                break;
+            }
+            run += 1;
+            if message.data.len() < size {
+                break;
+            }
+        }
+        run
+    }
+}
+
+fn slot_buffers(slots: &mut [u8]) -> [IoSliceMut<'_>; BATCH_SIZE] {
+    let mut chunks = slots.chunks_exact_mut(SLOT);
+    std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()))
+}

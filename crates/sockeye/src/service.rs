@@ -1,0 +1,127 @@
+//! What is done with a session. The trait every protocol serves, and the services that come with sockeye.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::session::Session;
+
+mod echo;
+mod hello;
+mod reply;
+mod sink;
+mod upper;
+
+pub use echo::Echo;
+pub use hello::Hello;
+pub use reply::Reply;
+pub use sink::{Sink, Target};
+pub use upper::Upper;
+
+/// What is done with a session: one value serves all sessions of a port, over every protocol.
+///
+/// `&self`, because sessions run at the same time; state that they share stands behind a lock of its own.
+/// A service never asks which protocol carries a session.
+pub trait Service: Send + Sync + 'static {
+    /// Serves one session to its end.
+    fn serve(&self, session: Session) -> impl Future<Output = Result<()>> + Send;
+
+    /// Told once, when the port stops and before its sessions are ended.
+    fn shutdown(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// A service made of a function.
+///
+/// ```
+/// use sockeye::{Session, service_fn};
+///
+/// let shout = service_fn(async |mut session: Session| {
+///     while let Some(message) = session.recv().await? {
+///         session.send(message.text()?.to_uppercase()).await?;
+///     }
+///     session.finish().await
+/// });
+/// # fn check(_: impl sockeye::Service) {}
+/// # check(shout);
+/// ```
+pub fn service_fn<F, R>(function: F) -> ServiceFn<F>
+where
+    F: Fn(Session) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<()>> + Send,
+{
+    ServiceFn { function }
+}
+
+/// See [`service_fn`].
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceFn<F> {
+    function: F,
+}
+
+impl<F, R> Service for ServiceFn<F>
+where
+    F: Fn(Session) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<()>> + Send,
+{
+    fn serve(&self, session: Session) -> impl Future<Output = Result<()>> + Send {
+        (self.function)(session)
+    }
+}
+
+/// Any service, chosen at run time.
+#[derive(Clone)]
+pub struct AnyService(Arc<dyn DynService>);
+
+impl AnyService {
+    /// Forgets which service it is.
+    pub fn new(service: impl Service) -> Self {
+        Self(Arc::new(service))
+    }
+}
+
+impl Service for AnyService {
+    fn serve(&self, session: Session) -> impl Future<Output = Result<()>> + Send {
+        self.0.serve_boxed(session)
+    }
+
+    fn shutdown(&self) -> impl Future<Output = ()> + Send {
+        self.0.shutdown_boxed()
+    }
+}
+
+impl<S: Service> Service for Arc<S> {
+    fn serve(&self, session: Session) -> impl Future<Output = Result<()>> + Send {
+        S::serve(self, session)
+    }
+
+    fn shutdown(&self) -> impl Future<Output = ()> + Send {
+        S::shutdown(self)
+    }
+}
+
+impl std::fmt::Debug for AnyService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AnyService")
+    }
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// [`Service`] in a form that can stand behind a pointer.
+trait DynService: Send + Sync {
+    fn serve_boxed(&self, session: Session) -> BoxFuture<'_, Result<()>>;
+    fn shutdown_boxed(&self) -> BoxFuture<'_, ()>;
+}
+
+impl<S: Service> DynService for S {
+    fn serve_boxed(&self, session: Session) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.serve(session))
+    }
+
+    fn shutdown_boxed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.shutdown())
+    }
+}

@@ -1,0 +1,190 @@
+//! `sink`: takes what comes, and keeps it if told to.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tokio::fs::{File, OpenOptions};
+use tokio::io::AsyncWriteExt;
+use wire::framing::Framing;
+
+use super::Service;
+use crate::error::{Error, Result};
+use crate::session::{Info, Session};
+
+/// Takes what comes and answers nothing (RFC 863).
+///
+/// Nothing that arrived is lost: a session's bytes are in `NAME.part` while they come, and take their
+/// final name at once when the peer has finished. A session that broke leaves its `.part` behind.
+/// Nothing is overwritten: a name that is taken gets a number.
+#[derive(Clone, Debug, Default)]
+pub struct Sink {
+    /// Where bytes go.
+    pub target: Target,
+}
+
+/// Where a [`Sink`] puts what it got.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Nowhere: bytes are only counted.
+    #[default]
+    Discard,
+    /// Into this file.
+    File(PathBuf),
+    /// Into this folder, a file per session, named after the peer.
+    Folder(PathBuf),
+}
+
+impl Service for Sink {
+    async fn serve(&self, mut session: Session) -> Result<()> {
+        // Line ends and length prefixes are part of what is kept.
+        session.reframe(Framing::Raw);
+        let Some(name) = self.target.name(session.info()) else {
+            while session.recv().await?.is_some() {}
+            session.info().note(&format!(
+                "{} took {}",
+                session.info().peer(),
+                bytes(session.info())
+            ));
+            return session.close().await;
+        };
+        let mut kept = Part::create(&name, session.info().id()).await?;
+        let received = receive(&mut session, &mut kept).await;
+        kept.sync().await?;
+        let whole = session.info().peer_has_finished() || session.keeps_boundaries();
+        match received {
+            Ok(()) if whole => {
+                let saved = kept.take_name()?;
+                session.info().note(&format!(
+                    "saved {} as {}",
+                    bytes(session.info()),
+                    saved.display()
+                ));
+            }
+            _ => session.info().note(&format!(
+                "kept {} as {}: the peer did not finish",
+                bytes(session.info()),
+                kept.path.display()
+            )),
+        }
+        received?;
+        session.close().await
+    }
+}
+
+async fn receive(session: &mut Session, kept: &mut Part) -> Result<()> {
+    while let Some(message) = session.recv().await? {
+        kept.write(&message.data).await?;
+    }
+    Ok(())
+}
+
+fn bytes(info: &Info) -> String {
+    match info.counters().bytes_in() {
+        1 => "1 byte".to_owned(),
+        n => format!("{n} bytes"),
+    }
+}
+
+impl Target {
+    fn name(&self, info: &Info) -> Option<PathBuf> {
+        match self {
+            Self::Discard => None,
+            Self::File(path) => Some(path.clone()),
+            Self::Folder(folder) => {
+                // The peer chooses its Unix name: only letters, digits and dots come through.
+                let peer: String = info.peer().to_string();
+                let safe = peer.chars().map(|c| {
+                    if c.is_ascii_alphanumeric() || c == '.' {
+                        c
+                    } else {
+                        '_'
+                    }
+                });
+                Some(folder.join(safe.collect::<String>().trim_start_matches('.')))
+            }
+        }
+    }
+}
+
+/// A file that has not its final name yet.
+struct Part {
+    file: File,
+    path: PathBuf,
+    name: PathBuf,
+}
+
+impl Part {
+    async fn create(name: &Path, id: u64) -> Result<Self> {
+        let mut path = name.as_os_str().to_owned();
+        path.push(format!(".{}-{id}.part", std::process::id()));
+        let path = PathBuf::from(path);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .await;
+        let file = file.map_err(|source| failed("create", &path, source))?;
+        Ok(Self {
+            file,
+            path,
+            name: name.to_owned(),
+        })
+    }
+
+    async fn write(&mut self, data: &[u8]) -> Result<()> {
+        self.file
+            .write_all(data)
+            .await
+            .map_err(|source| failed("write", &self.path, source))
+    }
+
+    async fn sync(&mut self) -> Result<()> {
+        let flushed = async {
+            self.file.flush().await?;
+            self.file.sync_all().await
+        };
+        flushed
+            .await
+            .map_err(|source| failed("write", &self.path, source))
+    }
+
+    fn take_name(&self) -> Result<PathBuf> {
+        for number in 1_u32.. {
+            let name = if number == 1 {
+                self.name.clone()
+            } else {
+                numbered(&self.name, number)
+            };
+            match renameat_with(CWD, &self.path, CWD, &name, RenameFlags::NOREPLACE) {
+                Ok(()) => return Ok(name),
+                Err(rustix::io::Errno::EXIST) => {}
+                Err(errno) => return Err(failed("rename to", &name, errno.into())),
+            }
+        }
+        Err(failed(
+            "rename to",
+            &self.name,
+            io::ErrorKind::AlreadyExists.into(),
+        ))
+    }
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::File {
+        action,
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+/// `photo.jpg` becomes `photo-2.jpg`.
+fn numbered(name: &Path, number: u32) -> PathBuf {
+    let stem = name.file_stem().unwrap_or_default().to_string_lossy();
+    match name.extension() {
+        Some(extension) => {
+            name.with_file_name(format!("{stem}-{number}.{}", extension.to_string_lossy()))
+        }
+        None => name.with_file_name(format!("{stem}-{number}")),
+    }
+}

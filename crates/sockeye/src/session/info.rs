@@ -1,0 +1,326 @@
+//! What is known of a session, and who is told of it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wire::text::Encoding;
+
+use crate::error::Error;
+use crate::session::Message;
+use crate::stream::Counters;
+
+/// Facts about one session. Shared by everything that takes part in it.
+pub struct Info {
+    id: u64,
+    identity: Identity,
+    opened: Instant,
+    counters: Arc<Counters>,
+    state: AtomicU8,
+}
+
+/// Bits of [`Info::state`].
+const PEER_FINISHED: u8 = 1;
+const STOPPING: u8 = 2;
+const IDLE: u8 = 4;
+
+/// What is known of a session before its first byte.
+#[derive(Clone)]
+pub struct Identity {
+    side: Side,
+    protocol: &'static str,
+    local: Endpoint,
+    peer: Endpoint,
+    encoding: Encoding,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+/// Who opened the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The peer came to us.
+    Accepted,
+    /// We went to the peer.
+    Dialed,
+}
+
+/// Which way a message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the peer to us.
+    In,
+    /// From us to the peer.
+    Out,
+}
+
+/// One end of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// An address and port.
+    Net(SocketAddr),
+    /// A Unix socket's name: a path, `@abstract`, or empty for a client that has none.
+    Unix(Box<str>),
+    /// A pipe inside this process.
+    Memory,
+}
+
+/// Why a session ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Ending {
+    /// The peer finished first.
+    PeerFinished,
+    /// The service was done.
+    ServiceFinished,
+    /// Nothing went either way for this long.
+    Idle(Duration),
+    /// This end is shutting down.
+    Stopped,
+    /// It broke.
+    Failed(Error),
+}
+
+/// Hears what happens to sessions. All methods are called on the session's own task: be quick.
+pub trait Observer: Send + Sync + 'static {
+    /// A session opened.
+    fn opened(&self, _info: &Arc<Info>) {}
+    /// A message went by. Only called when [`wants_messages`](Self::wants_messages).
+    fn message(&self, _info: &Info, _direction: Direction, _message: &Message) {}
+    /// Whether messages are to be shown; asked once per session.
+    fn wants_messages(&self) -> bool {
+        false
+    }
+    /// A session ended.
+    fn closed(&self, _info: &Info, _ending: &Ending) {}
+    /// Something went wrong that belongs to no session; the port goes on.
+    fn trouble(&self, _error: &Error) {}
+    /// Somebody was turned away, or something was dropped, and why.
+    fn note(&self, _what: &str) {}
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Info {
+    pub(crate) fn new(identity: Identity, counters: Arc<Counters>) -> Self {
+        Self {
+            id: NEXT_ID.fetch_add(1, Relaxed),
+            identity,
+            opened: Instant::now(),
+            counters,
+            state: AtomicU8::new(0),
+        }
+    }
+
+    /// A number that no other session of this process has.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Who opened it.
+    pub fn side(&self) -> Side {
+        self.identity.side
+    }
+
+    /// The protocols it runs over, from the bottom up: `tcp`, `udp`, `unix`.
+    pub fn protocol(&self) -> &'static str {
+        self.identity.protocol
+    }
+
+    /// Our end.
+    pub fn local(&self) -> &Endpoint {
+        &self.identity.local
+    }
+
+    /// The peer's end.
+    pub fn peer(&self) -> &Endpoint {
+        &self.identity.peer
+    }
+
+    /// The encoding of text in this session.
+    pub fn encoding(&self) -> Encoding {
+        self.identity.encoding
+    }
+
+    /// How long it has been open.
+    pub fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// What went through so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether the peer has said that it will send no more.
+    pub fn peer_has_finished(&self) -> bool {
+        self.has(PEER_FINISHED)
+    }
+
+    /// Tells whoever watches the port something about this session.
+    pub fn note(&self, what: &str) {
+        if let Some(observer) = self.observer() {
+            observer.note(what);
+        }
+    }
+
+    pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
+        self.identity.observer.as_ref()
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.observer()
+            .is_some_and(|observer| observer.wants_messages())
+    }
+
+    /// Whether this end is shutting down: what has arrived may still be answered.
+    pub fn is_stopping(&self) -> bool {
+        self.has(STOPPING)
+    }
+
+    /// From now on `recv` gives what has arrived and then ends. The session's task must be polled next.
+    pub(crate) fn stop(&self) {
+        self.state.fetch_or(STOPPING, Relaxed);
+    }
+
+    /// Nothing went either way for too long: `recv` gives what has arrived and then ends.
+    pub(crate) fn expire(&self) {
+        self.state.fetch_or(IDLE, Relaxed);
+    }
+
+    pub(crate) fn has_expired(&self) -> bool {
+        self.has(IDLE)
+    }
+
+    fn has(&self, bits: u8) -> bool {
+        self.state.load(Relaxed) & bits != 0
+    }
+
+    pub(crate) fn note_received(&self, message: Option<&Message>) {
+        match message {
+            Some(message) => {
+                self.counters.add_message_in();
+                self.show(Direction::In, message);
+            }
+            None if !self.has(STOPPING | IDLE) => {
+                self.state.fetch_or(PEER_FINISHED, Relaxed);
+            }
+            None => {}
+        }
+    }
+
+    pub(crate) fn note_sent(&self, message: &Message) {
+        self.counters.add_message_out();
+        self.show(Direction::Out, message);
+    }
+
+    pub(crate) fn show(&self, direction: Direction, message: &Message) {
+        if let Some(observer) = self.observer()
+            && observer.wants_messages()
+        {
+            observer.message(self, direction, message);
+        }
+    }
+}
+
+impl fmt::Debug for Info {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Info")
+            .field("id", &self.id)
+            .field("protocol", &self.protocol())
+            .field("local", self.local())
+            .field("peer", self.peer())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// `protocol` between `local` and `peer`, in UTF-8, unobserved.
+    pub fn new(side: Side, protocol: &'static str, local: Endpoint, peer: Endpoint) -> Self {
+        Self {
+            side,
+            protocol,
+            local,
+            peer,
+            encoding: Encoding::UTF_8,
+            observer: None,
+        }
+    }
+
+    pub(crate) fn in_memory(side: Side) -> Self {
+        Self::new(side, "memory", Endpoint::Memory, Endpoint::Memory)
+    }
+
+    /// Text is in `encoding`.
+    #[must_use]
+    pub fn encoding(mut self, encoding: Encoding) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// `observer` hears of it.
+    #[must_use]
+    pub fn observer(mut self, observer: Option<Arc<dyn Observer>>) -> Self {
+        self.observer = observer;
+        self
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("protocol", &self.protocol)
+            .field("local", &self.local)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// The socket address, where there is one.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Net(address) => Some(*address),
+            Self::Unix(_) | Self::Memory => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    /// An IPv4 peer of a dual-stack socket is shown as IPv4.
+    fn from(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+                Some(v4) => Self::Net(SocketAddr::new(v4.into(), v6.port())),
+                None => Self::Net(address),
+            },
+            SocketAddr::V4(_) => Self::Net(address),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Net(address) => address.fmt(f),
+            Self::Unix(name) if name.is_empty() => f.write_str("(unnamed)"),
+            Self::Unix(name) => f.write_str(name),
+            Self::Memory => f.write_str("(memory)"),
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerFinished => f.write_str("the peer closed"),
+            Self::ServiceFinished => f.write_str("closed here"),
+            Self::Idle(after) => write!(f, "idle for {after:?}"),
+            Self::Stopped => f.write_str("stopped"),
+            Self::Failed(error) if error.is_reset() => f.write_str("reset by the peer"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}

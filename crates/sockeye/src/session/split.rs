@@ -1,0 +1,243 @@
+//! The two directions of a session by themselves, for services that talk and listen at once.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
+use tokio::net::{tcp, unix};
+use wire::framing::Framing;
+
+use super::{Carrier, Info, Message, Packets, bytes_link};
+use crate::error::Result;
+use crate::stream::{AsyncIo, Io, Source};
+
+/// The receiving direction of a [`Session`](super::Session).
+pub struct Receiver {
+    info: Arc<Info>,
+    inlet: Inlet,
+}
+
+/// The sending direction of a [`Session`](super::Session).
+pub struct Sender {
+    info: Arc<Info>,
+    outlet: Outlet,
+}
+
+enum Inlet {
+    Bytes {
+        io: ReadIo,
+        head: BytesMut,
+        inbox: bytes_link::Inbox,
+    },
+    Packets(SplitStream<Box<dyn Packets>>),
+}
+
+enum Outlet {
+    Bytes { io: WriteIo, framing: Framing },
+    Packets(SplitSink<Box<dyn Packets>, Message>),
+}
+
+pub(super) fn split(info: Arc<Info>, carrier: Carrier) -> (Receiver, Sender) {
+    let (inlet, outlet) = match carrier {
+        Carrier::Bytes { stream, inbox } => {
+            let framing = inbox.framing().clone();
+            let (read, write) = halves(stream.io);
+            (
+                Inlet::Bytes {
+                    io: read,
+                    head: stream.head,
+                    inbox,
+                },
+                Outlet::Bytes { io: write, framing },
+            )
+        }
+        Carrier::Packets(packets) => {
+            let (sink, stream) = packets.split();
+            (Inlet::Packets(stream), Outlet::Packets(sink))
+        }
+    };
+    (
+        Receiver {
+            info: info.clone(),
+            inlet,
+        },
+        Sender { info, outlet },
+    )
+}
+
+impl Receiver {
+    /// As [`Session::info`](super::Session::info).
+    pub fn info(&self) -> &Arc<Info> {
+        &self.info
+    }
+
+    /// As [`Session::recv`](super::Session::recv): cancel-safe.
+    ///
+    /// # Errors
+    /// When the connection broke, or the bytes do not fit the framing.
+    pub async fn recv(&mut self) -> Result<Option<Message>> {
+        let received = match &mut self.inlet {
+            Inlet::Bytes { io, head, inbox } => inbox
+                .receive(io, head, &self.info)
+                .await?
+                .map(Message::binary),
+            Inlet::Packets(packets) => packets.next().await.transpose()?,
+        };
+        self.info.note_received(received.as_ref());
+        Ok(received)
+    }
+}
+
+impl Sender {
+    /// As [`Session::info`](super::Session::info).
+    pub fn info(&self) -> &Arc<Info> {
+        &self.info
+    }
+
+    /// As [`Session::keeps_boundaries`](super::Session::keeps_boundaries).
+    pub fn keeps_boundaries(&self) -> bool {
+        matches!(self.outlet, Outlet::Packets(_))
+    }
+
+    /// As [`Session::send`](super::Session::send).
+    ///
+    /// # Errors
+    /// When the connection broke, or the message does not fit the framing or the carrier.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<()> {
+        let message = message.into();
+        self.info.note_sent(&message);
+        match &mut self.outlet {
+            Outlet::Bytes { io, framing } => {
+                bytes_link::transmit(io, framing, &message.data, &self.info).await
+            }
+            Outlet::Packets(packets) => packets.send(message).await,
+        }
+    }
+
+    /// As [`Session::finish`](super::Session::finish).
+    ///
+    /// # Errors
+    /// When the connection broke before.
+    pub async fn finish(&mut self) -> Result<()> {
+        match &mut self.outlet {
+            Outlet::Bytes { io, .. } => bytes_link::finish(io, &self.info).await,
+            Outlet::Packets(packets) => packets.close().await,
+        }
+    }
+}
+
+impl std::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receiver")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
+enum ReadIo {
+    Tcp(tcp::OwnedReadHalf),
+    Unix(unix::OwnedReadHalf),
+    Other(ReadHalf<Box<dyn AsyncIo>>),
+}
+
+enum WriteIo {
+    Tcp(tcp::OwnedWriteHalf),
+    Unix(unix::OwnedWriteHalf),
+    Other(WriteHalf<Box<dyn AsyncIo>>),
+}
+
+fn halves(io: Io) -> (ReadIo, WriteIo) {
+    match io {
+        Io::Tcp(tcp) => {
+            let (read, write) = tcp.into_split();
+            (ReadIo::Tcp(read), WriteIo::Tcp(write))
+        }
+        Io::Unix(unix) => {
+            let (read, write) = unix.into_split();
+            (ReadIo::Unix(read), WriteIo::Unix(write))
+        }
+        Io::Other(other) => {
+            let (read, write) = tokio::io::split(other);
+            (ReadIo::Other(read), WriteIo::Other(write))
+        }
+    }
+}
+
+impl Source for ReadIo {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(half) => half.as_ref().poll_read_ready(cx),
+            Self::Unix(half) => half.as_ref().poll_read_ready(cx),
+            Self::Other(_) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncRead for ReadIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(half) => Pin::new(half).poll_read(cx, out),
+            Self::Unix(half) => Pin::new(half).poll_read(cx, out),
+            Self::Other(half) => Pin::new(half).poll_read(cx, out),
+        }
+    }
+}
+
+impl AsyncWrite for WriteIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(half) => Pin::new(half).poll_write(cx, data),
+            Self::Unix(half) => Pin::new(half).poll_write(cx, data),
+            Self::Other(half) => Pin::new(half).poll_write(cx, data),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(half) => Pin::new(half).poll_write_vectored(cx, data),
+            Self::Unix(half) => Pin::new(half).poll_write_vectored(cx, data),
+            Self::Other(half) => Pin::new(half).poll_write_vectored(cx, data),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(half) => Pin::new(half).poll_flush(cx),
+            Self::Unix(half) => Pin::new(half).poll_flush(cx),
+            Self::Other(half) => Pin::new(half).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(half) => Pin::new(half).poll_shutdown(cx),
+            Self::Unix(half) => Pin::new(half).poll_shutdown(cx),
+            Self::Other(half) => Pin::new(half).poll_shutdown(cx),
+        }
+    }
+}

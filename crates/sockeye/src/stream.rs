@@ -1,0 +1,305 @@
+//! One byte stream: the socket, the one read buffer in front of it, and what has been counted.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_util::io::poll_read_buf;
+
+pub(crate) mod pump;
+
+/// Anything that reads and writes bytes without blocking: what a [`ByteStream`] can be made of.
+pub trait AsyncIo: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> AsyncIo for T {}
+
+/// A byte stream and its read-ahead.
+///
+/// `head` is the one read buffer: whoever looks at the first bytes (sniff, framing) looks there, so
+/// nothing that was read is ever lost when the stream is handed on. An idle stream owns no buffer:
+/// memory is taken when the socket is readable and given back when it is not.
+pub struct ByteStream {
+    pub(crate) head: BytesMut,
+    pub(crate) io: Io,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// What carries the bytes. Only what the kernel can move by itself has a name of its own.
+pub(crate) enum Io {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Other(Box<dyn AsyncIo>),
+}
+
+/// Bytes and messages, each way, since the session opened. Cheap to read at any time.
+#[derive(Debug, Default)]
+pub struct Counters {
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    messages_in: AtomicU64,
+    messages_out: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl Counters {
+    /// Bytes received from the peer.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in.load(Relaxed)
+    }
+
+    /// Bytes sent to the peer.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out.load(Relaxed)
+    }
+
+    /// Messages received, as the framing cut them.
+    pub fn messages_in(&self) -> u64 {
+        self.messages_in.load(Relaxed)
+    }
+
+    /// Messages sent.
+    pub fn messages_out(&self) -> u64 {
+        self.messages_out.load(Relaxed)
+    }
+
+    /// Messages that were dropped because a queue was full (only lossy carriers: datagrams).
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    pub(crate) fn add_bytes_in(&self, n: usize) {
+        self.bytes_in.fetch_add(n as u64, Relaxed);
+    }
+
+    pub(crate) fn add_bytes_out(&self, n: usize) {
+        self.bytes_out.fetch_add(n as u64, Relaxed);
+    }
+
+    pub(crate) fn add_message_in(&self) {
+        self.messages_in.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn add_message_out(&self) {
+        self.messages_out.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn add_lost(&self) {
+        self.lost.fetch_add(1, Relaxed);
+    }
+}
+
+impl ByteStream {
+    /// A stream over anything that is neither a TCP nor a Unix socket.
+    pub fn new(io: impl AsyncIo + 'static) -> Self {
+        Self::over(Io::Other(Box::new(io)))
+    }
+
+    pub(crate) fn over(io: Io) -> Self {
+        Self {
+            head: BytesMut::new(),
+            io,
+            counters: Arc::default(),
+        }
+    }
+
+    /// Bytes that were read ahead and not consumed yet.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// What went through so far.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// The kernel socket behind the stream, duplicated, when it is one.
+    pub(crate) fn duplicate(&self) -> Option<io::Result<std::os::fd::OwnedFd>> {
+        use std::os::fd::AsFd;
+        match &self.io {
+            Io::Tcp(tcp) => Some(tcp.as_fd().try_clone_to_owned()),
+            Io::Unix(unix) => Some(unix.as_fd().try_clone_to_owned()),
+            Io::Other(_) => None,
+        }
+    }
+}
+
+impl From<TcpStream> for ByteStream {
+    fn from(tcp: TcpStream) -> Self {
+        Self::over(Io::Tcp(tcp))
+    }
+}
+
+impl From<UnixStream> for ByteStream {
+    fn from(unix: UnixStream) -> Self {
+        Self::over(Io::Unix(unix))
+    }
+}
+
+impl std::fmt::Debug for ByteStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let carrier = match self.io {
+            Io::Tcp(_) => "tcp",
+            Io::Unix(_) => "unix",
+            Io::Other(_) => "other",
+        };
+        f.debug_struct("ByteStream")
+            .field("io", &carrier)
+            .field("head", &self.head.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for ByteStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.head.is_empty() {
+            let n = self.head.len().min(out.remaining());
+            out.put_slice(&self.head[..n]);
+            self.head.advance(n);
+            return Poll::Ready(Ok(()));
+        }
+        let before = out.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, out))?;
+        self.counters.add_bytes_in(out.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ByteStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let n = ready!(Pin::new(&mut self.io).poll_write(cx, data))?;
+        self.counters.add_bytes_out(n);
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// A reader that can say that bytes are waiting before a buffer is spent on them.
+pub(crate) trait Source: AsyncRead + Unpin {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Source for Io {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => tcp.poll_read_ready(cx),
+            Self::Unix(unix) => unix.poll_read_ready(cx),
+            Self::Other(_) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, out),
+            Self::Unix(unix) => Pin::new(unix).poll_read(cx, out),
+            Self::Other(other) => Pin::new(other).poll_read(cx, out),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, data),
+            Self::Unix(unix) => Pin::new(unix).poll_write(cx, data),
+            Self::Other(other) => Pin::new(other).poll_write(cx, data),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, data),
+            Self::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, data),
+            Self::Other(other) => Pin::new(other).poll_write_vectored(cx, data),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Other(other) => Pin::new(other).poll_flush(cx),
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            Self::Other(other) => Pin::new(other).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Bytes asked for at once: a 64 KiB target stays in the L2 cache, larger ones read slower.
+const READ: usize = 64 * 1024;
+
+/// Reads up to this size are copied out of the thread's buffer, so that a small message that somebody
+/// keeps does not keep 64 KiB alive.
+const SMALL: usize = 4 * 1024;
+
+thread_local! {
+    /// Every stream of a thread reads through this one buffer, which therefore stays hot.
+    static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
+
+/// Reads once and appends to `head`. 0 bytes: the peer has finished.
+///
+/// Cancel-safe: bytes are in `head` or still in the kernel.
+pub(crate) fn poll_fill<R: Source>(
+    io: &mut R,
+    head: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    ready!(io.poll_readable(cx))?;
+    if !head.is_empty() {
+        // An unfinished message: grow by doubling, so that a long one costs O(n).
+        head.reserve(head.len().clamp(SMALL, READ));
+        return poll_read_buf(Pin::new(io), cx, head);
+    }
+    // Taken out rather than borrowed: a stream may be made of another stream.
+    let mut scratch = SCRATCH.take();
+    scratch.reserve(READ);
+    let read = poll_read_buf(Pin::new(io), cx, &mut scratch);
+    match read {
+        Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) | Poll::Pending => *head = BytesMut::new(),
+        Poll::Ready(Ok(n)) if n <= SMALL => *head = BytesMut::from(&scratch[..]),
+        Poll::Ready(Ok(_)) => *head = scratch.split(),
+    }
+    scratch.clear();
+    SCRATCH.set(scratch);
+    read
+}

@@ -1,0 +1,10 @@
+//! The one place that starts tasks, so that a shutdown can wait for all of them.
+
+use std::future::Future;
+
+use tokio_util::task::TaskTracker;
+
+/// Runs `work` beside the caller; `tracker` knows of it until it ends.
+pub(crate) fn spawn(tracker: &TaskTracker, work: impl Future<Output = ()> + Send + 'static) {
+    tracker.spawn(work);
+}

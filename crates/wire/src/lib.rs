@@ -1,0 +1,23 @@
+//! The pure part of sockeye: bytes in, values out.
+//!
+//! Nothing here opens a socket, spawns a task or reads a clock, so everything can be tested with a
+//! literal and fuzzed without a network.
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`address`] | where? `tcp://[fe80::1%eth0]:3000`, `unix:@bus`, `host,host:3000` |
+//! | [`sniff`] | which protocol do these first bytes speak? |
+//! | [`framing`] | where does one message end and the next begin? |
+//! | [`text`] | which characters are these bytes, and the other way round? |
+//! | [`hex`] | how does a person write and read bytes? |
+
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)
+)]
+
+pub mod address;
+pub mod framing;
+pub mod hex;
+pub mod sniff;
+pub mod text;
