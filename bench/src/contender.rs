@@ -93,7 +93,7 @@ pub(crate) struct Server {
 pub(crate) struct Programs {
     pub(crate) sockeye: PathBuf,
     bench: PathBuf,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl Programs {

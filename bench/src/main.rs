@@ -72,10 +72,11 @@ fn measure(arguments: Arguments) -> Result<()> {
         length >= Duration::from_millis(100),
         "--secs is too short to be watched"
     );
-    process::end_with_us()?;
     let files = raise_file_limit()?;
+    let programs = Programs::prepare(arguments.sockeye)?;
+    process::end_with_us(programs.folder.path().to_owned())?;
     let plan = Plan {
-        programs: Programs::prepare(arguments.sockeye)?,
+        programs,
         rounds: arguments.rounds.into(),
         window: Window {
             warm: Duration::from_millis(200),
@@ -92,12 +93,10 @@ fn measure(arguments: Arguments) -> Result<()> {
                 .for_each(|table| table.print(&mut verdict));
         }
     }
-    println!(
-        "\ngoals met: {}, missed: {}",
-        verdict.met,
-        verdict.missed.len()
-    );
-    verdict.missed.iter().for_each(|line| println!("  {line}"));
+    let Verdict { met, missed, open } = verdict;
+    let count = missed.len();
+    println!("\ngoals met: {met}, missed: {count}, without a figure: {open}");
+    missed.iter().for_each(|line| println!("  {line}"));
     Ok(())
 }
 
@@ -121,7 +120,7 @@ fn print_conditions(plan: &Plan, files: u64) {
     let congestion = line("/proc/sys/net/ipv4/tcp_congestion_control");
     println!("{cpus} CPUs, Linux {kernel}, default congestion control {congestion}, {files} files");
     println!(
-        "{} rounds; medians, ratios taken round by round",
+        "rounds: {}; medians, ratios taken round by round",
         plan.rounds
     );
     println!("program under test: {}", plan.programs.sockeye.display());

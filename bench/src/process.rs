@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
@@ -217,7 +218,7 @@ impl Deadline {
         let watch = move || {
             if over.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
                 eprintln!("not done after {limit:?}: ending what was started");
-                end_all();
+                end(&LIVE.lock().unwrap_or_else(PoisonError::into_inner));
             }
         };
         Self(Some((done, thread::spawn(watch))))
@@ -233,8 +234,9 @@ impl Drop for Deadline {
     }
 }
 
-/// On Ctrl-C or SIGTERM ends the groups, which Ctrl-C does not reach by itself, and then the bench.
-pub(crate) fn end_with_us() -> Result<()> {
+/// On Ctrl-C or SIGTERM ends the groups, which Ctrl-C does not reach by itself, and then the bench;
+/// `folder` goes too, because nothing is dropped on that way out.
+pub(crate) fn end_with_us(folder: PathBuf) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build();
@@ -244,15 +246,18 @@ pub(crate) fn end_with_us() -> Result<()> {
             let term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
             let Ok(mut term) = term else { return };
             tokio::select! { _ = tokio::signal::ctrl_c() => {} _ = term.recv() => {} }
-            end_all();
+            // Held to the end, so that nothing new is started meanwhile.
+            let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+            end(&live);
+            let _ = fs::remove_dir_all(folder);
             std::process::exit(130);
         });
     });
     Ok(())
 }
 
-fn end_all() {
-    for group in LIVE.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+fn end(groups: &BTreeSet<i32>) {
+    for group in groups {
         let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
     }
 }

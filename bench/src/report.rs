@@ -59,6 +59,14 @@ impl Goal {
             bound,
         }
     }
+
+    fn value(&self, values: Vec<f64>) -> Option<f64> {
+        match (self.against, self.bound) {
+            (None, Bound::AtMost(_)) => values.into_iter().max_by(f64::total_cmp),
+            (None, Bound::AtLeast(_)) => values.into_iter().min_by(f64::total_cmp),
+            _ => median(values),
+        }
+    }
 }
 
 /// The samples of one case: contenders × rounds × columns.
@@ -75,6 +83,8 @@ pub(crate) struct Table {
 pub(crate) struct Verdict {
     pub(crate) met: usize,
     pub(crate) missed: Vec<String>,
+    /// Not decided, because sockeye or the peer gave no figure.
+    pub(crate) open: usize,
 }
 
 impl Table {
@@ -101,14 +111,15 @@ impl Table {
         for (name, _) in self.columns {
             let _ = write!(text, "{name:>17}");
         }
-        text.push_str("    spread\n");
+        text.push_str("    spread     n\n");
         for contender in &self.order {
             let _ = write!(text, "  {contender:22}");
             for (column, (_, decimals)) in self.columns.iter().enumerate() {
                 let value = median(self.figures(contender, column));
                 let _ = write!(text, "{:>17}", number(value, *decimals));
             }
-            let _ = writeln!(text, "{:>8.0} %", spread(self.figures(contender, 0)));
+            let values = self.figures(contender, 0);
+            let _ = writeln!(text, "{:>8.0} %{:>6}", spread(&values), values.len());
         }
         for goal in &self.goals {
             self.judge(goal, &mut text, verdict);
@@ -124,11 +135,14 @@ impl Table {
                 self.ratios(goal.column, peer),
             ),
             None => (
-                format!("{SOCKEYE}, {column}"),
+                format!("{SOCKEYE}, {column}, worst round"),
                 self.figures(SOCKEYE, goal.column),
             ),
         };
-        let Some(value) = median(values) else { return };
+        let Some(value) = goal.value(values) else {
+            verdict.open += usize::from(!matches!(goal.bound, Bound::Shown));
+            return;
+        };
         let sign = match (goal.bound, goal.bound.holds(value)) {
             (Bound::Shown, _) => "",
             (_, true) => "ok",
@@ -138,7 +152,10 @@ impl Table {
         let _ = writeln!(text, "    {}", line.trim_end());
         match sign {
             "ok" => verdict.met += 1,
-            "MISS" => verdict.missed.push(format!("{}: {line}", self.title)),
+            "MISS" => {
+                let missed = format!("{}: {what} {value:.2}, {}", self.title, goal.bound.text());
+                verdict.missed.push(missed);
+            }
             _ => {}
         }
     }
@@ -177,10 +194,10 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 /// How far the rounds lie apart, in percent of their median.
-fn spread(values: Vec<f64>) -> f64 {
+fn spread(values: &[f64]) -> f64 {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    match median(values) {
+    match median(values.to_vec()) {
         Some(middle) if middle > 0.0 => (most - least) / middle * 100.0,
         _ => 0.0,
     }

@@ -39,19 +39,26 @@ pub(crate) const ALL: &[Workload] = &[
 ];
 
 /// Takes a sample of each contender in each round. Another one begins each round, so that nobody
-/// always runs in the shadow of the same neighbour. A failed sample is told and left out.
+/// always runs in the shadow of the same neighbour. A failed sample is told and left out, and so is a
+/// contender that has failed twice: each time may have taken all of `limit`.
 fn rounds(
     count: usize,
     contenders: &[Contender],
     limit: Duration,
     mut sample: impl FnMut(&Contender, usize) -> Result<()>,
 ) {
+    let mut failures = vec![0; contenders.len()];
     for round in 0..count {
         for turn in 0..contenders.len() {
-            let contender = &contenders[(round + turn) % contenders.len()];
+            let index = (round + turn) % contenders.len();
+            let contender = &contenders[index];
+            if failures[index] == 2 {
+                continue;
+            }
             let deadline = Deadline::after(limit);
             if let Err(error) = sample(contender, round) {
                 eprintln!("{}, round {round}: {error:#}", contender.name);
+                failures[index] += 1;
             }
             drop(deadline);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{Plan, rounds};
-use crate::contender::{Contender, Server, Transport};
+use crate::contender::{Contender, Server, Transport, present};
 use crate::load::tcp;
 use crate::report::Bound::AtMost;
 use crate::report::{Column, Goal, Table};
@@ -28,13 +28,13 @@ pub(super) fn run(plan: &Plan) -> Result<Vec<Table>> {
     let mut tcp = vec![roomy("tcp://127.0.0.1")];
     let peers = plan.programs.tcp_echo().into_iter();
     tcp.extend(peers.filter(|peer| matches!(peer.name, "tokio" | "epoll")));
-    let tcp = table("tcp", 3.0, &tcp, |contender| {
+    let tcp = table("tcp", 3.0, tcp, |contender| {
         let server = contender.start(Transport::Tcp)?;
         let before = server.group.memory();
         let streams = tcp::connect(server.address, CONNECTIONS)?;
         Ok(figures(&server, before, streams.len()))
     });
-    let udp = table("udp", 1.0, &[roomy("udp://127.0.0.1")], |contender| {
+    let udp = table("udp", 1.0, vec![roomy("udp://127.0.0.1")], |contender| {
         let server = contender.start(Transport::Udp)?;
         let before = server.group.memory();
         let sessions = visit(server.address)?;
@@ -47,17 +47,12 @@ pub(super) fn run(plan: &Plan) -> Result<Vec<Table>> {
 fn table(
     transport: &str,
     most: f64,
-    contenders: &[Contender],
+    contenders: Vec<Contender>,
     mut sample: impl FnMut(&Contender) -> Result<Vec<f64>>,
 ) -> Table {
     let title = format!("idle: {transport} sessions, one message exchanged, server memory (PSS)");
     let mut table = Table::new(title, COLUMNS, vec![Goal::figure(0, AtMost(most))]);
-    let here: Vec<_> = contenders
-        .iter()
-        .filter(|contender| contender.exists())
-        .cloned()
-        .collect();
-    rounds(1, &here, LIMIT, |contender, round| {
+    rounds(1, &present(contenders), LIMIT, |contender, round| {
         table.add(contender.name, round, sample(contender)?);
         Ok(())
     });

@@ -21,6 +21,15 @@ pub enum Family {
 }
 
 impl Family {
+    /// The family that `-4` and `-6` ask for.
+    pub const fn wanted(v4: bool, v6: bool) -> Self {
+        match (v4, v6) {
+            (true, false) => Self::V4,
+            (false, true) => Self::V6,
+            _ => Self::Any,
+        }
+    }
+
     fn wants(self, address: &SocketAddr) -> bool {
         match self {
             Self::Any => true,

@@ -6,7 +6,7 @@
 
 mod decoder;
 mod escape;
-pub(crate) mod nearest;
+pub mod nearest;
 
 use std::{borrow::Cow, fmt, ops::Range, str::FromStr};
 

@@ -8,15 +8,17 @@ use rustix::fs::{FileType, fstat, sendfile};
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, splice};
 
+use super::Counters;
+
 /// Bytes asked for at once.
 const STEP: usize = 1024 * 1024;
 
 /// Sends all of `source` to `socket`: by `sendfile` from a file, by `splice` from a pipe, by copying
-/// from anything else. Blocks, so it belongs on a thread of its own. `each` hears of every step.
+/// from anything else. Blocks, so it belongs on a thread of its own; `counters` grow with every step.
 ///
 /// # Errors
-/// As `read` or `write` would; what `each` heard of has been handed to the kernel.
-pub fn pump(source: impl AsFd, socket: impl AsFd, mut each: impl FnMut(usize)) -> io::Result<()> {
+/// As `read` or `write` would; what was counted has been handed to the kernel.
+pub fn pump(source: impl AsFd, socket: impl AsFd, counters: &Counters) -> io::Result<()> {
     let (source, socket) = (source.as_fd(), socket.as_fd());
     let kind = FileType::from_raw_mode(fstat(source)?.st_mode);
     if kind == FileType::Fifo {
@@ -39,7 +41,7 @@ pub fn pump(source: impl AsFd, socket: impl AsFd, mut each: impl FnMut(usize)) -
         };
         match moved {
             Ok(0) => return Ok(()),
-            Ok(n) => each(n),
+            Ok(n) => counters.add_bytes_out(n),
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => wait_writable(socket)?,
             Err(errno) => return Err(errno.into()),

@@ -1,0 +1,128 @@
+//! The command line as it was typed. Nothing here touches the system.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
+
+mod connect;
+mod serve;
+mod socket;
+mod values;
+
+pub(crate) use connect::{ConnectArgs, Eof, Eol};
+pub(crate) use serve::ServeArgs;
+pub(crate) use socket::SocketArgs;
+
+/// Both ends of every socket: one service, one port, every protocol, and an eye on the wire.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sockeye",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sockeye serve                          echo on 127.0.0.1:3000, TCP and UDP
+  sockeye serve hello '*:3000'           greet whoever comes, from any network
+  sockeye connect 127.0.0.1:3000         talk to it
+  echo hi | sockeye connect :3000        pipe through it
+  sockeye connect @george @james         talk to two contacts at once
+Exit codes: 0 ok, 1 network, 2 usage, 3 timeout, 5 protocol violation,
+  6 the peer closed with an error, 130 and 143 signals.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Listen, and serve whoever comes.
+    Serve(ServeArgs),
+    /// Talk to any server.
+    Connect(ConnectArgs),
+    /// Names for addresses: list, add, remove.
+    Contacts(ContactsArgs),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one page per command into DIR.
+    Man {
+        /// Where to write the pages.
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Names for addresses, kept under [contacts] in sockeye/config.toml.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sockeye contacts                                 list them
+  sockeye contacts add george udp://127.0.0.1:4001
+  sockeye contacts add 乔治 tcp://192.168.1.7:3000
+  sockeye connect @george @乔治                    talk to both
+  sockeye contacts remove george")]
+pub(crate) struct ContactsArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<ContactsAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContactsAction {
+    /// Print every contact and its address.
+    List,
+    /// Add a contact, or change its address.
+    Add {
+        /// The name, in any script, without the @.
+        name: String,
+        /// The address: tcp://HOST:PORT, udp://HOST:PORT, unix:PATH …
+        address: String,
+    },
+    /// Remove a contact.
+    Remove {
+        /// The name, without the @.
+        name: String,
+    },
+}
+
+/// The whole command line, for parsing, the manual and completions.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// One thing that `connect` was told to send.
+#[derive(Clone, Debug)]
+pub(crate) enum Said {
+    /// `--send`
+    Text(String),
+    /// `--send-hex`
+    Hex(String),
+    /// `--send-file`
+    File(PathBuf),
+}
+
+/// Everything that `connect` was told to send, in the order in which it was typed.
+pub(crate) fn script(matches: &ArgMatches) -> Vec<Said> {
+    let Some(matches) = matches.subcommand_matches("connect") else {
+        return Vec::new();
+    };
+    let mut said: Vec<(usize, Said)> = Vec::new();
+    let mut collect = |id: &str, make: fn(OsString) -> Said| {
+        let values = matches.get_raw(id).into_iter().flatten();
+        let places = matches.indices_of(id).into_iter().flatten();
+        said.extend(places.zip(values.map(|value| make(value.to_owned()))));
+    };
+    collect("send", |text| {
+        Said::Text(text.to_string_lossy().into_owned())
+    });
+    collect("send_hex", |text| {
+        Said::Hex(text.to_string_lossy().into_owned())
+    });
+    collect("send_file", |path| Said::File(path.into()));
+    said.sort_by_key(|(place, _)| *place);
+    said.into_iter().map(|(_, said)| said).collect()
+}

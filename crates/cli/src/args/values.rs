@@ -1,0 +1,111 @@
+//! How a person writes times, sizes and the like.
+
+use std::time::Duration;
+
+/// `500ms`, `3s`, `2m`, `1h`; a plain number is seconds.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let seconds = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => {
+            return Err(format!(
+                "`{unit}` is no unit of time; write 500ms, 3s, 2m or 1h"
+            ));
+        }
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "write a time such as 500ms, 3s or 2m".to_owned())?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| "that is too long a time".to_owned())
+}
+
+/// `4096`, `64k`, `16M`, `1G`: bytes, in steps of 1024.
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let shift = match unit.trim_end_matches("iB").trim_end_matches(['B', 'b']) {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        _ => {
+            return Err(format!(
+                "`{unit}` is no unit of size; write 4096, 64k, 16M or 1G"
+            ));
+        }
+    };
+    let number: usize = number
+        .parse()
+        .map_err(|_| "write a size such as 4096, 64k or 16M".to_owned())?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "that is too large".to_owned())
+}
+
+/// `on` or `off`.
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "yes" | "true" | "1" => Ok(true),
+        "off" | "no" | "false" | "0" => Ok(false),
+        _ => Err("write on or off".to_owned()),
+    }
+}
+
+/// A network such as `192.168.0.0/16`, or one address.
+pub(crate) fn network(text: &str) -> Result<ipnet::IpNet, String> {
+    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+        return Ok(address.into());
+    }
+    text.parse()
+        .map_err(|_| "write a network such as 192.168.0.0/16, or one address".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(time("3"), Ok(Duration::from_secs(3)));
+        assert_eq!(time("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(time("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "s", "3 s", "-1", "1d", "1e400"] {
+            assert!(time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("64k"), Ok(65_536));
+        assert_eq!(size("16MiB"), Ok(16 << 20));
+        assert_eq!(size("1G"), Ok(1 << 30));
+        for wrong in [
+            "",
+            "k",
+            "1.5k",
+            "1T",
+            "99999999999999999999",
+            "18446744073709551615G",
+        ] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        assert_eq!(network("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(network("::1").unwrap().to_string(), "::1/128");
+        assert!(network("10.0.0.0/33").is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! A conversation that we opened: from where our words come, and when it is over.
+
+use std::io::IsTerminal;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use futures_util::future::join_all;
+
+use super::input::{Cut, Input, Printer};
+use super::lines::Lines;
+use super::patience::{AtEnd, LINGER};
+use super::pipe::Pipe;
+use super::screen::{Form, Name, Screen, Style};
+use super::script::{self, Part};
+use super::{Attendance, Console};
+use crate::args::{ConnectArgs, Eol};
+use crate::failure::{self, code};
+use crate::signals::Signals;
+use crate::terminal::Restored;
+use crate::verb::connect::Reached;
+
+/// Where our words come from.
+enum Source {
+    /// The command line.
+    Script,
+    /// Nowhere.
+    Nothing,
+    /// Standard input, unchanged, into this socket.
+    Pipe(OwnedFd),
+    /// Standard input, line by line.
+    Typed { input: Input, commands: bool },
+}
+
+/// How one session ended.
+type Ended = Result<()>;
+
+pub(crate) async fn run(
+    args: &ConnectArgs,
+    reached: Reached,
+    parts: &[Part],
+    signals: &mut Signals,
+) -> Result<ExitCode> {
+    let _terminal = Restored::at_the_end();
+    let (source, printer) = source(args, &reached, parts)?;
+    let several = reached.sessions.len() > 1;
+    let console = Console::new(
+        Screen::start(style(args, several), printer),
+        at_end(args, parts),
+        args.count,
+    );
+    let mut attendances = Vec::new();
+    for (name, session) in reached.sessions {
+        let info = session.info();
+        let peer = info.peer().to_string();
+        console
+            .screen
+            .tell(&format!(
+                "connected {} {} -> {}",
+                info.protocol(),
+                info.local(),
+                Name(&peer)
+            ))
+            .await;
+        attendances.push(console.admit(name, session));
+    }
+    let ended = converse(args, source, parts, attendances, &console);
+    tokio::pin!(ended);
+    let (ended, signalled) = tokio::select! {
+        ended = &mut ended => (ended, None),
+        code = signals.next() => {
+            // Everyone is told that we leave, as far as their protocol has words for it.
+            console.over.cancel();
+            (ended.await, Some(code))
+        }
+    };
+    console
+        .screen
+        .finish()
+        .await
+        .context("cannot write to standard output")?;
+    let mut code = reached.failed;
+    for error in ended.into_iter().filter_map(Result::err) {
+        eprintln!("{}", failure::line(&error));
+        code = code.or(Some(failure::exit_code(&error)));
+    }
+    let interrupted = console
+        .screen
+        .was_interrupted()
+        .then_some(code::INTERRUPTED);
+    Ok(ExitCode::from(
+        signalled.or(interrupted).or(code).unwrap_or(0),
+    ))
+}
+
+fn source(
+    args: &ConnectArgs,
+    reached: &Reached,
+    parts: &[Part],
+) -> Result<(Source, Option<Printer>)> {
+    if !parts.is_empty() {
+        return Ok((Source::Script, None));
+    }
+    if args.no_stdin {
+        return Ok((Source::Nothing, None));
+    }
+    if let Some((input, printer)) = Input::at_terminal()? {
+        return Ok((
+            Source::Typed {
+                input,
+                commands: true,
+            },
+            Some(printer),
+        ));
+    }
+    let at_terminal = std::io::stdin().is_terminal();
+    if let [(_, session)] = &reached.sessions[..] {
+        let untouched = args.eol.is_none() && !args.crlf && !at_terminal;
+        if let Some(socket) = session.raw_socket()
+            && untouched
+        {
+            return Ok((
+                Source::Pipe(socket.context("cannot pass on standard input")?),
+                None,
+            ));
+        }
+    }
+    let cut = if args.binary { Cut::Chunks } else { Cut::Lines };
+    let commands = at_terminal || reached.sessions.len() > 1;
+    Ok((
+        Source::Typed {
+            input: Input::piped(cut),
+            commands,
+        },
+        None,
+    ))
+}
+
+async fn converse(
+    args: &ConnectArgs,
+    source: Source,
+    parts: &[Part],
+    attendances: Vec<Attendance>,
+    console: &Arc<Console>,
+) -> Vec<Ended> {
+    match source {
+        Source::Nothing => {
+            // Nothing will be said, but nobody is told so: the peer may go on for as long as it likes.
+            join_all(attendances.into_iter().map(Attendance::attend)).await
+        }
+        Source::Script => {
+            let lines = lines(args, false);
+            let played = attendances.into_iter().map(async |attendance| {
+                let playing = script::play(parts, lines, args.wait, attendance.member.clone());
+                tokio::join!(attendance.attend(), playing).0
+            });
+            join_all(played).await
+        }
+        Source::Pipe(socket) => {
+            let piped = attendances
+                .into_iter()
+                .map(|attendance| pipe(attendance, &socket, console));
+            join_all(piped).await
+        }
+        Source::Typed { input, commands } => {
+            let talking = join_all(attendances.into_iter().map(Attendance::attend));
+            let typing = async {
+                lines(args, commands).follow(console, input).await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                ended = talking => ended,
+                () = typing => Vec::new(),
+            }
+        }
+    }
+}
+
+async fn pipe(attendance: Attendance, socket: &OwnedFd, console: &Console) -> Ended {
+    let member = attendance.member.clone();
+    let peer = member.info.peer().to_string();
+    let pipe = Pipe::start(
+        socket
+            .try_clone()
+            .context("cannot pass on standard input")?,
+        &member,
+    );
+    let (ended, piped) = tokio::join!(attendance.attend(), pipe.follow(member, console));
+    let sent = piped.map_err(|source| sockeye::Error::Io {
+        operation: sockeye::Operation::Send,
+        address: peer,
+        source,
+    });
+    ended.and(sent.map_err(Into::into))
+}
+
+fn lines(args: &ConnectArgs, commands: bool) -> Lines {
+    Lines {
+        eol: if args.crlf { Some(Eol::Crlf) } else { args.eol },
+        framed: !args.frame.is_raw(),
+        encoding: args.encoding.unwrap_or_default(),
+        commands,
+    }
+}
+
+fn style(args: &ConnectArgs, several: bool) -> Style {
+    let form = match (args.json, args.hex) {
+        (true, _) => Form::Json,
+        (false, true) => Form::Hex,
+        (false, false) => Form::Plain,
+    };
+    Style {
+        form,
+        timestamps: args.timestamps,
+        names: several,
+        encoding: args.encoding,
+    }
+}
+
+fn at_end(args: &ConnectArgs, parts: &[Part]) -> AtEnd {
+    match parts.is_empty() {
+        true => AtEnd {
+            eof: args.eof,
+            linger: LINGER,
+            limit: None,
+            timeout: args.timeout,
+        },
+        // After --send it is --wait that says how long answers are waited for.
+        false => AtEnd {
+            eof: args.eof,
+            linger: args.wait,
+            limit: Some(args.wait),
+            timeout: args.timeout,
+        },
+    }
+}

@@ -1,0 +1,167 @@
+//! Standard input on a thread of its own: a line editor at a terminal, lines or chunks from a pipe.
+
+use std::io::{self, BufRead, IsTerminal, Read};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{Config, Editor, ExternalPrinter};
+use tokio::sync::mpsc;
+
+/// What a person or a pipe said.
+#[derive(Debug)]
+pub(crate) enum Typed {
+    /// A line without its end, and whether it had one.
+    Line { text: Vec<u8>, ended: bool },
+    /// One read of a pipe.
+    Chunk(Vec<u8>),
+    /// Ctrl-C at the line editor.
+    Interrupt,
+    /// It cannot be read on.
+    Wrong(String),
+}
+
+/// How a pipe is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Lines,
+    Chunks,
+}
+
+/// Standard input.
+pub(crate) struct Input {
+    typed: mpsc::Receiver<Typed>,
+    terminal: bool,
+}
+
+/// Prints above the line that is being typed.
+pub(crate) type Printer = Box<dyn ExternalPrinter + Send>;
+
+/// Things typed ahead that may wait.
+const AHEAD: usize = 64;
+
+/// The longest line of a pipe.
+const LONGEST: u64 = 64 * 1024 * 1024;
+
+impl Input {
+    /// A line editor with history, when a person is there to use it: at both ends of the terminal.
+    pub(crate) fn at_terminal() -> Result<Option<(Self, Printer)>> {
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            return Ok(None);
+        }
+        let config = Config::builder()
+            .auto_add_history(true)
+            .max_history_size(1000)?
+            .build();
+        let mut editor: Editor<(), FileHistory> = Editor::with_config(config)?;
+        let history = history();
+        if let Some(path) = &history {
+            // The first time there is none.
+            let _ = editor.load_history(path);
+        }
+        let printer = editor.create_external_printer()?;
+        let (tell, typed) = mpsc::channel(AHEAD);
+        std::thread::spawn(move || edit(&mut editor, history, &tell));
+        Ok(Some((
+            Self {
+                typed,
+                terminal: true,
+            },
+            Box::new(printer),
+        )))
+    }
+
+    pub(crate) fn piped(cut: Cut) -> Self {
+        let (tell, typed) = mpsc::channel(AHEAD);
+        std::thread::spawn(move || match cut {
+            Cut::Lines => read_lines(&tell),
+            Cut::Chunks => read_chunks(&tell),
+        });
+        Self {
+            typed,
+            terminal: false,
+        }
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// What comes next; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Option<Typed> {
+        self.typed.recv().await
+    }
+}
+
+fn edit(
+    editor: &mut Editor<(), FileHistory>,
+    history: Option<PathBuf>,
+    tell: &mpsc::Sender<Typed>,
+) {
+    loop {
+        let typed = match editor.readline("> ") {
+            Ok(line) => Typed::Line {
+                text: line.into_bytes(),
+                ended: true,
+            },
+            Err(ReadlineError::Interrupted) => Typed::Interrupt,
+            Err(ReadlineError::Eof) => return,
+            Err(error) => Typed::Wrong(format!("cannot read the terminal: {error}")),
+        };
+        if let Some(path) = &history {
+            // Losing the history loses no message.
+            let _ = editor.save_history(path);
+        }
+        let last = !matches!(typed, Typed::Line { .. });
+        if tell.blocking_send(typed).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// `$XDG_STATE_HOME/sockeye/history`, its folder made.
+fn history() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let state = state.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;
+    let folder = state.join("sockeye");
+    std::fs::create_dir_all(&folder).ok()?;
+    Some(folder.join("history"))
+}
+
+fn read_lines(tell: &mpsc::Sender<Typed>) {
+    let mut stdin = io::stdin().lock();
+    loop {
+        let mut text = Vec::new();
+        let typed = match stdin.by_ref().take(LONGEST).read_until(b'\n', &mut text) {
+            Ok(0) => return,
+            Ok(_) => {
+                let ended = text.pop_if(|last| *last == b'\n').is_some();
+                Typed::Line { text, ended }
+            }
+            Err(error) => Typed::Wrong(format!("cannot read standard input: {error}")),
+        };
+        let last = matches!(typed, Typed::Wrong(_));
+        if tell.blocking_send(typed).is_err() || last {
+            return;
+        }
+    }
+}
+
+fn read_chunks(tell: &mpsc::Sender<Typed>) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let typed = match rustix::io::read(rustix::stdio::stdin(), &mut buffer[..]) {
+            Ok(0) => return,
+            Ok(n) => Typed::Chunk(buffer[..n].to_vec()),
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => Typed::Wrong(format!("cannot read standard input: {error}")),
+        };
+        let last = matches!(typed, Typed::Wrong(_));
+        if tell.blocking_send(typed).is_err() || last {
+            return;
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What is shown: the peers' words on standard output, ours on standard error.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use sockeye::{Direction, Encoding, Info, Message};
+use tokio::sync::{mpsc, oneshot};
+use wire::text::{Decoder, printable, printable_block};
+
+use super::input::Printer;
+use crate::report;
+
+/// How messages are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As they came.
+    Plain,
+    /// A heading and a hex dump.
+    Hex,
+    /// A JSON object a line.
+    Json,
+}
+
+/// What is shown with each message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style {
+    pub(crate) form: Form,
+    pub(crate) timestamps: bool,
+    /// Who said it: when there are several.
+    pub(crate) names: bool,
+    /// Decode from this encoding; bytes pass as they are when `None` and nobody is watching.
+    pub(crate) encoding: Option<Encoding>,
+}
+
+/// Standard output and standard error, or the space above a line that is being typed.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    prints: mpsc::Sender<Print>,
+    broken: Arc<OnceLock<io::Error>>,
+    style: Style,
+    terminal: bool,
+    interrupted: AtomicBool,
+}
+
+enum Print {
+    /// From a peer: standard output.
+    Peer(Vec<u8>),
+    /// From us: standard error.
+    Own(String),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Prints that may wait; then whoever prints waits, and with them the peer.
+const PRINTS: usize = 16;
+
+impl Screen {
+    /// Starts the thread that writes, so that a slow reader of our output holds up only the peers.
+    pub(crate) fn start(style: Style, printer: Option<Printer>) -> Self {
+        let (prints, queue) = mpsc::channel(PRINTS);
+        let broken = Arc::new(OnceLock::new());
+        let told = broken.clone();
+        let terminal = io::stdout().is_terminal();
+        std::thread::spawn(move || {
+            let written = match printer {
+                Some(printer) => write_above(queue, printer),
+                None => write_out(queue),
+            };
+            if let Err(error) = written {
+                // Set once: this thread is the only one that does.
+                let _ = told.set(error);
+            }
+        });
+        Self {
+            prints,
+            broken,
+            style,
+            terminal,
+            interrupted: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells the person something that no peer said.
+    pub(crate) async fn tell(&self, text: &str) {
+        // When the output is gone there is nobody to tell.
+        let _ = self.prints.send(Print::Own(format!("{text}\n"))).await;
+    }
+
+    /// How one session's messages are shown.
+    pub(crate) fn voice(&self, name: &str, info: &Arc<Info>) -> Voice<'_> {
+        let encoding = self.style.encoding.unwrap_or_default();
+        Voice {
+            screen: self,
+            name: name.to_owned(),
+            info: info.clone(),
+            decoder: encoding.decoder(),
+        }
+    }
+
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Relaxed);
+    }
+
+    pub(crate) fn was_interrupted(&self) -> bool {
+        self.interrupted.load(Relaxed)
+    }
+
+    /// Waits until everything is written. A reader that has had enough (`| head`) is no failure.
+    pub(crate) async fn finish(&self) -> io::Result<()> {
+        let (done, flushed) = oneshot::channel();
+        if self.prints.send(Print::Flush(done)).await.is_ok() && flushed.await.is_ok() {
+            return Ok(());
+        }
+        match self.broken.get() {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(io::Error::new(error.kind(), error.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn print(&self, bytes: Vec<u8>) -> bool {
+        bytes.is_empty() || self.prints.send(Print::Peer(bytes)).await.is_ok()
+    }
+}
+
+/// One session's messages on the screen.
+pub(crate) struct Voice<'a> {
+    screen: &'a Screen,
+    name: String,
+    info: Arc<Info>,
+    decoder: Decoder,
+}
+
+impl Voice<'_> {
+    /// Shows a message. `false` when nobody looks any more.
+    pub(crate) async fn show(&mut self, message: &Message) -> bool {
+        let style = self.screen.style;
+        let unexpected = self.unexpected(message);
+        let shown = match style.form {
+            Form::Json => report::json::message(&self.info, Direction::In, message).into_bytes(),
+            Form::Hex => {
+                let size = report::text::count(message.data.len() as u64, "byte");
+                let encoding = style.encoding.unwrap_or_default();
+                let heading = format!("{}< {size}\n", self.heading(&unexpected));
+                (heading + &wire::hex::dump(&message.data, encoding)).into_bytes()
+            }
+            Form::Plain if style.names || style.timestamps || !unexpected.is_empty() => {
+                self.lines(message, &unexpected).into_bytes()
+            }
+            Form::Plain if self.screen.terminal || style.encoding.is_some() => {
+                self.text(message).into_bytes()
+            }
+            Form::Plain => message.data.to_vec(),
+        };
+        self.screen.print(shown).await
+    }
+
+    /// The stream has ended: the bytes of a character that never became whole are shown too.
+    pub(crate) async fn finish(&mut self) {
+        let mut rest = String::new();
+        self.decoder.finish_shown(&mut rest);
+        // When the output is gone there is nobody to show it to.
+        let _ = self.screen.print(rest.into_bytes()).await;
+    }
+
+    fn text(&mut self, message: &Message) -> String {
+        let mut text = String::new();
+        self.decoder.push_shown(&message.data, &mut text);
+        if !self.screen.terminal {
+            return text;
+        }
+        let mut text = printable_block(&text).into_owned();
+        if self.info.protocol().starts_with(['u'])
+            && self.info.protocol() != "unix"
+            && !text.ends_with('\n')
+        {
+            text.push('\n');
+        }
+        text
+    }
+
+    /// A line of output for each line of the message, each with its heading.
+    fn lines(&self, message: &Message, unexpected: &str) -> String {
+        let text = self
+            .screen
+            .style
+            .encoding
+            .unwrap_or_default()
+            .show(&message.data);
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let heading = self.heading(unexpected);
+        text.split('\n')
+            .map(|line| format!("{heading}{}\n", printable(line.trim_end_matches('\r'))))
+            .collect()
+    }
+
+    /// `12:34:56.789 george: `
+    fn heading(&self, unexpected: &str) -> String {
+        let style = self.screen.style;
+        let time = match style.timestamps {
+            true => format!("{} ", jiff::Zoned::now().strftime("%H:%M:%S%.3f")),
+            false => String::new(),
+        };
+        match (unexpected, style.names) {
+            ("", true) => format!("{time}{}: ", Name(&self.name)),
+            ("", false) => time,
+            (sender, _) => format!("{time}{sender}: "),
+        }
+    }
+
+    /// Who else than the peer sent it. A group or a broadcast address expects others.
+    fn unexpected(&self, message: &Message) -> String {
+        let Some(from) = message.from else {
+            return String::new();
+        };
+        let shared = self
+            .info
+            .peer()
+            .socket_addr()
+            .is_some_and(|peer| match peer.ip() {
+                std::net::IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
+                std::net::IpAddr::V6(ip) => ip.is_multicast(),
+            });
+        if shared {
+            from.to_string()
+        } else {
+            format!("unexpected sender {from}")
+        }
+    }
+}
+
+/// A name as it is shown: what a peer calls itself must not drive the terminal.
+pub(crate) struct Name<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&printable(self.0))
+    }
+}
+
+fn write_out(mut queue: mpsc::Receiver<Print>) -> io::Result<()> {
+    let mut stdout = rustix::stdio::stdout();
+    while let Some(print) = queue.blocking_recv() {
+        match print {
+            Print::Peer(bytes) => write_all(&mut stdout, &bytes)?,
+            // A standard error that is gone takes nothing from the conversation.
+            Print::Own(text) => drop(io::stderr().write_all(text.as_bytes())),
+            Print::Flush(done) => {
+                let _ = done.send(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Past the standard library's line buffer: what has come is seen at once.
+fn write_all(stdout: &mut std::os::fd::BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(&*stdout, bytes) {
+            Ok(n) => bytes = &bytes[n..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                let mut fds = [rustix::event::PollFd::new(
+                    &*stdout,
+                    rustix::event::PollFlags::OUT,
+                )];
+                rustix::event::poll(&mut fds, None)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn write_above(mut queue: mpsc::Receiver<Print>, mut printer: Printer) -> io::Result<()> {
+    while let Some(print) = queue.blocking_recv() {
+        let text = match print {
+            Print::Peer(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Print::Own(text) => text,
+            Print::Flush(done) => {
+                let _ = done.send(());
+                continue;
+            }
+        };
+        printer.print(text).map_err(io::Error::other)?;
+    }
+    Ok(())
+}

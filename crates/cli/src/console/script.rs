@@ -1,0 +1,90 @@
+//! What `connect` was told to send on the command line.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use sockeye::Encoding;
+use tokio::sync::watch;
+
+use super::lines::Lines;
+use super::roster::{Member, Order};
+use crate::args::Said;
+use crate::failure::Usage;
+
+/// One message of the script, ready to be sent but for its line end.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    data: Bytes,
+    /// Whether it is a line of text.
+    line: bool,
+}
+
+/// Reads what was said on the command line; wrong escapes and hex are told before anything is dialed.
+pub(crate) fn read(said: Vec<Said>, encoding: Encoding) -> Result<Vec<Part>> {
+    said.into_iter().map(|said| part(said, encoding)).collect()
+}
+
+fn part(said: Said, encoding: Encoding) -> Result<Part> {
+    match said {
+        Said::Text(text) => {
+            let data = wire::text::unescape(&text, encoding);
+            let data =
+                data.map_err(|error| Usage(format!("cannot read --send `{text}`: {error}")))?;
+            Ok(Part {
+                data: data.into(),
+                line: true,
+            })
+        }
+        Said::Hex(text) => {
+            let data = wire::hex::parse(&text);
+            let data =
+                data.map_err(|error| Usage(format!("cannot read --send-hex `{text}`: {error}")))?;
+            Ok(Part {
+                data: data.into(),
+                line: false,
+            })
+        }
+        Said::File(path) => {
+            let mut data = Vec::new();
+            let read = match path.to_str() {
+                Some("-") => io::stdin().lock().read_to_end(&mut data),
+                _ => std::fs::File::open(&path).and_then(|mut file| file.read_to_end(&mut data)),
+            };
+            read.with_context(|| format!("cannot read {}", path.display()))?;
+            Ok(Part {
+                data: data.into(),
+                line: false,
+            })
+        }
+    }
+}
+
+/// Says each part when an answer to the last has come, or `wait` has passed; then ends.
+pub(crate) async fn play(parts: &[Part], lines: Lines, wait: Duration, member: Member) {
+    let mut heard = member.heard.subscribe();
+    for part in parts {
+        let eol = if part.line {
+            lines.eol(member.packets)
+        } else {
+            b""
+        };
+        let data = if eol.is_empty() {
+            part.data.clone()
+        } else {
+            [&*part.data, eol].concat().into()
+        };
+        heard.mark_unchanged();
+        if member.orders.send(Order::Say(data)).await.is_err() {
+            return;
+        }
+        answer(&mut heard, wait).await;
+    }
+    // The session may be over already.
+    let _ = member.orders.send(Order::End).await;
+}
+
+async fn answer(heard: &mut watch::Receiver<u64>, wait: Duration) {
+    let _ = tokio::time::timeout(wait, heard.changed()).await;
+}

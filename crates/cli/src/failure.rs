@@ -1,0 +1,135 @@
+//! What went wrong, for a person: one line with a hint, and the exit code for scripts.
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use sockeye::{AddressError, Error, Operation};
+
+/// Exit codes. Scripts rely on them: see docs/EXIT-CODES in the manual.
+pub(crate) mod code {
+    pub(crate) const NETWORK: u8 = 1;
+    pub(crate) const USAGE: u8 = 2;
+    pub(crate) const TIMEOUT: u8 = 3;
+    pub(crate) const PROTOCOL: u8 = 5;
+    pub(crate) const PEER: u8 = 6;
+    pub(crate) const INTERRUPTED: u8 = 130;
+    pub(crate) const TERMINATED: u8 = 143;
+}
+
+/// The command line does not make sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// A wait that the person has limited is over.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Timeout(pub(crate) String);
+
+/// Tells standard error and gives the exit code.
+pub(crate) fn tell(error: &anyhow::Error) -> ExitCode {
+    eprintln!("{}", line(error));
+    ExitCode::from(exit_code(error))
+}
+
+/// `sockeye: cannot listen on 127.0.0.1:3000: address already in use (choose another port …)`
+pub(crate) fn line(error: &anyhow::Error) -> String {
+    let hint = hint(error)
+        .map(|hint| format!(" ({hint})"))
+        .unwrap_or_default();
+    // A peer's name can stand in an error; it must not drive the terminal.
+    let text = format!("{error:#}{hint}");
+    format!("sockeye: {}", wire::text::printable(&text))
+}
+
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() || error.is::<AddressError>() {
+        return code::USAGE;
+    }
+    if error.is::<Timeout>() {
+        return code::TIMEOUT;
+    }
+    match error.downcast_ref::<Error>() {
+        Some(Error::Address(_) | Error::Unsupported { .. } | Error::NotEncodable(_)) => code::USAGE,
+        Some(Error::Io {
+            operation: Operation::Configure(_),
+            ..
+        }) => code::USAGE,
+        Some(Error::TimedOut { .. }) => code::TIMEOUT,
+        Some(Error::Framing { .. } | Error::NotText(_)) => code::PROTOCOL,
+        Some(
+            error @ Error::Io {
+                operation: Operation::Receive | Operation::Send,
+                ..
+            },
+        ) if error.is_reset() => code::PEER,
+        Some(Error::Io { source, .. }) if source.kind() == ErrorKind::TimedOut => code::TIMEOUT,
+        _ => code::NETWORK,
+    }
+}
+
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    match error.downcast_ref::<Error>()? {
+        Error::Io {
+            operation,
+            source,
+            address,
+        } => io_hint(*operation, source, address),
+        Error::Resolve { .. } => Some("check the spelling, or write the address in numbers"),
+        Error::TimedOut {
+            operation: Operation::Connect,
+            ..
+        } => Some("is a firewall in the way? -w gives it more time"),
+        Error::TooLarge { .. } => Some("send less at once, or use tcp://"),
+        Error::Framing { .. } => Some("do both ends use the same --frame?"),
+        Error::NotEncodable(_) => Some("choose another --encoding"),
+        _ => None,
+    }
+}
+
+fn io_hint(operation: Operation, source: &std::io::Error, address: &str) -> Option<&'static str> {
+    let unix = address.starts_with(['/', '@', '.']);
+    Some(match (operation, source.kind()) {
+        (Operation::Listen, ErrorKind::AddrInUse) if unix => {
+            "another program listens there: choose another name"
+        }
+        (Operation::Listen, ErrorKind::AddrInUse) => {
+            "another program listens there: choose another port, or :0 for any free one; `ss -lntup` shows who"
+        }
+        (Operation::Listen, ErrorKind::PermissionDenied) if unix => {
+            "the folder or the name there is not yours to use"
+        }
+        (Operation::Listen, ErrorKind::PermissionDenied) => {
+            "ports below 1024 are the system's: choose a higher one"
+        }
+        (Operation::Listen, ErrorKind::AddrNotAvailable) => {
+            "no interface of this machine has that address: `ip addr` shows which there are, * is all of them"
+        }
+        (Operation::Connect, ErrorKind::ConnectionRefused) => {
+            "nobody listens there: is the server running, on that port and address? --retry waits for it"
+        }
+        (Operation::Connect, ErrorKind::NotFound) if unix => {
+            "there is no such socket: is the server running?"
+        }
+        (Operation::Receive | Operation::Send, ErrorKind::ConnectionRefused) => {
+            "nobody listens there"
+        }
+        (Operation::Connect, ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable) => {
+            "there is no route to it: is the network up?"
+        }
+        (Operation::Connect, ErrorKind::AddrInUse) => "another socket uses that source port",
+        (Operation::Connect | Operation::Send, ErrorKind::PermissionDenied) => {
+            "a broadcast address needs --broadcast; a firewall may forbid it too"
+        }
+        (Operation::Configure(_), ErrorKind::PermissionDenied) => {
+            "the system allows this only to root"
+        }
+        (Operation::Configure("SO_BINDTODEVICE"), _) => {
+            "`ip link` shows the names of the interfaces"
+        }
+        (Operation::Configure("TCP_CONGESTION"), _) => {
+            "`sysctl net.ipv4.tcp_available_congestion_control` shows which there are"
+        }
+        _ => return None,
+    })
+}

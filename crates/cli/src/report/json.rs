@@ -1,0 +1,82 @@
+//! Reports as JSON, an object a line. The schema is in docs/JSON.md.
+
+use serde_json::{Value, json};
+use sockeye::{Direction, Ending, Info, Listening, Message};
+
+/// The version of the schema: fields are added, never changed.
+const VERSION: u32 = 1;
+
+pub(crate) fn listening(listening: &Listening) -> String {
+    line(
+        "listening",
+        json!({"protocol": listening.protocol, "address": listening.at.to_string()}),
+    )
+}
+
+pub(crate) fn opened(info: &Info) -> String {
+    line("open", session(info))
+}
+
+pub(crate) fn closed(info: &Info, ending: &Ending) -> String {
+    let mut fields = session(info);
+    let counters = info.counters();
+    fields["why"] = match ending {
+        Ending::PeerFinished => "peer",
+        Ending::ServiceFinished => "service",
+        Ending::Idle(_) => "idle",
+        Ending::Stopped => "stopped",
+        Ending::Failed(error) if error.is_reset() => "reset",
+        _ => "error",
+    }
+    .into();
+    if let Ending::Failed(error) = ending {
+        fields["error"] = error.to_string().into();
+    }
+    fields["bytes_in"] = counters.bytes_in().into();
+    fields["bytes_out"] = counters.bytes_out().into();
+    fields["messages_in"] = counters.messages_in().into();
+    fields["messages_out"] = counters.messages_out().into();
+    fields["lost"] = counters.lost().into();
+    fields["seconds"] = info.age().as_secs_f64().into();
+    line("close", fields)
+}
+
+pub(crate) fn message(info: &Info, direction: Direction, message: &Message) -> String {
+    let mut fields = session(info);
+    fields["direction"] = match direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+    }
+    .into();
+    if let Some(from) = message.from {
+        fields["from"] = from.to_string().into();
+        fields["unexpected"] = true.into();
+    }
+    fields["bytes"] = message.data.len().into();
+    match info.encoding().decode(&message.data) {
+        Ok(text) => fields["text"] = text.into(),
+        Err(_) => fields["hex"] = wire::hex::grouped(&message.data).into(),
+    }
+    line("message", fields)
+}
+
+pub(crate) fn note(what: &str) -> String {
+    line("note", json!({"text": what}))
+}
+
+fn session(info: &Info) -> Value {
+    json!({
+        "session": info.id(),
+        "protocol": info.protocol(),
+        "local": info.local().to_string(),
+        "peer": info.peer().to_string(),
+        "age": info.age().as_secs_f64(),
+    })
+}
+
+fn line(event: &str, mut fields: Value) -> String {
+    fields["v"] = VERSION.into();
+    fields["time"] = jiff::Timestamp::now().to_string().into();
+    fields["event"] = event.into();
+    format!("{fields}\n")
+}

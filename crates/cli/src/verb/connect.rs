@@ -1,0 +1,133 @@
+//! `sockeye connect`: the other end of any port, or of several.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use sockeye::{Address, DialOptions, Family, Session, dial};
+use wire::address::{Scheme, Target};
+
+use crate::args::{ConnectArgs, Said};
+use crate::config::Config;
+use crate::console::{call, script};
+use crate::failure::{self, code};
+use crate::signals::Signals;
+
+pub(crate) async fn run(args: ConnectArgs, said: Vec<Said>) -> Result<ExitCode> {
+    let peers = peers(&args)?;
+    let parts = script::read(said, args.encoding.unwrap_or_default())?;
+    let options = options(&args);
+    let mut signals = Signals::listen()?;
+    let reached = tokio::select! {
+        reached = reach(peers, &options, args.retry) => reached?,
+        code = signals.next() => return Ok(ExitCode::from(code)),
+    };
+    call::run(&args, reached, &parts, &mut signals).await
+}
+
+/// Who is to be reached, and what they are called.
+struct Peer {
+    name: String,
+    address: Address,
+}
+
+/// Those that were reached, and the exit code for those that were not.
+pub(crate) struct Reached {
+    pub(crate) sessions: Vec<(String, Session)>,
+    pub(crate) failed: Option<u8>,
+}
+
+fn peers(args: &ConnectArgs) -> Result<Vec<Peer>> {
+    if let [host, port] = &args.words[..]
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && !host.starts_with('@')
+        && host.parse::<Address>().is_err()
+    {
+        let address = Address::from_host_port(host, port)?;
+        return Ok(vec![Peer {
+            name: address.to_string(),
+            address: plain(address, args),
+        }]);
+    }
+    args.words.iter().map(|word| peer(word, args)).collect()
+}
+
+fn peer(word: &str, args: &ConnectArgs) -> Result<Peer> {
+    let address = match word.strip_prefix('@') {
+        Some(name) => Config::load()?.contact(name)?,
+        None => word.parse()?,
+    };
+    let name = word.strip_prefix('@').unwrap_or(word).to_owned();
+    Ok(Peer {
+        name,
+        address: plain(address, args),
+    })
+}
+
+/// `-u` chooses UDP where no scheme was written.
+fn plain(address: Address, args: &ConnectArgs) -> Address {
+    match (&address.target, address.scheme) {
+        (Target::Net { .. }, None) if args.udp => address.with_scheme(Scheme::Udp),
+        _ => address,
+    }
+}
+
+fn options(args: &ConnectArgs) -> DialOptions {
+    DialOptions {
+        framing: args.frame.clone(),
+        encoding: args.encoding.unwrap_or_default(),
+        max_message: args.max_message,
+        timeout: args.timeout,
+        family: Family::wanted(args.ipv4, args.ipv6),
+        source_address: args.source,
+        source_port: args.source_port,
+        from_anyone: args.from_anyone,
+        options: args.socket.options(),
+        observer: None,
+    }
+}
+
+/// Dials everyone. One that cannot be reached ends nothing for the others.
+async fn reach(peers: Vec<Peer>, options: &DialOptions, retry: bool) -> Result<Reached> {
+    let alone = peers.len() == 1;
+    let dialing = peers
+        .into_iter()
+        .map(async |peer| (peer.name, persist(&peer.address, options, retry).await));
+    let mut reached = Reached {
+        sessions: Vec::new(),
+        failed: None,
+    };
+    for (name, dialed) in futures_util::future::join_all(dialing).await {
+        match dialed {
+            Ok(session) => reached.sessions.push((name, session)),
+            Err(error) if alone => return Err(error),
+            Err(error) => {
+                eprintln!("{}", failure::line(&error));
+                reached.failed = Some(failure::exit_code(&error));
+            }
+        }
+    }
+    Ok(reached)
+}
+
+async fn persist(to: &Address, options: &DialOptions, retry: bool) -> Result<Session> {
+    let mut pause = Duration::from_millis(250);
+    loop {
+        let error = match dial(to, options).await {
+            Ok(session) => return Ok(session),
+            Err(error) => anyhow::Error::from(error),
+        };
+        if !retry || !matches!(failure::exit_code(&error), code::NETWORK | code::TIMEOUT) {
+            return Err(error);
+        }
+        eprintln!("{}; trying again in {pause:?}", failure::line(&error));
+        tokio::time::sleep(pause + jitter(pause)).await;
+        pause = (pause * 2).min(Duration::from_secs(30));
+    }
+}
+
+/// Up to a fifth more, so that many clients of one server do not all come back at the same moment.
+fn jitter(pause: Duration) -> Duration {
+    let part = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs() % 1000;
+    pause / 5 * part / 1000
+}
