@@ -36,7 +36,7 @@ const LABELS: &[&str] = &[
     "windows-874",
     "macintosh",
 ];
-const REVERSIBLE: &[&str] = &LABELS.split_at(6).0;
+const REVERSIBLE: &[&str] = LABELS.split_at(6).0;
 
 fuzz_target!(|input: Input<'_>| {
     let label = pick(LABELS, input.encoding);

@@ -12,6 +12,7 @@ use crate::error::{Error, Operation, Result};
 use crate::resolve::{Family, Purpose, resolve};
 use crate::session::{Endpoint, Identity, Link, MAX_MESSAGE, Observer, Session, Side};
 use crate::socket::{self, SocketOptions};
+use crate::stream::ByteStream;
 
 mod happy;
 mod udp;
@@ -163,7 +164,7 @@ impl DialOptions {
     fn bytes(
         &self,
         protocol: &'static str,
-        stream: crate::ByteStream,
+        stream: ByteStream,
         local: Endpoint,
         peer: Endpoint,
     ) -> Session {

@@ -195,3 +195,47 @@ fn resolver_cause(error: &io::Error) -> String {
     let text = cause(error);
     text.rsplit(": ").next().unwrap_or(&text).to_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_names_the_operation_the_address_and_the_cause() {
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(
+            Error::io(Operation::Connect, "host:1", refused).to_string(),
+            "cannot connect to host:1: connection refused"
+        );
+        let configure = Operation::Configure("SO_RCVBUF");
+        assert_eq!(
+            Error::io(configure, "host:1", io::Error::other("EOF came")).to_string(),
+            "cannot set SO_RCVBUF on host:1: EOF came"
+        );
+        let unknown = Error::Resolve {
+            host: "nowhere".to_owned(),
+            source: io::Error::other(
+                "failed to lookup address information: Name or service not known",
+            ),
+        };
+        assert_eq!(
+            unknown.to_string(),
+            "cannot resolve nowhere: name or service not known"
+        );
+    }
+
+    #[test]
+    fn a_cut_off_conversation_is_a_reset() {
+        for (kind, is_reset) in [
+            (io::ErrorKind::ConnectionReset, true),
+            (io::ErrorKind::ConnectionAborted, true),
+            (io::ErrorKind::BrokenPipe, true),
+            (io::ErrorKind::ConnectionRefused, false),
+            (io::ErrorKind::TimedOut, false),
+        ] {
+            let error = Error::io(Operation::Send, "peer", kind.into());
+            assert_eq!(error.is_reset(), is_reset, "{kind:?}");
+            assert_eq!(error.io_kind(), Some(kind));
+        }
+    }
+}

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use wire::address::{Address, Scheme, Target};
 use wire::framing::Framing;
 use wire::text::Encoding;
@@ -162,23 +163,33 @@ impl Port {
         let service = Arc::new(service);
         let stop = stop.child_token();
         let tracker = TaskTracker::new();
+        let grace = self.config.grace;
         let context = Arc::new(Context {
             gate: Gate::new(&self.config),
             config: self.config,
             stop: stop.clone(),
             tracker: tracker.clone(),
         });
-        let ends = self
-            .ends
-            .into_iter()
-            .map(|end| end.serve(service.clone(), context.clone()));
-        let all = futures_util::future::try_join_all(ends);
+        // Tasks, so that the scheduler's queue lets a socket and its sessions take turns; ended with this
+        // future, so that nobody who drops it leaves a server behind.
+        let ends = self.ends.into_iter().map(|end| {
+            let serving = end.serve(service.clone(), context.clone());
+            AbortOnDropHandle::new(crate::task::spawn(&tracker, serving))
+        });
+        let ends: Vec<_> = ends.collect();
+        let all = try_join_all(ends.into_iter().map(async |end| match end.await {
+            Ok(served) => served,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }));
         let announce = async {
             stop.cancelled().await;
-            service.shutdown().await;
+            // A service that hangs here is left behind, as one that hangs in a session is.
+            let _ = tokio::time::timeout(grace, service.shutdown()).await;
             Ok(())
         };
         let served = tokio::try_join!(all, announce);
+        // After an error too: sessions that nobody can stop any more must not be waited for.
+        stop.cancel();
         tracker.close();
         tracker.wait().await;
         served.map(|_| ())

@@ -67,6 +67,11 @@ pub(crate) async fn resolve(
         Host::V6 { ip, zone } => {
             vec![SocketAddrV6::new(*ip, port, 0, scope(at, zone.as_deref())?).into()]
         }
+        // Both families, whatever the system's files say (RFC 6761, section 6.3).
+        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => vec![
+            (Ipv4Addr::LOCALHOST, port).into(),
+            (Ipv6Addr::LOCALHOST, port).into(),
+        ],
         Host::Name(name) => {
             let found = tokio::net::lookup_host((name.as_str(), port)).await;
             let mut found: Vec<_> = found
@@ -118,4 +123,68 @@ fn scope(at: &HostPort, zone: Option<&str>) -> Result<u32> {
             ),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn found(host: Host, family: Family, purpose: Purpose) -> String {
+        let at = HostPort { host, port: 7 };
+        let found = match resolve(&at, family, purpose).await {
+            Ok(found) => found,
+            Err(error) => return error.to_string(),
+        };
+        let all: Vec<_> = found.iter().map(ToString::to_string).collect();
+        all.join(" ")
+    }
+
+    #[tokio::test]
+    async fn a_host_means_what_it_is_for() {
+        let localhost = || Host::Name("LocalHost".to_owned());
+        let loopback = |zone: Option<&str>| Host::V6 {
+            ip: Ipv6Addr::LOCALHOST,
+            zone: zone.map(str::to_owned),
+        };
+        for (host, family, purpose, expected) in [
+            (
+                Host::Unspecified,
+                Family::Any,
+                Purpose::Listen,
+                "127.0.0.1:7",
+            ),
+            (Host::Unspecified, Family::V6, Purpose::Listen, "[::1]:7"),
+            (
+                Host::Unspecified,
+                Family::Any,
+                Purpose::Dial,
+                "127.0.0.1:7 [::1]:7",
+            ),
+            (Host::Every, Family::Any, Purpose::Listen, "[::]:7"),
+            (Host::Every, Family::V4, Purpose::Listen, "0.0.0.0:7"),
+            (Host::Every, Family::V4, Purpose::Dial, "127.0.0.1:7"),
+            (
+                localhost(),
+                Family::Any,
+                Purpose::Listen,
+                "127.0.0.1:7 [::1]:7",
+            ),
+            (localhost(), Family::V6, Purpose::Dial, "[::1]:7"),
+            (
+                loopback(Some("lo")),
+                Family::Any,
+                Purpose::Dial,
+                "[::1%1]:7",
+            ),
+            (
+                loopback(Some("nonesuch0")),
+                Family::Any,
+                Purpose::Dial,
+                "cannot resolve [::1%nonesuch0]: there is no network interface `nonesuch0`",
+            ),
+        ] {
+            let case = format!("{host:?} {family:?} {purpose:?}");
+            assert_eq!(found(host, family, purpose).await, expected, "{case}");
+        }
+    }
 }

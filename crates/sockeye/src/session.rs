@@ -158,7 +158,11 @@ impl Session {
                 .receive(&mut stream.io, &mut stream.head, &self.info)
                 .await?
                 .map(Message::binary),
-            Carrier::Packets(packets) => packets.next().await.transpose()?,
+            Carrier::Packets(packets) => {
+                let received = packets.next().await.transpose()?;
+                self.info.count_packet_in(received.as_ref());
+                received
+            }
         };
         self.info.note_received(received.as_ref());
         Ok(received)
@@ -176,7 +180,12 @@ impl Session {
                 bytes_link::transmit(&mut stream.io, inbox.framing(), &message.data, &self.info)
                     .await
             }
-            Carrier::Packets(packets) => packets.send(message).await,
+            Carrier::Packets(packets) => {
+                let size = message.data.len();
+                packets.send(message).await?;
+                self.info.counters().add_bytes_out(size);
+                Ok(())
+            }
         }
     }
 

@@ -197,6 +197,16 @@ impl AsyncWrite for ByteStream {
 /// A reader that can say that bytes are waiting before a buffer is spent on them.
 pub(crate) trait Source: AsyncRead + Unpin {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether the kernel has something to read, which the runtime may not have heard of yet.
+    fn has_arrived(&self) -> bool;
+}
+
+/// Asks the kernel, without waiting, whether `socket` has something to read.
+pub(crate) fn has_arrived(socket: impl std::os::fd::AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut asked = [PollFd::new(&socket, PollFlags::IN)];
+    matches!(poll(&mut asked, Some(&Timespec::default())), Ok(1..))
 }
 
 impl Source for Io {
@@ -205,6 +215,14 @@ impl Source for Io {
             Self::Tcp(tcp) => tcp.poll_read_ready(cx),
             Self::Unix(unix) => unix.poll_read_ready(cx),
             Self::Other(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn has_arrived(&self) -> bool {
+        match self {
+            Self::Tcp(tcp) => has_arrived(tcp),
+            Self::Unix(unix) => has_arrived(unix),
+            Self::Other(_) => false,
         }
     }
 }

@@ -2,9 +2,13 @@
 
 use std::future::Future;
 
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 /// Runs `work` beside the caller; `tracker` knows of it until it ends.
-pub(crate) fn spawn(tracker: &TaskTracker, work: impl Future<Output = ()> + Send + 'static) {
-    tracker.spawn(work);
+pub(crate) fn spawn<T: Send + 'static>(
+    tracker: &TaskTracker,
+    work: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    tracker.spawn(work)
 }

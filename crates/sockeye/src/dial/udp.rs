@@ -1,12 +1,14 @@
 //! UDP on the dialing side.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use tokio::io::ReadBuf;
+use tokio::io::{Interest, ReadBuf, Ready};
 use tokio::net::UdpSocket;
 use wire::address::HostPort;
 
@@ -36,7 +38,8 @@ pub(super) async fn dial(hosts: &[HostPort], options: &DialOptions) -> Result<Se
 fn open(peer: SocketAddr, options: &DialOptions) -> Result<Session> {
     let failed = |source| Error::io(Operation::Connect, peer, source);
     let socket = options.options.udp(peer, Role::Dial)?;
-    let hear_all = options.from_anyone || is_shared(peer.ip());
+    // Who broadcasts is answered by whoever is there.
+    let hear_all = options.from_anyone || options.options.broadcast || is_shared(peer.ip());
     if let Some(source) = options.source(peer) {
         let bound = socket.bind(&source.into());
         bound.map_err(|error| {
@@ -52,9 +55,10 @@ fn open(peer: SocketAddr, options: &DialOptions) -> Result<Session> {
     let socket = UdpSocket::from_std(socket.into()).map_err(failed)?;
     let local: Endpoint = socket.local_addr().map_err(failed)?.into();
     let packets = UdpPackets {
-        socket,
+        socket: Arc::new(socket),
         peer,
         hear_all,
+        trouble: None,
         pending: None,
         slot: Vec::new(),
     };
@@ -75,11 +79,38 @@ fn is_shared(ip: IpAddr) -> bool {
 }
 
 struct UdpPackets {
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     peer: SocketAddr,
     hear_all: bool,
+    /// Waits for an error: see [`poll_trouble`](Self::poll_trouble).
+    trouble: Option<Pin<Box<dyn Future<Output = io::Result<Ready>> + Send>>>,
     pending: Option<Message>,
     slot: Vec<u8>,
+}
+
+impl UdpPackets {
+    /// An error that came in by itself, such as "port unreachable" (ICMP). The runtime wakes a reader for
+    /// datagrams only, so a session that waits for an answer would never hear that there will be none.
+    fn poll_trouble(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            let socket = &self.socket;
+            let waiting = self.trouble.get_or_insert_with(|| {
+                let socket = socket.clone();
+                Box::pin(async move { socket.ready(Interest::ERROR).await })
+            });
+            let heard = ready!(waiting.as_mut().poll(cx));
+            self.trouble = None;
+            match heard.and_then(|_| self.socket.take_error()) {
+                Err(error) | Ok(Some(error)) => return Poll::Ready(error),
+                // A send was told of it first. Waiting for the next one begins anew.
+                Ok(None) => {
+                    let _ = self.socket.try_io(Interest::ERROR, || {
+                        Err::<(), _>(io::ErrorKind::WouldBlock.into())
+                    });
+                }
+            }
+        }
+    }
 }
 
 impl Stream for UdpPackets {
@@ -96,9 +127,14 @@ impl Stream for UdpPackets {
         slot.resize(LARGEST_V6, 0);
         let mut buffer = ReadBuf::new(slot);
         let received = if *hear_all {
-            ready!(socket.poll_recv_from(cx, &mut buffer)).map(Some)
+            socket.poll_recv_from(cx, &mut buffer).map_ok(Some)
         } else {
-            ready!(socket.poll_recv(cx, &mut buffer)).map(|()| None)
+            socket.poll_recv(cx, &mut buffer).map_ok(|()| None)
+        };
+        let Poll::Ready(received) = received else {
+            let source = ready!(self.poll_trouble(cx));
+            let error = Error::io(Operation::Receive, self.peer, source);
+            return Poll::Ready(Some(Err(error)));
         };
         let message = received.map(|from| Message {
             from: from.filter(|from| from != peer),

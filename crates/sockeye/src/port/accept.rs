@@ -35,14 +35,8 @@ pub(super) async fn serve<L: Accept>(
     let stop = context.stop.clone();
     let accepting = async {
         loop {
-            if context.gate.is_full() {
-                context.note(
-                    "the limit of --max-sessions is reached: new connections wait until one ends",
-                );
-            }
-            let Some(permit) = context.gate.enter().await else {
-                return;
-            };
+            // Accepted before there is room for it: a listener that nobody comes to must not keep the
+            // room from the port's other sockets.
             let connection = next(&listener, &context).await;
             if !context.gate.admits(&connection.peer) {
                 context.note(&format!(
@@ -51,6 +45,14 @@ pub(super) async fn serve<L: Accept>(
                 ));
                 continue;
             }
+            if context.gate.is_full() {
+                context.note(
+                    "the limit of --max-sessions is reached: new connections wait until one ends",
+                );
+            }
+            let Some(permit) = context.gate.enter().await else {
+                return;
+            };
             let Some(last) = context.gate.count() else {
                 return;
             };
@@ -61,7 +63,6 @@ pub(super) async fn serve<L: Accept>(
                 service.clone(),
                 session,
                 permit,
-                last,
                 context.config.idle_timeout,
             );
             if last {

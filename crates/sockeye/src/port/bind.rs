@@ -33,9 +33,7 @@ pub(super) async fn both(
             Err(Error::Io { source, .. })
                 if host.port == 0 && tried < TRIES && source.kind() == io::ErrorKind::AddrInUse => {
             }
-            Err(Error::Io { source, .. })
-                if no_ipv6(&source) && addresses.iter().any(SocketAddr::is_ipv6) =>
-            {
+            Err(Error::Io { source, .. }) if no_ipv6(&source) && has_fallback(&addresses) => {
                 // A machine without IPv6: what it has is served.
                 fall_back_to_v4(&mut addresses);
             }
@@ -74,6 +72,13 @@ fn no_ipv6(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
+/// Whether something is left to bind without IPv6: an address that somebody wrote has no substitute.
+fn has_fallback(addresses: &[SocketAddr]) -> bool {
+    let unspecified = |address: &SocketAddr| address.ip().is_unspecified();
+    addresses.iter().any(SocketAddr::is_ipv6)
+        && addresses.iter().any(|at| at.is_ipv4() || unspecified(at))
+}
+
 fn fall_back_to_v4(addresses: &mut Vec<SocketAddr>) {
     let every = addresses
         .iter()
@@ -85,5 +90,31 @@ fn fall_back_to_v4(addresses: &mut Vec<SocketAddr>) {
             std::net::Ipv4Addr::UNSPECIFIED.into(),
             every.port(),
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_ipv6_the_rest_is_bound_but_never_nothing() {
+        let list = |all: &[&str]| -> Vec<SocketAddr> {
+            all.iter().map(|at| at.parse().unwrap()).collect()
+        };
+        for (all, left) in [
+            (&["[::]:5"][..], Some(&["0.0.0.0:5"][..])),
+            (&["127.0.0.1:5", "[::1]:5"], Some(&["127.0.0.1:5"])),
+            (&["[::]:5", "0.0.0.0:5"], Some(&["0.0.0.0:5"])),
+            (&["[2001:db8::1]:5"], None),
+            (&["127.0.0.1:5"], None),
+        ] {
+            let mut addresses = list(all);
+            assert_eq!(has_fallback(&addresses), left.is_some(), "{all:?}");
+            if let Some(left) = left {
+                fall_back_to_v4(&mut addresses);
+                assert_eq!(addresses, list(left), "{all:?}");
+            }
+        }
     }
 }

@@ -17,17 +17,23 @@ pub(super) struct Gate {
     sessions: Arc<Semaphore>,
     /// Sessions that may still be opened in total; negative once they are used up.
     left: Option<AtomicI64>,
+    /// Sessions of that total that have not ended.
+    unended: Option<AtomicI64>,
 }
 
 impl Gate {
     pub(super) fn new(config: &PortConfig) -> Self {
+        let total = || {
+            config
+                .total_sessions
+                .map(|total| AtomicI64::new(i64::try_from(total).unwrap_or(i64::MAX)))
+        };
         Self {
             allow: config.allow.clone(),
             deny: config.deny.clone(),
             sessions: config.sessions.clone(),
-            left: config
-                .total_sessions
-                .map(|total| AtomicI64::new(i64::try_from(total).unwrap_or(i64::MAX))),
+            left: total(),
+            unended: total(),
         }
     }
 
@@ -66,9 +72,52 @@ impl Gate {
             },
         }
     }
+
+    /// Takes note that a counted session has ended: `true` when all of the total have.
+    pub(super) fn has_served_all(&self) -> bool {
+        self.unended
+            .as_ref()
+            .is_some_and(|unended| unended.fetch_sub(1, Relaxed) == 1)
+    }
 }
 
 /// Loopback peers cannot be forged from elsewhere.
 pub(super) fn is_local(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_total_is_counted_at_both_ends() {
+        let gate = Gate::new(&PortConfig {
+            total_sessions: Some(2),
+            ..PortConfig::default()
+        });
+        assert_eq!(gate.count(), Some(false));
+        assert!(!gate.has_served_all(), "one has ended, and one is to come");
+        assert_eq!(gate.count(), Some(true));
+        assert_eq!(gate.count(), None);
+        assert!(gate.has_served_all());
+        let endless = Gate::new(&PortConfig::default());
+        assert_eq!(endless.count(), Some(false));
+        assert!(!endless.has_served_all());
+    }
+
+    #[test]
+    fn loopback_cannot_be_forged() {
+        for (ip, local) in [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("192.168.1.1", false),
+            ("::ffff:10.0.0.1", false),
+            ("fe80::1", false),
+        ] {
+            assert_eq!(is_local(ip.parse().unwrap()), local, "{ip}");
+        }
+    }
 }

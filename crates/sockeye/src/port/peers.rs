@@ -13,20 +13,20 @@ use std::sync::Arc;
 use std::task::{Context as Cx, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::time::Instant;
-
 use super::run::Context;
 use crate::error::{Error, Operation, Result};
 use crate::service::Service;
 use crate::session::{Info, Session};
+use bytes::Bytes;
 
 mod exchange;
 mod link;
+mod sweeper;
 
 use exchange::Exchange;
 pub(super) use exchange::Outbox;
 use link::{Peer, PeerLink};
+use sweeper::Sweeper;
 
 /// A UDP session ends after this much silence unless told otherwise.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
@@ -90,13 +90,12 @@ pub(super) async fn serve<D: Datagrams>(
         context,
     };
     let stop = driver.context.stop.clone();
-    let mut sweep =
-        tokio::time::interval((idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(15)));
+    let period = (idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(15));
+    let _sweeper = Sweeper::start(&driver.exchange, period);
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            _ = sweep.tick() => driver.sweep(),
             broken = poll_fn(|cx| driver.poll(cx, true)) => return Err(broken),
         }
     }
@@ -121,15 +120,16 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
     /// when the socket is broken.
     fn poll(&mut self, cx: &mut Cx<'_>, receiving: bool) -> Poll<Error> {
         self.exchange.register(cx.waker());
-        self.forget_ended();
+        if self.exchange.wants_sweep() {
+            self.sweep();
+        }
         self.send(cx);
         if receiving {
             match self.receive(cx) {
                 Poll::Ready(Ok(())) => cx.waker().wake_by_ref(),
                 Poll::Ready(Err(error)) => {
-                    let (local, _) = (self.context.config.observer.as_ref(), ());
                     let error = Error::io(Operation::Receive, D::PROTOCOL, error);
-                    match local {
+                    match &self.context.config.observer {
                         Some(observer) => observer.trouble(&error),
                         None => return Poll::Ready(error),
                     }
@@ -151,10 +151,11 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
             turned_away,
             ..
         } = self;
-        let now = Instant::now();
-        exchange.set_now(now);
+        let mut clock = None;
         let mut newcomers = Vec::new();
         let received = socket.poll_receive(cx, &mut |address, bytes, stride| {
+            // Read once for a batch, and not at all when nothing came.
+            let now = *clock.get_or_insert_with(|| exchange.tick());
             if let Some(peer) = peers.get(&address)
                 && peer.deliver(&bytes, stride, now)
             {
@@ -162,6 +163,7 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
             }
             newcomers.push((address, bytes, stride));
         });
+        let now = exchange.now();
         for (address, bytes, stride) in newcomers {
             // An earlier datagram of the same batch may have opened the session.
             if let Some(peer) = peers.get(&address)
@@ -179,7 +181,11 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
     }
 
     fn send(&mut self, cx: &mut Cx<'_>) {
-        self.exchange.take(&mut self.sending);
+        let ended = self.exchange.take(&mut self.sending);
+        self.forget(ended);
+        if self.sending.is_empty() {
+            return;
+        }
         while !self.sending.is_empty() {
             match self.socket.poll_send(cx, &mut self.sending) {
                 Poll::Ready(Ok(())) => {}
@@ -195,8 +201,8 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
     }
 
     /// Takes peers whose sessions have ended out of the table; a later datagram opens a new session.
-    fn forget_ended(&mut self) {
-        for ended in self.exchange.take_ended() {
+    fn forget(&mut self, ended: Vec<Arc<Peer<D::Address>>>) {
+        for ended in ended {
             if let Entry::Occupied(entry) = self.peers.entry(ended.address.clone())
                 && Arc::ptr_eq(entry.get(), &ended)
             {
@@ -207,8 +213,7 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
 
     /// Ends sessions that were silent for too long; one look at the whole table instead of a timer each.
     fn sweep(&mut self) {
-        let now = Instant::now();
-        self.exchange.set_now(now);
+        let now = self.exchange.tick();
         let idle = self.idle;
         self.peers.retain(|_, peer| !peer.expire(now, idle));
         if self.peers.is_empty() {
@@ -263,9 +268,9 @@ fn open<D: Datagrams, S: Service>(
     let Some(permit) = context.gate.try_enter() else {
         return false;
     };
-    let Some(last) = context.gate.count() else {
+    if context.gate.count().is_none() {
         return false;
-    };
+    }
     let info = Arc::new(Info::new(
         context.identity(D::PROTOCOL, local, peer),
         Arc::default(),
@@ -281,6 +286,6 @@ fn open<D: Datagrams, S: Service>(
     let link = PeerLink::new(peer.clone(), exchange.clone(), socket.limit(&address));
     let session = Session::of_packets(info, Box::new(link));
     peers.insert(address, peer);
-    context.start(service.clone(), session, permit, last, None);
+    context.start(service.clone(), session, permit, None);
     true
 }

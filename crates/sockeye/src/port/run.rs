@@ -40,23 +40,35 @@ impl Context {
         }
     }
 
-    /// Starts `session` on a task of its own. The last of a limited number of sessions stops the port.
+    /// Starts `session` on a task of its own. When all of a limited number have ended, the port stops.
     pub(super) fn start(
         self: &Arc<Self>,
         service: Arc<impl Service>,
         session: Session,
         permit: OwnedSemaphorePermit,
-        last: bool,
         idle: Option<Duration>,
     ) {
-        let context = self.clone();
+        let place = Place {
+            context: self.clone(),
+            _permit: permit,
+        };
         crate::task::spawn(&self.tracker, async move {
-            run(&*service, session, &context, idle).await;
-            drop(permit);
-            if last {
-                context.stop.cancel();
-            }
+            run(&*service, session, &place.context, idle).await;
         });
+    }
+}
+
+/// A session's place in the port, given back also when its service panics.
+struct Place {
+    context: Arc<Context>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.context.gate.has_served_all() {
+            self.context.stop.cancel();
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! UDP on the listening side: batches in and out of one socket, and the right source address on each answer.
 
+use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
 };
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -66,6 +68,8 @@ impl Socket {
     pub(super) fn open(self) -> Result<Batches> {
         let failed = |source| Error::io(Operation::Listen, self.local, source);
         let state = UdpSocketState::new((&self.socket).into()).map_err(failed)?;
+        // Nobody asks for the traffic class yet, and each datagram would carry it.
+        let _ = SockRef::from(&self.socket).set_recv_tos_v4(false);
         // Batching forbids fragments, for QUIC's path probes. Plain datagrams may be larger than a packet.
         let _ = set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::WANT);
         if self.local.is_ipv6() {
@@ -76,6 +80,7 @@ impl Socket {
             metas: vec![RecvMeta::default(); BATCH_SIZE],
             joined: Vec::new(),
             wildcard: self.local.ip().is_unspecified(),
+            own: HashMap::new(),
             state,
             socket: self.socket,
             local: self.local,
@@ -89,6 +94,8 @@ pub(super) struct Batches {
     state: UdpSocketState,
     local: SocketAddr,
     wildcard: bool,
+    /// Addresses that datagrams were sent to, and whether they are our own rather than a broadcast address.
+    own: HashMap<Ipv4Addr, bool>,
     slots: Vec<u8>,
     metas: Vec<RecvMeta>,
     joined: Vec<u8>,
@@ -134,9 +141,12 @@ impl Datagrams for Batches {
             .iter()
             .zip(self.slots.chunks_exact(SLOT))
         {
+            let local = meta
+                .dst_ip
+                .filter(|ip| self.wildcard && is_own(*ip, &mut self.own));
             let pair = Pair {
                 peer: meta.addr,
-                local: self.answer_from(meta),
+                local,
             };
             each(pair, Bytes::copy_from_slice(&slot[..meta.len]), meta.stride);
         }
@@ -217,16 +227,6 @@ impl Datagrams for Batches {
 }
 
 impl Batches {
-    /// The address to answer from, where the kernel would have to choose one. A group's or a broadcast
-    /// address is nobody's own.
-    fn answer_from(&self, meta: &RecvMeta) -> Option<IpAddr> {
-        let usable = |ip: &IpAddr| match ip.to_canonical() {
-            IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast(),
-            IpAddr::V6(v6) => !v6.is_multicast(),
-        };
-        meta.dst_ip.filter(|_| self.wildcard).filter(usable)
-    }
-
     /// How many messages at the front can leave with one call: to one peer, of one size, the last may be shorter.
     fn run_length(&self, outbox: &Outbox<Pair>) -> usize {
         /// Segments larger than an Ethernet payload would not pass the interface (udp(7), UDP_SEGMENT).
@@ -255,6 +255,27 @@ impl Batches {
         }
         run
     }
+}
+
+/// Whether an answer may come from `ip`: a group's or a broadcast address is nobody's own.
+fn is_own(ip: IpAddr, known: &mut HashMap<Ipv4Addr, bool>) -> bool {
+    /// More than a machine has, so that a scan of 127.0.0.0/8 cannot fill the memory.
+    const MOST: usize = 1024;
+
+    let v4 = match ip.to_canonical() {
+        IpAddr::V6(v6) => return !v6.is_multicast(),
+        IpAddr::V4(v4) if v4.is_multicast() || v4.is_broadcast() => return false,
+        IpAddr::V4(v4) => v4,
+    };
+    if known.len() >= MOST {
+        known.clear();
+    }
+    // Only the system knows that 192.168.1.255 is a broadcast address: connecting to one is forbidden.
+    // Sending from one would fail, and quinn-udp takes that failure for a lack of segmentation offload.
+    *known.entry(v4).or_insert_with(|| {
+        let probe = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
+        probe.is_ok_and(|probe| probe.connect((v4, 9)).is_ok())
+    })
 }
 
 fn slot_buffers(slots: &mut [u8]) -> [IoSliceMut<'_>; BATCH_SIZE] {

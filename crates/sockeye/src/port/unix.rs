@@ -199,23 +199,20 @@ impl Datagrams for Socket {
         let Some(message) = outbox.front() else {
             return Poll::Ready(Ok(()));
         };
-        loop {
-            if let Err(error) = ready!(self.socket.poll_send_ready(cx)) {
-                return Poll::Ready(Err(Unsent(error)));
-            }
-            match crate::socket::unix::try_send_to(
-                &self.socket,
-                &message.data,
-                &message.peer.address,
-            ) {
-                Ok(()) => {
-                    drop(outbox.pop());
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(Unsent(error))),
-            }
+        if let Err(error) = ready!(self.socket.poll_send_ready(cx)) {
+            return Poll::Ready(Err(Unsent(error)));
         }
+        let sent =
+            crate::socket::unix::try_send_to(&self.socket, &message.data, &message.peer.address);
+        match sent {
+            Ok(()) => {}
+            // The peer does not read. The kernel would not say when it does, and the others' answers
+            // would wait with it: the newest is dropped.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => message.peer.lose(),
+            Err(error) => return Poll::Ready(Err(Unsent(error))),
+        }
+        drop(outbox.pop());
+        Poll::Ready(Ok(()))
     }
 
     fn endpoints(&self, address: &Endpoint) -> (Endpoint, Endpoint) {

@@ -49,6 +49,8 @@ impl Service for Sink {
             return session.close().await;
         };
         let mut kept = Part::create(&name, session.info().id()).await?;
+        // The dots in `127.0.0.1_3000` begin no extension.
+        kept.has_extension = matches!(self.target, Target::File(_));
         let received = receive(&mut session, &mut kept).await;
         kept.sync().await?;
         let whole = session.info().peer_has_finished() || session.keeps_boundaries();
@@ -101,7 +103,12 @@ impl Target {
                         '_'
                     }
                 });
-                Some(folder.join(safe.collect::<String>().trim_start_matches('.')))
+                let safe: String = safe.collect();
+                // Neither hidden nor the folder itself, which is what a name of dots would be.
+                Some(folder.join(match safe.trim_start_matches('.') {
+                    "" => "_",
+                    name => name,
+                }))
             }
         }
     }
@@ -112,6 +119,7 @@ struct Part {
     file: File,
     path: PathBuf,
     name: PathBuf,
+    has_extension: bool,
 }
 
 impl Part {
@@ -129,6 +137,7 @@ impl Part {
             file,
             path,
             name: name.to_owned(),
+            has_extension: true,
         })
     }
 
@@ -154,7 +163,7 @@ impl Part {
             let name = if number == 1 {
                 self.name.clone()
             } else {
-                numbered(&self.name, number)
+                numbered(&self.name, number, self.has_extension)
             };
             match renameat_with(CWD, &self.path, CWD, &name, RenameFlags::NOREPLACE) {
                 Ok(()) => return Ok(name),
@@ -178,13 +187,57 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> Error {
     }
 }
 
-/// `photo.jpg` becomes `photo-2.jpg`.
-fn numbered(name: &Path, number: u32) -> PathBuf {
-    let stem = name.file_stem().unwrap_or_default().to_string_lossy();
-    match name.extension() {
-        Some(extension) => {
-            name.with_file_name(format!("{stem}-{number}.{}", extension.to_string_lossy()))
+/// `photo.jpg` becomes `photo-2.jpg`, and a name without an extension `photo.jpg-2`.
+fn numbered(name: &Path, number: u32, has_extension: bool) -> PathBuf {
+    let (stem, extension) = if has_extension {
+        (name.file_stem(), name.extension())
+    } else {
+        (name.file_name(), None)
+    };
+    let mut numbered = stem.unwrap_or_default().to_owned();
+    numbered.push(format!("-{number}"));
+    if let Some(extension) = extension {
+        numbered.push(".");
+        numbered.push(extension);
+    }
+    name.with_file_name(numbered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Endpoint, Identity, Side};
+
+    #[test]
+    fn a_peers_name_stays_inside_the_folder() {
+        let folder = Target::Folder("/in".into());
+        for (peer, file) in [
+            ("/etc/passwd", "_etc_passwd"),
+            ("../../x", "_.._x"),
+            ("...", "_"),
+            (".hidden", "hidden"),
+            ("@\u{1b}[2J", "___2J"),
+            ("", "_unnamed_"),
+        ] {
+            let peer = Endpoint::Unix(peer.into());
+            let identity = Identity::new(Side::Accepted, "unix", Endpoint::Memory, peer);
+            let info = Info::new(identity, Default::default());
+            assert_eq!(folder.name(&info), Some(Path::new("/in").join(file)));
         }
-        None => name.with_file_name(format!("{stem}-{number}")),
+    }
+
+    #[test]
+    fn a_number_stands_before_the_extension() {
+        for (name, has_extension, second) in [
+            ("d.x/photo.jpg", true, "d.x/photo-2.jpg"),
+            ("photo", true, "photo-2"),
+            (".profile", true, ".profile-2"),
+            ("127.0.0.1_80", false, "127.0.0.1_80-2"),
+        ] {
+            assert_eq!(
+                numbered(Path::new(name), 2, has_extension),
+                Path::new(second)
+            );
+        }
     }
 }

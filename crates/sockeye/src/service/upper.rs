@@ -4,12 +4,12 @@ use wire::text::{Decoder, Encoding, Piece};
 
 use super::Service;
 use crate::error::Result;
-use crate::session::Session;
+use crate::session::{Message, Session};
 
 /// Sends text back in upper case.
 ///
-/// Whole characters only: over a byte stream a character whose bytes arrive in two reads is one
-/// character. What is no text in the session's encoding passes unchanged, and so does a letter whose
+/// Whole characters only: over a byte stream without framing a character whose bytes arrive in two reads
+/// is one character. What is no text in the session's encoding passes unchanged, and so does a letter whose
 /// upper case the encoding does not have.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Upper;
@@ -18,7 +18,7 @@ impl Service for Upper {
     async fn serve(&self, mut session: Session) -> Result<()> {
         let encoding = session.info().encoding();
         let mut decoder = encoding.decoder();
-        let one_by_one = session.keeps_boundaries();
+        let one_by_one = session.has_boundaries();
         while let Some(message) = session.recv().await? {
             let mut answer = Vec::with_capacity(message.data.len());
             decoder.push(&message.data, |piece| raise(piece, encoding, &mut answer));
@@ -28,7 +28,7 @@ impl Service for Upper {
             // A read that was only the first half of a character has no answer yet.
             if one_by_one || !answer.is_empty() || message.data.is_empty() {
                 session
-                    .send(crate::Message {
+                    .send(Message {
                         data: answer.into(),
                         ..message
                     })

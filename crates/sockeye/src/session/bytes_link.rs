@@ -97,8 +97,8 @@ impl Inbox {
 async fn fill_once<R: Source>(io: &mut R, head: &mut BytesMut, info: &Info) -> io::Result<Fill> {
     let before = head.len();
     poll_fn(|cx| match poll_fill(io, head, cx) {
-        // Shutting down: what has arrived was read, more is not waited for.
-        Poll::Pending if info.is_stopping() => Poll::Ready(Ok(Fill::End)),
+        // Shutting down: what has arrived is read, more is not waited for.
+        Poll::Pending if info.is_stopping() && !io.has_arrived() => Poll::Ready(Ok(Fill::End)),
         Poll::Pending => Poll::Pending,
         Poll::Ready(Ok(0)) => Poll::Ready(Ok(Fill::End)),
         Poll::Ready(Ok(n)) => {

@@ -211,6 +211,13 @@ impl Info {
         }
     }
 
+    /// Bytes of a packet: no stream counts them.
+    pub(crate) fn count_packet_in(&self, message: Option<&Message>) {
+        if let Some(message) = message {
+            self.counters.add_bytes_in(message.data.len());
+        }
+    }
+
     pub(crate) fn note_sent(&self, message: &Message) {
         self.counters.add_message_out();
         self.show(Direction::Out, message);
@@ -322,5 +329,37 @@ impl fmt::Display for Ending {
             Self::Failed(error) if error.is_reset() => f.write_str("reset by the peer"),
             Self::Failed(error) => error.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv4_peer_of_a_dual_stack_socket_is_shown_as_ipv4() {
+        for (address, shown) in [
+            ("[::ffff:192.0.2.1]:80", "192.0.2.1:80"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
+            let address: SocketAddr = address.parse().unwrap();
+            assert_eq!(Endpoint::from(address).to_string(), shown);
+        }
+        assert_eq!(Endpoint::Unix("".into()).to_string(), "(unnamed)");
+        assert_eq!(Endpoint::Unix("@bus".into()).to_string(), "@bus");
+    }
+
+    #[test]
+    fn a_stop_is_not_taken_for_the_peers_end() {
+        let identity = || Identity::in_memory(Side::Accepted);
+        let stopped = Info::new(identity(), Arc::default());
+        stopped.stop();
+        stopped.note_received(None);
+        assert!(!stopped.peer_has_finished());
+        let finished = Info::new(identity(), Arc::default());
+        finished.note_received(None);
+        assert!(finished.peer_has_finished());
+        assert_ne!(stopped.id(), finished.id());
     }
 }

@@ -14,7 +14,7 @@ use wire::framing::Framing;
 
 use super::{Carrier, Info, Message, Packets, bytes_link};
 use crate::error::Result;
-use crate::stream::{AsyncIo, Io, Source};
+use crate::stream::{AsyncIo, Io, Source, has_arrived};
 
 /// The receiving direction of a [`Session`](super::Session).
 pub struct Receiver {
@@ -86,7 +86,11 @@ impl Receiver {
                 .receive(io, head, &self.info)
                 .await?
                 .map(Message::binary),
-            Inlet::Packets(packets) => packets.next().await.transpose()?,
+            Inlet::Packets(packets) => {
+                let received = packets.next().await.transpose()?;
+                self.info.count_packet_in(received.as_ref());
+                received
+            }
         };
         self.info.note_received(received.as_ref());
         Ok(received)
@@ -115,7 +119,12 @@ impl Sender {
             Outlet::Bytes { io, framing } => {
                 bytes_link::transmit(io, framing, &message.data, &self.info).await
             }
-            Outlet::Packets(packets) => packets.send(message).await,
+            Outlet::Packets(packets) => {
+                let size = message.data.len();
+                packets.send(message).await?;
+                self.info.counters().add_bytes_out(size);
+                Ok(())
+            }
         }
     }
 
@@ -182,6 +191,14 @@ impl Source for ReadIo {
             Self::Tcp(half) => half.as_ref().poll_read_ready(cx),
             Self::Unix(half) => half.as_ref().poll_read_ready(cx),
             Self::Other(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn has_arrived(&self) -> bool {
+        match self {
+            Self::Tcp(half) => has_arrived(half.as_ref()),
+            Self::Unix(half) => has_arrived(half.as_ref()),
+            Self::Other(_) => false,
         }
     }
 }

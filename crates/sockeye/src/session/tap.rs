@@ -18,6 +18,10 @@ pub(super) fn tapped(stream: ByteStream, info: &Arc<Info>) -> ByteStream {
         return stream;
     }
     let ByteStream { head, io, counters } = stream;
+    if !head.is_empty() {
+        // Read ahead, and not shown as a message yet.
+        info.show(Direction::In, &Message::binary(head.clone().freeze()));
+    }
     let io = Io::Other(Box::new(Tapped {
         io,
         info: info.clone(),

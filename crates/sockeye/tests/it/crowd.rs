@@ -8,14 +8,32 @@ use crate::stage::{Event, Stage, heard_bytes, within};
 
 const CLIENTS: usize = 2_000;
 
+/// As many open files as the system lets us have: each client is two.
+pub(crate) fn allow_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let most = getrlimit(Resource::Nofile).maximum;
+    let limits = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    setrlimit(Resource::Nofile, limits).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_clients_are_all_answered() {
+    allow_files();
     let mut stage = Stage::new("tcp://127.0.0.1:0", Upper).await;
     let mut clients = JoinSet::new();
     for n in 0..CLIENTS {
         let at = stage.address();
+        // Addresses of their own, so that the TIME-WAITs they leave are in nobody's way.
+        let source = [127, 0, 1, 1 + (n % 20) as u8];
+        let options = DialOptions {
+            source_address: Some(source.into()),
+            ..DialOptions::default()
+        };
         clients.spawn(async move {
-            let mut session = dial(&at, &DialOptions::default()).await.unwrap();
+            let mut session = dial(&at, &options).await.unwrap();
             session.send(format!("client {n}")).await.unwrap();
             let expected = format!("CLIENT {n}");
             let answer = heard_bytes(&mut session, expected.len()).await;

@@ -1,12 +1,13 @@
 //! How TCP sessions end, and what a peer that does not read can cost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sockeye::service::Echo;
 use sockeye::{Framing, PortConfig, Session, service_fn};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::stage::{Stage, exchange, heard, heard_to_the_end, within};
 
@@ -69,24 +70,30 @@ async fn a_service_that_finishes_first_still_receives() {
 
 #[tokio::test]
 async fn a_last_answer_survives_input_that_nobody_reads() {
-    // Closing with unread input sends RST, which would destroy the answer: RFC 1122, section 4.2.2.13.
-    let service = service_fn(async |mut session: Session| {
-        session.recv().await?;
-        session.send(vec![b'!'; 20_000]).await?;
-        session.close().await
+    // Closing with unread input sends RST, which destroys what is on its way: RFC 1122, section 4.2.2.13.
+    const ANSWER: usize = 1_000_000;
+    let (asked, more_is_there) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let both = (asked.clone(), more_is_there.clone());
+    let service = service_fn(move |mut session: Session| {
+        let (asked, more_is_there) = both.clone();
+        async move {
+            session.recv().await?;
+            asked.notify_one();
+            more_is_there.notified().await;
+            session.send(vec![b'!'; ANSWER]).await?;
+            session.close().await
+        }
     });
-    let config = PortConfig {
-        framing: Framing::Line,
-        ..PortConfig::default()
-    };
-    let stage = Stage::with("tcp://127.0.0.1:0", config, service).await;
-    for _ in 0..50 {
+    let stage = Stage::new("tcp://127.0.0.1:0", service).await;
+    for _ in 0..5 {
         let mut session = stage.dial().await;
-        session.send("first\nsecond\nthird\n").await.unwrap();
+        session.send("question").await.unwrap();
+        within(asked.notified()).await;
         session.send(vec![b'x'; 10_000]).await.unwrap();
         session.finish().await.unwrap();
+        more_is_there.notify_one();
         let all = heard_to_the_end(&mut session).await.concat();
-        assert_eq!(all.len(), 20_000);
+        assert_eq!(all.len(), ANSWER);
     }
     stage.end().await;
 }

@@ -1,6 +1,11 @@
 //! Leaving the message view: split sessions, links and streams keep every byte.
 
-use sockeye::{Endpoint, Framing, Identity, Link, Session, Side};
+use std::sync::{Arc, Mutex};
+
+use sockeye::{
+    ByteStream, Direction, Endpoint, Framing, Identity, Info, Link, Message, Observer, Session,
+    Side,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::stage::{heard, heard_to_the_end, within};
@@ -132,4 +137,49 @@ async fn sending_to_a_peer_that_is_gone_is_a_reset() {
         let error = within(near.send("x")).await.unwrap_err();
         assert!(error.is_reset(), "{error}");
     }
+}
+
+/// Keeps what it is shown.
+#[derive(Default)]
+struct Watcher(Mutex<Vec<(Direction, Vec<u8>)>>);
+
+impl Observer for Watcher {
+    fn wants_messages(&self) -> bool {
+        true
+    }
+
+    fn message(&self, _: &Info, direction: Direction, message: &Message) {
+        let shown = (direction, message.data.to_vec());
+        self.0.lock().unwrap().push(shown);
+    }
+}
+
+#[tokio::test]
+async fn a_watcher_sees_every_byte_of_a_session_that_becomes_a_stream() {
+    let watcher = Arc::new(Watcher::default());
+    let (near, mut far) = tokio::io::duplex(1024);
+    let identity = Identity::new(Side::Accepted, "test", Endpoint::Memory, Endpoint::Memory)
+        .observer(Some(watcher.clone()));
+    let link = Link::Bytes(ByteStream::new(near), Framing::Line);
+    let mut session = Session::new(link, identity, 1024);
+    far.write_all(b"one\ntwo\n").await.unwrap();
+    assert_eq!(heard(&mut session).await, b"one");
+    session.send("answer").await.unwrap();
+    let mut stream = session.into_stream();
+    far.write_all(b"three").await.unwrap();
+    far.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    within(stream.read_to_end(&mut rest)).await.unwrap();
+    assert_eq!(rest, b"two\nthree");
+    stream.write_all(b"bye").await.unwrap();
+    let expected = [
+        (Direction::In, &b"one"[..]),
+        (Direction::Out, b"answer"),
+        (Direction::In, b"two\n"),
+        (Direction::In, b"three"),
+        (Direction::Out, b"bye"),
+    ];
+    let shown = watcher.0.lock().unwrap();
+    let shown: Vec<_> = shown.iter().map(|(way, data)| (*way, &data[..])).collect();
+    assert_eq!(shown, expected);
 }

@@ -20,7 +20,7 @@ fn options(set: impl FnOnce(&mut SocketOptions)) -> SocketOptions {
 }
 
 /// The sockets of both ends of one connection that was made with `options` at both ends: accepted, dialed.
-async fn both_ends(at: &str, options: SocketOptions) -> [(Stage, OwnedFd, Session); 1] {
+async fn both_ends(at: &str, options: SocketOptions) -> (Stage, OwnedFd, Session) {
     let (give, mut take) = mpsc::unbounded_channel();
     let service = service_fn(move |mut session: Session| {
         give.send(session.raw_socket().unwrap().unwrap()).unwrap();
@@ -40,12 +40,12 @@ async fn both_ends(at: &str, options: SocketOptions) -> [(Stage, OwnedFd, Sessio
     };
     let session = dial(&stage.address(), &dialing).await.unwrap();
     let accepted = within(take.recv()).await.unwrap();
-    [(stage, accepted, session)]
+    (stage, accepted, session)
 }
 
 /// `check` for the accepted and the dialed socket.
 async fn at_both_ends(at: &str, options: SocketOptions, check: impl Fn(SockRef<'_>, &str)) {
-    let [(stage, accepted, session)] = both_ends(at, options).await;
+    let (stage, accepted, session) = both_ends(at, options).await;
     check(SockRef::from(&accepted), "accepted");
     check(
         SockRef::from(&session.raw_socket().unwrap().unwrap()),
@@ -58,9 +58,8 @@ async fn at_both_ends(at: &str, options: SocketOptions, check: impl Fn(SockRef<'
 #[tokio::test]
 async fn nodelay_is_on_unless_told_otherwise() {
     for (given, on) in [(None, true), (Some(true), true), (Some(false), false)] {
-        for at in ["tcp://127.0.0.1:0", "tcp://[::1]:0", "tcp://*:0"] {
-            let at = at.replace('*', "127.0.0.1");
-            at_both_ends(&at, options(|o| o.nodelay = given), |socket, end| {
+        for at in ["tcp://127.0.0.1:0", "tcp://[::1]:0"] {
+            at_both_ends(at, options(|o| o.nodelay = given), |socket, end| {
                 assert_eq!(socket.tcp_nodelay().unwrap(), on, "{end}, {given:?}");
             })
             .await;

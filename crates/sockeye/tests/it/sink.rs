@@ -36,7 +36,7 @@ async fn give(sink: &Sink, pair: (Session, Session), messages: &[&'static str]) 
             far.send(*message).await.unwrap();
         }
         far.finish().await.unwrap();
-        if near_is_packets(&far) {
+        if far.keeps_boundaries() {
             drop(far);
         } else {
             assert_eq!(far.recv().await.unwrap(), None, "a sink says nothing");
@@ -45,10 +45,6 @@ async fn give(sink: &Sink, pair: (Session, Session), messages: &[&'static str]) 
     within(async { tokio::join!(sink.serve(near), giving).0 })
         .await
         .unwrap();
-}
-
-fn near_is_packets(session: &Session) -> bool {
-    session.keeps_boundaries()
 }
 
 #[tokio::test]

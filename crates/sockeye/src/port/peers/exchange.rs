@@ -1,7 +1,7 @@
 //! Where sessions and the driver of their socket meet: what is to be sent, and who has ended.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -21,6 +21,7 @@ pub(in crate::port) struct Exchange<A> {
     start: Instant,
     /// Milliseconds since `start`, as of the driver's last turn: a clock that costs sessions nothing.
     now: AtomicU64,
+    sweep: AtomicBool,
 }
 
 struct State<A> {
@@ -100,6 +101,7 @@ impl<A> Exchange<A> {
             state: Mutex::new(state),
             start: Instant::now(),
             now: AtomicU64::new(0),
+            sweep: AtomicBool::new(false),
         }
     }
 
@@ -126,11 +128,12 @@ impl<A> Exchange<A> {
         Poll::Ready(())
     }
 
-    /// Moves everything that waits to `sending`.
-    pub(super) fn take(&self, sending: &mut Outbox<A>) {
+    /// Moves everything that waits to `sending`, and gives the peers whose sessions have ended.
+    pub(super) fn take(&self, sending: &mut Outbox<A>) -> Vec<Arc<Peer<A>>> {
         let mut state = self.lock();
         sending.append(&mut state.outbox);
         state.in_hand = sending.bytes;
+        std::mem::take(&mut state.ended)
     }
 
     /// The driver has sent all but `sending`: senders that waited may go on.
@@ -149,14 +152,22 @@ impl<A> Exchange<A> {
         self.driver.wake();
     }
 
-    pub(super) fn take_ended(&self) -> Vec<Arc<Peer<A>>> {
-        std::mem::take(&mut self.lock().ended)
+    pub(super) fn ask_for_sweep(&self) {
+        self.sweep.store(true, Relaxed);
+        self.driver.wake();
     }
 
-    pub(super) fn set_now(&self, now: Instant) {
+    pub(super) fn wants_sweep(&self) -> bool {
+        self.sweep.load(Relaxed) && self.sweep.swap(false, Relaxed)
+    }
+
+    /// Reads the clock, for everyone.
+    pub(super) fn tick(&self) -> Instant {
+        let now = Instant::now();
         let since = now.duration_since(self.start).as_millis();
         self.now
             .store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
+        now
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -166,5 +177,84 @@ impl<A> Exchange<A> {
     fn lock(&self) -> MutexGuard<'_, State<A>> {
         // Nothing in here can be left half done by a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+    use crate::session::{Endpoint, Identity, Info, Side};
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn message(size: usize) -> Outgoing<u8> {
+        let identity = Identity::new(Side::Accepted, "udp", Endpoint::Memory, Endpoint::Memory);
+        let info = Arc::new(Info::new(identity, Arc::default()));
+        Outgoing {
+            peer: Arc::new(Peer::new(0, info, false, Instant::now())),
+            data: vec![0; size].into(),
+        }
+    }
+
+    #[test]
+    fn senders_wait_while_the_driver_has_too_much_in_hand() {
+        const SIZE: usize = 64 * 1024;
+        let (driver, sender) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+        let exchange = Exchange::new();
+        exchange.register(&driver.clone().into());
+        let waker = Waker::from(sender.clone());
+        let mut taken = 0;
+        while exchange
+            .poll_push(&mut Some(message(SIZE)), &waker)
+            .is_ready()
+        {
+            taken += 1;
+            assert!(taken * SIZE <= ROOM + SIZE, "more than there is room for");
+        }
+        assert!(taken * SIZE >= ROOM - ROOM / 100);
+        assert_eq!(
+            driver.0.load(Ordering::SeqCst),
+            1,
+            "woken by the first only"
+        );
+
+        // In the driver's hand it still counts; when half has left, senders go on.
+        let mut sending = Outbox::new();
+        exchange.take(&mut sending);
+        exchange.give_room(&sending);
+        assert!(
+            exchange
+                .poll_push(&mut Some(message(1)), &waker)
+                .is_pending()
+        );
+        assert_eq!(sender.0.load(Ordering::SeqCst), 0);
+        while sending.bytes > ROOM / 2 {
+            sending.pop();
+        }
+        exchange.give_room(&sending);
+        assert!(sender.0.load(Ordering::SeqCst) > 0);
+        assert!(exchange.poll_push(&mut Some(message(1)), &waker).is_ready());
+    }
+
+    #[test]
+    fn an_outbox_counts_what_is_in_it() {
+        let (mut a, mut b) = (Outbox::new(), Outbox::new());
+        a.push(message(10));
+        b.push(message(0));
+        b.push(message(5));
+        a.append(&mut b);
+        assert_eq!((a.bytes, b.bytes), (15 + 3 * OVERHEAD, 0));
+        while a.pop().is_some() {}
+        assert_eq!(a.bytes, 0);
     }
 }

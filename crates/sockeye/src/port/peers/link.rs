@@ -94,13 +94,17 @@ impl<A> Peer<A> {
     fn queue(&self, state: &mut State, datagram: Bytes) {
         state.datagrams = state.datagrams.saturating_add(1);
         state.credit = state.credit.saturating_add(3 * (datagram.len() + HEADERS));
-        self.info.counters().add_bytes_in(datagram.len());
         if state.bytes + datagram.len() + OVERHEAD > QUEUE {
             self.info.counters().add_lost();
             return;
         }
         state.bytes += datagram.len() + OVERHEAD;
         state.inbox.push_back(datagram);
+    }
+
+    /// A message to this peer was dropped, because it takes none.
+    pub(in crate::port) fn lose(&self) {
+        self.info.counters().add_lost();
     }
 
     /// A message to this peer could not be sent.
@@ -157,9 +161,7 @@ impl<A> PeerLink<A> {
             return Poll::Ready(());
         }
         let mut state = self.peer.lock();
-        let cost = size + HEADERS;
-        if state.datagrams > 1 || state.credit >= cost {
-            state.credit = state.credit.saturating_sub(cost);
+        if state.datagrams > 1 || state.credit >= size + HEADERS {
             return Poll::Ready(());
         }
         state.held = Some(waker.clone());
@@ -227,9 +229,13 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
         };
         if self.peer.info.has_expired() {
             self.pending = None;
+            self.peer.lose();
             return Poll::Ready(Ok(()));
         }
-        if let Some(error) = self.peer.lock().error.take() {
+        let error = self.peer.lock().error.take();
+        if let Some(error) = error {
+            // Whoever is told that it failed must not find it sent with the next one.
+            self.pending = None;
             return Poll::Ready(Err(Error::io(
                 Operation::Send,
                 self.peer.info.peer(),
@@ -244,12 +250,155 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
             ..
         } = &mut *self;
         ready!(exchange.poll_push(pending, cx.waker()));
-        peer.info.counters().add_bytes_out(size);
-        peer.lock().last = exchange.now();
+        let mut state = peer.lock();
+        state.credit = state.credit.saturating_sub(size + HEADERS);
+        state.last = exchange.now();
         Poll::Ready(Ok(()))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.poll_flush(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, SinkExt, StreamExt};
+
+    use super::*;
+    use crate::session::{Endpoint, Identity, Side};
+
+    const IDLE: Duration = Duration::from_secs(60);
+
+    fn link(forgeable: bool) -> PeerLink<&'static str> {
+        let identity = Identity::new(Side::Accepted, "udp", Endpoint::Memory, Endpoint::Memory);
+        let info = Arc::new(Info::new(identity, Arc::default()));
+        let peer = Peer::new("peer", info, forgeable, Instant::now());
+        PeerLink::new(Arc::new(peer), Arc::new(Exchange::new()), 1000)
+    }
+
+    fn arrive(link: &PeerLink<&'static str>, data: &'static [u8], stride: usize) -> bool {
+        link.peer
+            .deliver(&Bytes::from_static(data), stride, Instant::now())
+    }
+
+    /// Whether a message of `size` bytes may be sent now.
+    fn may_send(link: &mut PeerLink<&'static str>, size: usize) -> bool {
+        let sent = link.send(Message::binary(vec![0; size].into()));
+        match sent.now_or_never() {
+            Some(sent) => sent.is_ok(),
+            None => {
+                link.pending = None;
+                false
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_may_be_forged_gets_three_times_what_it_cost() {
+        let mut link = link(true);
+        // 4 bytes and 28 of headers cost 32, so 96 may go back: 40 + 28, and then an empty one.
+        arrive(&link, b"ping", 4);
+        assert!(!may_send(&mut link, 69), "97 with its headers");
+        assert!(may_send(&mut link, 40));
+        assert!(!may_send(&mut link, 1));
+        assert!(may_send(&mut link, 0));
+        assert!(!may_send(&mut link, 0), "96 are used up");
+        // The second datagram shows that somebody is there and hears us.
+        arrive(&link, b"ping", 4);
+        assert!(may_send(&mut link, 1000));
+        assert!(may_send(&mut link, 1000));
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_is_held_goes_on_with_the_second_datagram() {
+        let mut link = link(true);
+        arrive(&link, b"", 0);
+        let peer = link.peer.clone();
+        let sending = link.send(Message::binary(vec![0; 500].into()));
+        let arriving = async {
+            tokio::task::yield_now().await;
+            peer.deliver(&Bytes::new(), 0, Instant::now());
+        };
+        let both = async { tokio::join!(sending, arriving).0 };
+        let sent = tokio::time::timeout(Duration::from_secs(5), both).await;
+        sent.expect("it was never woken").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_local_source_gets_as_much_as_it_likes() {
+        let mut link = link(false);
+        arrive(&link, b"", 0);
+        assert!((0..10).all(|_| may_send(&mut link, 1000)));
+    }
+
+    #[tokio::test]
+    async fn a_run_is_taken_apart_again() {
+        let mut link = link(false);
+        arrive(&link, b"aaabbbc", 3);
+        arrive(&link, b"", 0);
+        for expected in [&b"aaa"[..], b"bbb", b"c", b""] {
+            assert_eq!(link.next().await.unwrap().unwrap().data, expected);
+        }
+        assert!(link.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn empty_datagrams_cannot_fill_the_memory_either() {
+        let mut link = link(false);
+        let sent = 2 * QUEUE / OVERHEAD;
+        for _ in 0..sent {
+            arrive(&link, b"", 0);
+        }
+        let lost = link.peer.info.counters().lost();
+        assert_eq!(lost as usize, sent - QUEUE / OVERHEAD);
+        // What is taken makes room again.
+        link.next().await.unwrap().unwrap();
+        arrive(&link, b"", 0);
+        assert_eq!(link.peer.info.counters().lost(), lost);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_failed_is_not_sent_with_the_next_one() {
+        let mut link = link(false);
+        arrive(&link, b"x", 1);
+        link.feed(Message::binary("first".into())).await.unwrap();
+        link.peer.fail(io::ErrorKind::NetworkUnreachable.into());
+        link.flush().await.unwrap_err();
+        link.send(Message::binary("second".into())).await.unwrap();
+        let mut outbox = super::super::exchange::Outbox::new();
+        link.exchange.take(&mut outbox);
+        let left: Vec<_> = outbox.iter().map(|message| &message.data[..]).collect();
+        assert_eq!(left, [b"second"]);
+    }
+
+    #[tokio::test]
+    async fn silence_ends_it_and_says_so() {
+        let mut link = link(false);
+        arrive(&link, b"last", 4);
+        let now = Instant::now();
+        assert!(!link.peer.expire(now, IDLE));
+        assert!(link.peer.expire(now + IDLE, IDLE));
+        assert!(!arrive(&link, b"late", 4), "a new session is needed");
+        assert_eq!(link.next().await.unwrap().unwrap().data, "last");
+        assert!(link.next().await.is_none());
+        link.send(Message::binary("to nobody".into()))
+            .await
+            .unwrap();
+        assert_eq!(link.peer.info.counters().lost(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_no_datagram_can_hold_is_refused() {
+        let mut link = link(false);
+        let error = link.send(Message::binary(vec![0; 1001].into())).await;
+        assert!(matches!(
+            error,
+            Err(Error::TooLarge {
+                size: 1001,
+                limit: 1000,
+                ..
+            })
+        ));
     }
 }
