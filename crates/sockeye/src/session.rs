@@ -1,6 +1,8 @@
 //! A session: one conversation with one peer, message by message, over any carrier.
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use wire::framing::Framing;
@@ -13,6 +15,7 @@ mod bytes_link;
 mod info;
 mod message;
 mod packet_bytes;
+mod sending;
 mod split;
 mod tap;
 
@@ -21,6 +24,7 @@ pub use message::{Kind, Message};
 pub use split::{Receiver, Sender};
 
 use bytes_link::Inbox;
+use sending::Sending;
 
 /// The largest message that is taken from a peer unless told otherwise: 16 MiB.
 pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
@@ -58,26 +62,34 @@ impl<T: Stream<Item = Result<Message>> + Sink<Message, Error = Error> + Send + U
 {
 }
 
+/// Boxed either way, so that handing a session on moves pointers and the futures that hold it stay small.
 enum Carrier {
-    Bytes { stream: ByteStream, inbox: Inbox },
+    Bytes(Box<BytesCarrier>),
     Packets(Box<dyn Packets>),
+}
+
+struct BytesCarrier {
+    stream: ByteStream,
+    inbox: Inbox,
 }
 
 impl Session {
     /// A session over `link`. Messages from a byte stream may have up to `max_message` bytes.
     pub fn new(link: Link, identity: Identity, max_message: usize) -> Self {
         match link {
-            Link::Bytes(stream, framing) => Self {
-                info: Arc::new(Info::new(identity, stream.counters().clone())),
-                carrier: Carrier::Bytes {
-                    stream,
-                    inbox: Inbox::new(framing, max_message),
-                },
-            },
-            Link::Packets(packets) => Self {
-                info: Arc::new(Info::new(identity, Arc::default())),
-                carrier: Carrier::Packets(packets),
-            },
+            Link::Bytes(stream, framing) => {
+                let info = Info::new(identity, stream.counters().clone());
+                let inbox = Inbox::new(framing, max_message);
+                let carrier = Carrier::Bytes(Box::new(BytesCarrier { stream, inbox }));
+                Self {
+                    info: Arc::new(info),
+                    carrier,
+                }
+            }
+            Link::Packets(packets) => {
+                let info = Info::new(identity, Arc::default());
+                Self::of_packets(Arc::new(info), packets)
+            }
         }
     }
 
@@ -134,8 +146,8 @@ impl Session {
     /// Whether a message arrives as it was sent: kept by the carrier, or by a framing that marks its end.
     pub fn has_boundaries(&self) -> bool {
         match &self.carrier {
-            Carrier::Bytes { inbox, .. } => {
-                !matches!(inbox.framing(), Framing::Raw | Framing::Idle(_))
+            Carrier::Bytes(bytes) => {
+                !matches!(bytes.inbox.framing(), Framing::Raw | Framing::Idle(_))
             }
             Carrier::Packets(_) => true,
         }
@@ -143,8 +155,8 @@ impl Session {
 
     /// From here on messages of a byte stream are cut by `framing`. Packets stay as they are.
     pub fn reframe(&mut self, framing: Framing) {
-        if let Carrier::Bytes { inbox, .. } = &mut self.carrier {
-            inbox.reframe(framing);
+        if let Carrier::Bytes(bytes) = &mut self.carrier {
+            bytes.inbox.reframe(framing);
         }
     }
 
@@ -152,41 +164,48 @@ impl Session {
     ///
     /// # Errors
     /// When the connection broke, or the bytes do not fit the framing.
-    pub async fn recv(&mut self) -> Result<Option<Message>> {
-        let received = match &mut self.carrier {
-            Carrier::Bytes { stream, inbox } => inbox
-                .receive(&mut stream.io, &mut stream.head, &self.info)
-                .await?
-                .map(Message::binary),
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>>> + Send + '_ {
+        poll_fn(|cx| self.poll_recv(cx))
+    }
+
+    /// As [`recv`](Self::recv), for those who poll by hand.
+    ///
+    /// # Errors
+    /// As `recv`.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>>> {
+        let Self { info, carrier } = self;
+        let received = match carrier {
+            Carrier::Bytes(bytes) => {
+                let BytesCarrier { stream, inbox } = &mut **bytes;
+                ready!(inbox.poll_receive(&mut stream.io, &mut stream.head, info, cx))?
+            }
             Carrier::Packets(packets) => {
-                let received = packets.next().await.transpose()?;
-                self.info.count_packet_in(received.as_ref());
+                let received = ready!(packets.poll_next_unpin(cx)).transpose()?;
+                info.count_packet_in(received.as_ref());
                 received
             }
         };
-        self.info.note_received(received.as_ref());
-        Ok(received)
+        info.note_received(received.as_ref());
+        Poll::Ready(Ok(received))
     }
 
     /// Sends one message and waits until the carrier has taken it.
     ///
     /// # Errors
     /// When the connection broke, or the message does not fit the framing or the carrier.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<()> {
-        let message = message.into();
-        self.info.note_sent(&message);
-        match &mut self.carrier {
-            Carrier::Bytes { stream, inbox } => {
-                bytes_link::transmit(&mut stream.io, inbox.framing(), &message.data, &self.info)
-                    .await
+    pub fn send(
+        &mut self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<()>> + Send + '_ {
+        let Self { info, carrier } = self;
+        let mut sending = Sending::new(message.into(), info);
+        poll_fn(move |cx| match carrier {
+            Carrier::Bytes(bytes) => {
+                let BytesCarrier { stream, inbox } = &mut **bytes;
+                sending.poll_bytes(&mut stream.io, inbox.framing(), info, cx)
             }
-            Carrier::Packets(packets) => {
-                let size = message.data.len();
-                packets.send(message).await?;
-                self.info.counters().add_bytes_out(size);
-                Ok(())
-            }
-        }
+            Carrier::Packets(packets) => sending.poll_packets(packets, info, cx),
+        })
     }
 
     /// Says that nothing more will be sent: FIN, end of body, close frame; nothing over plain datagrams.
@@ -195,8 +214,9 @@ impl Session {
     /// # Errors
     /// When the connection broke before.
     pub async fn finish(&mut self) -> Result<()> {
-        match &mut self.carrier {
-            Carrier::Bytes { stream, .. } => bytes_link::finish(&mut stream.io, &self.info).await,
+        let Self { info, carrier } = self;
+        match carrier {
+            Carrier::Bytes(bytes) => bytes_link::finish(&mut bytes.stream.io, info).await,
             Carrier::Packets(packets) => packets.close().await,
         }
     }
@@ -211,8 +231,10 @@ impl Session {
     /// When the connection broke before.
     pub async fn close(mut self) -> Result<()> {
         self.finish().await?;
-        if let Carrier::Bytes { stream, inbox } = &mut self.carrier {
-            bytes_link::drain(&mut stream.io, &mut stream.head, inbox).await;
+        if let Carrier::Bytes(bytes) = &mut self.carrier {
+            let BytesCarrier { stream, inbox } = &mut **bytes;
+            // Boxed: it comes once, and should not be room in the future of every session.
+            Box::pin(bytes_link::drain(&mut stream.io, &mut stream.head, inbox)).await;
         }
         Ok(())
     }
@@ -224,9 +246,11 @@ impl Session {
 
     /// Leaves the message view; nothing that was read is lost.
     pub fn into_link(self) -> Link {
-        match self.carrier {
-            Carrier::Bytes { stream, inbox } => {
-                Link::Bytes(tap::tapped(stream, &self.info), inbox.framing().clone())
+        let Self { info, carrier } = self;
+        match carrier {
+            Carrier::Bytes(bytes) => {
+                let BytesCarrier { stream, inbox } = *bytes;
+                Link::Bytes(tap::tapped(stream, &info), inbox.framing().clone())
             }
             Carrier::Packets(packets) => Link::Packets(packets),
         }
@@ -245,12 +269,10 @@ impl Session {
     /// nobody watches the messages.
     pub fn raw_socket(&self) -> Option<std::io::Result<std::os::fd::OwnedFd>> {
         match &self.carrier {
-            Carrier::Bytes { stream, inbox }
-                if inbox.framing().is_raw() && !self.info.is_watched() =>
-            {
-                stream.duplicate()
+            Carrier::Bytes(bytes) if bytes.inbox.framing().is_raw() && !self.info.is_watched() => {
+                bytes.stream.duplicate()
             }
-            Carrier::Bytes { .. } | Carrier::Packets(_) => None,
+            Carrier::Bytes(_) | Carrier::Packets(_) => None,
         }
     }
 }
@@ -258,10 +280,10 @@ impl Session {
 impl std::fmt::Debug for Carrier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Bytes { stream, inbox } => f
+            Self::Bytes(bytes) => f
                 .debug_tuple("Bytes")
-                .field(stream)
-                .field(inbox.framing())
+                .field(&bytes.stream)
+                .field(bytes.inbox.framing())
                 .finish(),
             Self::Packets(_) => f.write_str("Packets"),
         }

@@ -212,7 +212,7 @@ impl Voice<'_> {
 
     /// Who else than the peer sent it. A group or a broadcast address expects others.
     fn unexpected(&self, message: &Message) -> String {
-        let Some(from) = message.from else {
+        let Some(from) = &message.from else {
             return String::new();
         };
         let shared = self

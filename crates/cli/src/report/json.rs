@@ -48,7 +48,7 @@ pub(crate) fn message(info: &Info, direction: Direction, message: &Message) -> S
         Direction::Out => "out",
     }
     .into();
-    if let Some(from) = message.from {
+    if let Some(from) = &message.from {
         fields["from"] = from.to_string().into();
         fields["unexpected"] = true.into();
     }

@@ -137,7 +137,7 @@ impl Stream for UdpPackets {
             return Poll::Ready(Some(Err(error)));
         };
         let message = received.map(|from| Message {
-            from: from.filter(|from| from != peer),
+            from: from.filter(|from| from != peer).map(Box::new),
             ..Message::binary(Bytes::copy_from_slice(buffer.filled()))
         });
         Poll::Ready(Some(

@@ -92,12 +92,10 @@ pub(super) async fn serve<D: Datagrams>(
     let stop = driver.context.stop.clone();
     let period = (idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(15));
     let _sweeper = Sweeper::start(&driver.exchange, period);
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            broken = poll_fn(|cx| driver.poll(cx, true)) => return Err(broken),
-        }
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        broken = poll_fn(|cx| driver.poll(cx, true)) => return Err(broken),
     }
     driver.wind_down().await;
     Ok(())

@@ -97,9 +97,12 @@ async fn serve(service: &impl Service, session: Session, context: &Context, info
         served = &mut serving => served,
         () = context.stop.cancelled() => {
             info.stop();
-            match tokio::time::timeout(context.config.grace, serving).await {
-                Ok(served) => served,
-                Err(_) => return Ending::Stopped,
+            // Boxed, as it comes once: every session would carry the room for it.
+            let grace = Box::pin(tokio::time::sleep(context.config.grace));
+            tokio::select! {
+                biased;
+                served = serving => served,
+                () = grace => return Ending::Stopped,
             }
         }
     };

@@ -14,7 +14,7 @@ pub struct Message {
     /// Text or binary, where the carrier tells (WebSocket); binary elsewhere.
     pub kind: Kind,
     /// Who sent it, when that is not the session's peer (datagrams, when asked to hear everyone).
-    pub from: Option<SocketAddr>,
+    pub from: Option<Box<SocketAddr>>,
 }
 
 /// What the sender said the payload is.

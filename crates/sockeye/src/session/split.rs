@@ -1,9 +1,10 @@
 //! The two directions of a session by themselves, for services that talk and listen at once.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -12,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::{tcp, unix};
 use wire::framing::Framing;
 
-use super::{Carrier, Info, Message, Packets, bytes_link};
+use super::sending::Sending;
+use super::{BytesCarrier, Carrier, Info, Message, Packets, bytes_link};
 use crate::error::Result;
 use crate::stream::{AsyncIo, Io, Source, has_arrived};
 
@@ -44,7 +46,8 @@ enum Outlet {
 
 pub(super) fn split(info: Arc<Info>, carrier: Carrier) -> (Receiver, Sender) {
     let (inlet, outlet) = match carrier {
-        Carrier::Bytes { stream, inbox } => {
+        Carrier::Bytes(bytes) => {
+            let BytesCarrier { stream, inbox } = *bytes;
             let framing = inbox.framing().clone();
             let (read, write) = halves(stream.io);
             (
@@ -80,20 +83,22 @@ impl Receiver {
     ///
     /// # Errors
     /// When the connection broke, or the bytes do not fit the framing.
-    pub async fn recv(&mut self) -> Result<Option<Message>> {
-        let received = match &mut self.inlet {
-            Inlet::Bytes { io, head, inbox } => inbox
-                .receive(io, head, &self.info)
-                .await?
-                .map(Message::binary),
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>>> + Send + '_ {
+        poll_fn(|cx| self.poll_recv(cx))
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>>> {
+        let Self { info, inlet } = self;
+        let received = match inlet {
+            Inlet::Bytes { io, head, inbox } => ready!(inbox.poll_receive(io, head, info, cx))?,
             Inlet::Packets(packets) => {
-                let received = packets.next().await.transpose()?;
-                self.info.count_packet_in(received.as_ref());
+                let received = ready!(packets.poll_next_unpin(cx)).transpose()?;
+                info.count_packet_in(received.as_ref());
                 received
             }
         };
-        self.info.note_received(received.as_ref());
-        Ok(received)
+        info.note_received(received.as_ref());
+        Poll::Ready(Ok(received))
     }
 }
 
@@ -112,20 +117,16 @@ impl Sender {
     ///
     /// # Errors
     /// When the connection broke, or the message does not fit the framing or the carrier.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<()> {
-        let message = message.into();
-        self.info.note_sent(&message);
-        match &mut self.outlet {
-            Outlet::Bytes { io, framing } => {
-                bytes_link::transmit(io, framing, &message.data, &self.info).await
-            }
-            Outlet::Packets(packets) => {
-                let size = message.data.len();
-                packets.send(message).await?;
-                self.info.counters().add_bytes_out(size);
-                Ok(())
-            }
-        }
+    pub fn send(
+        &mut self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<()>> + Send + '_ {
+        let Self { info, outlet } = self;
+        let mut sending = Sending::new(message.into(), info);
+        poll_fn(move |cx| match outlet {
+            Outlet::Bytes { io, framing } => sending.poll_bytes(io, framing, info, cx),
+            Outlet::Packets(packets) => sending.poll_packets(packets, info, cx),
+        })
     }
 
     /// As [`Session::finish`](super::Session::finish).

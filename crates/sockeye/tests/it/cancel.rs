@@ -5,9 +5,9 @@ use sockeye::{DialOptions, Framing, Session, dial, service_fn};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
-use crate::stage::{Stage, within};
+use crate::stage::{Stage, Wire, within};
 
-const WIRES: &[(&str, &[u8], &[&[u8]])] = &[
+const WIRES: &[Wire] = &[
     (
         "line",
         b"one\r\ntwo\n\nrest",
@@ -143,4 +143,24 @@ async fn of_packets() {
         got.push(message.data[0]);
     }
     assert_eq!(got, (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_it_again_and_again_does_not_put_off_the_end_of_an_idle_message() {
+    let (mut near, far) = Session::pair("idle:50ms".parse().unwrap());
+    let mut far = far.into_stream();
+    far.write_all(b"message").await.unwrap();
+    let began = tokio::time::Instant::now();
+    let message = within(async {
+        loop {
+            tokio::select! {
+                received = near.recv() => break received.unwrap().unwrap(),
+                () = tokio::time::sleep(std::time::Duration::from_millis(10)) => {}
+            }
+        }
+    })
+    .await;
+    assert_eq!(message.data, "message");
+    let took = began.elapsed().as_millis();
+    assert!((50..=65).contains(&took), "{took} ms");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sockeye::{ByteStream, Endpoint, Error, Framing, Identity, Link, Session, Side};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::stage::{heard, within};
+use crate::stage::{Wire, heard, within};
 
 fn framing(name: &str) -> Framing {
     name.parse().unwrap()
@@ -63,8 +63,7 @@ fn source(error: Error) -> String {
     }
 }
 
-/// A framing, what stands on the wire, and the messages in it.
-const SAME_BOTH_WAYS: &[(&str, &[u8], &[&[u8]])] = &[
+const SAME_BOTH_WAYS: &[Wire] = &[
     ("line", b"one\n\ntwo\n", &[b"one", b"", b"two"]),
     ("fixed:4", b"abcdefgh", &[b"abcd", b"efgh"]),
     ("length:u8", b"\x03abc\x00\x01d", &[b"abc", b"", b"d"]),

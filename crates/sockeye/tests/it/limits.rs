@@ -216,3 +216,22 @@ async fn a_silent_session_ends_after_the_idle_time() {
     assert_eq!((closed.how, &*closed.text), ("Idle", "idle for 80ms"));
     stage.end().await;
 }
+
+#[tokio::test]
+async fn a_session_with_traffic_is_not_idle() {
+    let config = PortConfig {
+        idle_timeout: Some(Duration::from_millis(200)),
+        ..PortConfig::default()
+    };
+    let mut stage = Stage::with("tcp://127.0.0.1:0", config, Echo).await;
+    let mut session = stage.dial().await;
+    let began = std::time::Instant::now();
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    while began.elapsed() < Duration::from_millis(500) {
+        pace.tick().await;
+        exchange(&mut session, "hi").await;
+    }
+    let events = stage.events.so_far();
+    assert!(matches!(events[..], [Event::Opened(_)]), "{events:?}");
+    stage.end().await;
+}

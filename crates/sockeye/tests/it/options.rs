@@ -253,8 +253,10 @@ async fn udp_sockets_take_options_too() {
 #[tokio::test]
 async fn only_an_unframed_unwatched_stream_gives_its_socket() {
     let stage = Stage::new("tcp://127.0.0.1:0", Echo).await;
-    let mut framed = DialOptions::default();
-    framed.framing = sockeye::Framing::Line;
+    let framed = DialOptions {
+        framing: sockeye::Framing::Line,
+        ..DialOptions::default()
+    };
     let session = dial(&stage.address(), &framed).await.unwrap();
     assert!(session.raw_socket().is_none());
     let mut plain = stage.dial().await;

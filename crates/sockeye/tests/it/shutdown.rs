@@ -40,6 +40,28 @@ async fn what_was_acknowledged_before_the_stop_is_answered() {
 }
 
 #[tokio::test]
+async fn a_service_that_has_split_its_session_answers_too() {
+    let service = service_fn(async |session: Session| {
+        let (mut receiver, mut sender) = session.split();
+        while let Some(message) = receiver.recv().await? {
+            sender.send(message).await?;
+        }
+        sender.finish().await
+    });
+    for at in ["tcp://127.0.0.1:0", "unix:@FOLDER"] {
+        let folder = tempfile::tempdir().unwrap();
+        let at = at.replace("FOLDER", folder.path().to_str().unwrap());
+        let stage = Stage::with(&at, patient(), service).await;
+        let mut session = stage.dial().await;
+        exchange(&mut session, "hi").await;
+        session.send("last").await.unwrap();
+        stage.stop.cancel();
+        assert_eq!(heard_to_the_end(&mut session).await.concat(), b"last");
+        stage.end().await;
+    }
+}
+
+#[tokio::test]
 async fn datagrams_in_a_queue_are_answered_before_the_stop() {
     let service = service_fn(async |mut session: Session| {
         while let Some(message) = session.recv().await? {

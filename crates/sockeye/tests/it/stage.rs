@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 /// How long anything here may take before a test fails.
 const LONG: Duration = Duration::from_secs(15);
 
+/// A framing, what stands on the wire, and the messages in it.
+pub(crate) type Wire = (&'static str, &'static [u8], &'static [&'static [u8]]);
+
 /// What `work` gives; a panic when it takes too long.
 #[track_caller]
 pub(crate) fn within<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
