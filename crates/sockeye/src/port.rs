@@ -162,12 +162,16 @@ impl Port {
     pub async fn serve(self, service: impl Service, stop: CancellationToken) -> Result<()> {
         let service = Arc::new(service);
         let stop = stop.child_token();
+        let goodbye = CancellationToken::new();
+        // Sessions must not outlive whoever drops this future.
+        let _farewell = goodbye.clone().drop_guard();
         let tracker = TaskTracker::new();
         let grace = self.config.grace;
         let context = Arc::new(Context {
             gate: Gate::new(&self.config),
             config: self.config,
             stop: stop.clone(),
+            goodbye: goodbye.clone(),
             tracker: tracker.clone(),
         });
         // Tasks, so that the scheduler's queue lets a socket and its sessions take turns; ended with this
@@ -185,11 +189,13 @@ impl Port {
             stop.cancelled().await;
             // A service that hangs here is left behind, as one that hangs in a session is.
             let _ = tokio::time::timeout(grace, service.shutdown()).await;
+            goodbye.cancel();
             Ok(())
         };
         let served = tokio::try_join!(all, announce);
         // After an error too: sessions that nobody can stop any more must not be waited for.
         stop.cancel();
+        goodbye.cancel();
         tracker.close();
         tracker.wait().await;
         served.map(|_| ())

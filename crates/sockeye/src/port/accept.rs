@@ -59,12 +59,7 @@ pub(super) async fn serve<L: Accept>(
             let identity = context.identity(L::PROTOCOL, connection.local, connection.peer);
             let link = Link::Bytes(connection.stream, context.config.framing.clone());
             let session = Session::new(link, identity, context.config.max_message);
-            context.start(
-                service.clone(),
-                session,
-                permit,
-                context.config.idle_timeout,
-            );
+            context.start(service.clone(), session, permit);
             if last {
                 return;
             }

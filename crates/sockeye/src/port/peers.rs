@@ -5,10 +5,12 @@
 //! batch and not per datagram. A slow session never holds up the others: its queue is bounded, the
 //! newest datagram is dropped and counted.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::borrow::Borrow;
+use std::collections::HashSet;
 use std::future::poll_fn;
+use std::hash::{Hash, Hasher};
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context as Cx, Poll};
 use std::time::Duration;
@@ -36,7 +38,7 @@ pub(super) trait Datagrams: Send + 'static {
     const PROTOCOL: &'static str;
 
     /// Who a datagram came from, and to which of our addresses.
-    type Address: Clone + Eq + std::hash::Hash + Send + Sync + Unpin + 'static;
+    type Address: Clone + Eq + Hash + Send + Sync + Unpin + 'static;
 
     /// Receives one batch. Each call of `each` is a run of datagrams from one peer: their bytes, and
     /// the size of every one but the last, which may be shorter (0 when there is only an empty one).
@@ -69,6 +71,29 @@ pub(super) trait Datagrams: Send + 'static {
     fn may_be_forged(&self, address: &Self::Address) -> bool;
 }
 
+/// A peer in the table, found by its address, which so stands in memory once.
+struct ByAddress<A>(Arc<Peer<A>>);
+
+impl<A> Borrow<A> for ByAddress<A> {
+    fn borrow(&self) -> &A {
+        &self.0.address
+    }
+}
+
+impl<A: Hash> Hash for ByAddress<A> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.address.hash(state);
+    }
+}
+
+impl<A: Eq> PartialEq for ByAddress<A> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.address == other.0.address
+    }
+}
+
+impl<A: Eq> Eq for ByAddress<A> {}
+
 /// The first message of the outbox could not be sent.
 #[derive(Debug)]
 pub(super) struct Unsent(pub(super) io::Error);
@@ -82,11 +107,12 @@ pub(super) async fn serve<D: Datagrams>(
     let mut driver = Driver {
         socket,
         service,
-        peers: HashMap::new(),
+        peers: HashSet::new(),
         exchange: Arc::new(Exchange::new()),
         sending: Outbox::new(),
         idle,
         turned_away: 0,
+        failures: 0,
         context,
     };
     let stop = driver.context.stop.clone();
@@ -104,14 +130,22 @@ pub(super) async fn serve<D: Datagrams>(
 struct Driver<D: Datagrams, S> {
     socket: D,
     service: Arc<S>,
-    peers: HashMap<D::Address, Arc<Peer<D::Address>>>,
+    peers: HashSet<ByAddress<D::Address>>,
     exchange: Arc<Exchange<D::Address>>,
     /// Taken out of the exchange, not sent yet.
     sending: Outbox<D::Address>,
     idle: Duration,
     turned_away: u64,
+    /// Receiving failed so often since it last worked.
+    failures: u32,
     context: Arc<Context>,
 }
+
+/// Batches that are still read when the port stops.
+const BACKLOG: usize = 64;
+
+/// One failure to receive is a peer's or a passing one; this many in a row are the socket's.
+const FAILURES: u32 = 16;
 
 impl<D: Datagrams, S: Service> Driver<D, S> {
     /// One turn: send what the sessions said, receive one batch, then let the sessions run. Resolves only
@@ -124,12 +158,18 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         self.send(cx);
         if receiving {
             match self.receive(cx) {
-                Poll::Ready(Ok(())) => cx.waker().wake_by_ref(),
+                Poll::Ready(Ok(())) => {
+                    self.failures = 0;
+                    cx.waker().wake_by_ref();
+                }
                 Poll::Ready(Err(error)) => {
                     let error = Error::io(Operation::Receive, D::PROTOCOL, error);
-                    match &self.context.config.observer {
-                        Some(observer) => observer.trouble(&error),
-                        None => return Poll::Ready(error),
+                    self.failures += 1;
+                    if self.failures > FAILURES {
+                        return Poll::Ready(error);
+                    }
+                    if let Some(observer) = &self.context.config.observer {
+                        observer.trouble(&error);
                     }
                     cx.waker().wake_by_ref();
                 }
@@ -155,7 +195,7 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
             // Read once for a batch, and not at all when nothing came.
             let now = *clock.get_or_insert_with(|| exchange.tick());
             if let Some(peer) = peers.get(&address)
-                && peer.deliver(&bytes, stride, now)
+                && peer.0.deliver(&bytes, stride, now)
             {
                 return;
             }
@@ -165,7 +205,7 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         for (address, bytes, stride) in newcomers {
             // An earlier datagram of the same batch may have opened the session.
             if let Some(peer) = peers.get(&address)
-                && peer.deliver(&bytes, stride, now)
+                && peer.0.deliver(&bytes, stride, now)
             {
                 continue;
             }
@@ -201,10 +241,9 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
     /// Takes peers whose sessions have ended out of the table; a later datagram opens a new session.
     fn forget(&mut self, ended: Vec<Arc<Peer<D::Address>>>) {
         for ended in ended {
-            if let Entry::Occupied(entry) = self.peers.entry(ended.address.clone())
-                && Arc::ptr_eq(entry.get(), &ended)
-            {
-                entry.remove();
+            let same = |known: &ByAddress<_>| Arc::ptr_eq(&known.0, &ended);
+            if self.peers.get(&ended.address).is_some_and(same) {
+                self.peers.remove(&ended.address);
             }
         }
     }
@@ -213,7 +252,7 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
     fn sweep(&mut self) {
         let now = self.exchange.tick();
         let idle = self.idle;
-        self.peers.retain(|_, peer| !peer.expire(now, idle));
+        self.peers.retain(|peer| !peer.0.expire(now, idle));
         if self.peers.is_empty() {
             self.peers.shrink_to_fit();
         }
@@ -226,9 +265,20 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         }
     }
 
-    /// Nobody new; sessions answer what they have, and the answers leave.
+    /// What has arrived is still served; then sessions answer what they have, and the answers leave.
     async fn wind_down(mut self) {
         let deadline = self.context.config.grace;
+        poll_fn(|cx| {
+            // Bounded, because a flood does not end.
+            let _ = (0..BACKLOG).try_for_each(|_| match self.receive(cx) {
+                Poll::Ready(Ok(())) => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            });
+            Poll::Ready(())
+        })
+        .await;
+        self.context.goodbye.cancelled().await;
+        self.peers.iter().for_each(|peer| peer.0.stop());
         let done = poll_fn(|cx| {
             let Poll::Pending = self.poll(cx, false) else {
                 return Poll::Ready(());
@@ -239,8 +289,10 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
                 Poll::Pending
             }
         });
-        // Out of time: what could not be sent to a full socket for so long is given up.
-        let _ = tokio::time::timeout(deadline, done).await;
+        if tokio::time::timeout(deadline, done).await.is_err() {
+            // What a full socket has not taken for so long is given up too.
+            self.peers.iter().for_each(|peer| peer.0.cut_off());
+        }
     }
 }
 
@@ -249,10 +301,11 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
     clippy::too_many_arguments,
     reason = "the parts of a driver that is borrowed in parts"
 )]
+#[expect(clippy::mutable_key_type, reason = "a peer's address never changes")]
 fn open<D: Datagrams, S: Service>(
     socket: &D,
     service: &Arc<S>,
-    peers: &mut HashMap<D::Address, Arc<Peer<D::Address>>>,
+    peers: &mut HashSet<ByAddress<D::Address>>,
     exchange: &Arc<Exchange<D::Address>>,
     context: &Arc<Context>,
     address: D::Address,
@@ -283,7 +336,7 @@ fn open<D: Datagrams, S: Service>(
     peer.deliver(bytes, stride, exchange.now());
     let link = PeerLink::new(peer.clone(), exchange.clone(), socket.limit(&address));
     let session = Session::of_packets(info, Box::new(link));
-    peers.insert(address, peer);
-    context.start(service.clone(), session, permit, None);
+    peer.runs_on(context.start_told(service.clone(), session, permit));
+    peers.insert(ByAddress(peer));
     true
 }

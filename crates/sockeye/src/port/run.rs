@@ -1,10 +1,12 @@
 //! One session from its opening to its end.
 
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,7 +20,10 @@ use crate::session::{Ending, Endpoint, Identity, Info, Session, Side};
 pub(super) struct Context {
     pub(super) config: PortConfig,
     pub(super) gate: Gate,
+    /// Nobody new is taken.
     pub(super) stop: CancellationToken,
+    /// Cancelled after the service has heard of the stop: sessions end now.
+    pub(super) goodbye: CancellationToken,
     pub(super) tracker: TaskTracker,
 }
 
@@ -40,82 +45,124 @@ impl Context {
         }
     }
 
-    /// Starts `session` on a task of its own. When all of a limited number have ended, the port stops.
+    /// Starts a session over a connection, on a task of its own.
     pub(super) fn start(
         self: &Arc<Self>,
         service: Arc<impl Service>,
         session: Session,
         permit: OwnedSemaphorePermit,
-        idle: Option<Duration>,
     ) {
-        let place = Place {
-            context: self.clone(),
-            _permit: permit,
-        };
+        let place = Place::take(self, &session, permit);
         crate::task::spawn(&self.tracker, async move {
-            run(&*service, session, &place.context, idle).await;
+            let served = place.limit(service.serve(session)).await;
+            place.leave(served);
         });
+    }
+
+    /// Starts a session over datagrams. Who drives their socket tells it when to end.
+    pub(super) fn start_told(
+        self: &Arc<Self>,
+        service: Arc<impl Service>,
+        session: Session,
+        permit: OwnedSemaphorePermit,
+    ) -> AbortHandle {
+        let place = Place::take(self, &session, permit);
+        let task = crate::task::spawn(&self.tracker, async move {
+            let served = service.serve(session).await;
+            place.leave(served);
+        });
+        task.abort_handle()
     }
 }
 
-/// A session's place in the port, given back also when its service panics.
+/// A session's place in the port, given back also when its service panics or is cut off.
 struct Place {
     context: Arc<Context>,
+    info: Arc<Info>,
+    left: bool,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn take(context: &Arc<Context>, session: &Session, permit: OwnedSemaphorePermit) -> Self {
+        let info = session.info().clone();
+        if let Some(observer) = info.observer() {
+            observer.opened(&info);
+        }
+        Self {
+            context: context.clone(),
+            info,
+            left: false,
+            _permit: permit,
+        }
+    }
+
+    /// Runs `serving` within the port's limits: idle time, and grace when the port stops.
+    async fn limit(&self, serving: impl Future<Output = Result<()>>) -> Result<(), Ending> {
+        let Context {
+            config, goodbye, ..
+        } = &*self.context;
+        let mut serving = pin!(serving);
+        // Timers are boxed: few sessions have one, and none has both for long.
+        let served = match config.idle_timeout {
+            None => tokio::select! {
+                biased;
+                served = &mut serving => Some(served),
+                () = goodbye.cancelled() => None,
+            },
+            Some(limit) => tokio::select! {
+                biased;
+                served = &mut serving => Some(served),
+                () = goodbye.cancelled() => None,
+                () = Box::pin(silence(&self.info, limit)) => return Err(Ending::Idle(limit)),
+            },
+        };
+        if let Some(served) = served {
+            return served.map_err(Ending::Failed);
+        }
+        self.info.stop();
+        let grace = Box::pin(tokio::time::sleep(config.grace));
+        tokio::select! {
+            biased;
+            served = serving => served.map_err(Ending::Failed),
+            () = grace => Err(Ending::Stopped),
+        }
+    }
+
+    /// The session has ended in one of the ways there are.
+    fn leave(mut self, served: Result<(), impl Into<Ending>>) {
+        let info = &self.info;
+        let ending = match served {
+            Err(ending) => ending.into(),
+            Ok(()) if info.has_expired() => Ending::Idle(
+                self.context
+                    .config
+                    .idle_timeout
+                    .unwrap_or(super::peers::IDLE),
+            ),
+            Ok(()) if info.peer_has_finished() => Ending::PeerFinished,
+            Ok(()) if info.is_stopping() => Ending::Stopped,
+            Ok(()) => Ending::ServiceFinished,
+        };
+        self.tell(&ending);
+    }
+
+    fn tell(&mut self, ending: &Ending) {
+        self.left = true;
+        if let Some(observer) = self.info.observer() {
+            observer.closed(&self.info, ending);
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if !self.left {
+            self.tell(&Ending::Stopped);
+        }
         if self.context.gate.has_served_all() {
             self.context.stop.cancel();
         }
-    }
-}
-
-async fn run(service: &impl Service, session: Session, context: &Context, idle: Option<Duration>) {
-    let info = session.info().clone();
-    if let Some(observer) = info.observer() {
-        observer.opened(&info);
-    }
-    let ending = match idle {
-        None => serve(service, session, context, &info).await,
-        // Boxed: only sessions that are watched pay for the timer.
-        Some(limit) => tokio::select! {
-            ending = serve(service, session, context, &info) => ending,
-            () = Box::pin(silence(&info, limit)) => Ending::Idle(limit),
-        },
-    };
-    if let Some(observer) = info.observer() {
-        observer.closed(&info, &ending);
-    }
-}
-
-async fn serve(service: &impl Service, session: Session, context: &Context, info: &Info) -> Ending {
-    let mut serving = pin!(service.serve(session));
-    let served = tokio::select! {
-        biased;
-        served = &mut serving => served,
-        () = context.stop.cancelled() => {
-            info.stop();
-            // Boxed, as it comes once: every session would carry the room for it.
-            let grace = Box::pin(tokio::time::sleep(context.config.grace));
-            tokio::select! {
-                biased;
-                served = serving => served,
-                () = grace => return Ending::Stopped,
-            }
-        }
-    };
-    ending(served, info, context.config.idle_timeout)
-}
-
-fn ending(served: Result<()>, info: &Info, idle: Option<Duration>) -> Ending {
-    match served {
-        Err(error) => Ending::Failed(error),
-        Ok(()) if info.has_expired() => Ending::Idle(idle.unwrap_or(super::peers::IDLE)),
-        Ok(()) if info.peer_has_finished() => Ending::PeerFinished,
-        Ok(()) if info.is_stopping() => Ending::Stopped,
-        Ok(()) => Ending::ServiceFinished,
     }
 }
 

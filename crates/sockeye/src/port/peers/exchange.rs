@@ -24,6 +24,16 @@ pub(in crate::port) struct Exchange<A> {
     sweep: AtomicBool,
 }
 
+/// Milliseconds since the port began: all that silence is measured in, and small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment(pub(super) u64);
+
+impl Moment {
+    pub(super) fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
 struct State<A> {
     outbox: Outbox<A>,
     /// Bytes the driver took and has not sent.
@@ -110,17 +120,23 @@ impl<A> Exchange<A> {
     }
 
     /// Hands `message` to the driver; `Pending` while too much is waiting.
-    pub(super) fn poll_push(&self, message: &mut Option<Outgoing<A>>, waker: &Waker) -> Poll<()> {
+    pub(super) fn poll_push(
+        &self,
+        peer: &Arc<Peer<A>>,
+        message: &mut Option<Bytes>,
+        waker: &Waker,
+    ) -> Poll<()> {
         let mut state = self.lock();
         if state.outbox.bytes + state.in_hand > ROOM {
             state.waiting.push(waker.clone());
             return Poll::Pending;
         }
-        let Some(message) = message.take() else {
+        let Some(data) = message.take() else {
             return Poll::Ready(());
         };
         let first = state.outbox.is_empty();
-        state.outbox.push(message);
+        let peer = peer.clone();
+        state.outbox.push(Outgoing { peer, data });
         drop(state);
         if first {
             self.driver.wake();
@@ -162,16 +178,16 @@ impl<A> Exchange<A> {
     }
 
     /// Reads the clock, for everyone.
-    pub(super) fn tick(&self) -> Instant {
-        let now = Instant::now();
-        let since = now.duration_since(self.start).as_millis();
-        self.now
-            .store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
-        now
+    pub(super) fn tick(&self) -> Moment {
+        let since = self.start.elapsed().as_millis();
+        let now = u64::try_from(since).unwrap_or(u64::MAX);
+        self.now.store(now, Relaxed);
+        Moment(now)
     }
 
-    pub(super) fn now(&self) -> Instant {
-        self.start + Duration::from_millis(self.now.load(Relaxed))
+    /// The time of the last tick.
+    pub(super) fn now(&self) -> Moment {
+        Moment(self.now.load(Relaxed))
     }
 
     fn lock(&self) -> MutexGuard<'_, State<A>> {
@@ -198,12 +214,14 @@ mod tests {
     }
 
     fn message(size: usize) -> Outgoing<u8> {
+        let data = vec![0; size].into();
+        Outgoing { peer: peer(), data }
+    }
+
+    fn peer() -> Arc<Peer<u8>> {
         let identity = Identity::new(Side::Accepted, "udp", Endpoint::Memory, Endpoint::Memory);
         let info = Arc::new(Info::new(identity, Arc::default()));
-        Outgoing {
-            peer: Arc::new(Peer::new(0, info, false, Instant::now())),
-            data: vec![0; size].into(),
-        }
+        Arc::new(Peer::new(0, info, false, Moment(0)))
     }
 
     #[test]
@@ -215,7 +233,7 @@ mod tests {
         let waker = Waker::from(sender.clone());
         let mut taken = 0;
         while exchange
-            .poll_push(&mut Some(message(SIZE)), &waker)
+            .poll_push(&peer(), &mut Some(vec![0; SIZE].into()), &waker)
             .is_ready()
         {
             taken += 1;
@@ -234,7 +252,7 @@ mod tests {
         exchange.give_room(&sending);
         assert!(
             exchange
-                .poll_push(&mut Some(message(1)), &waker)
+                .poll_push(&peer(), &mut Some(vec![0].into()), &waker)
                 .is_pending()
         );
         assert_eq!(sender.0.load(Ordering::SeqCst), 0);
@@ -243,7 +261,11 @@ mod tests {
         }
         exchange.give_room(&sending);
         assert!(sender.0.load(Ordering::SeqCst) > 0);
-        assert!(exchange.poll_push(&mut Some(message(1)), &waker).is_ready());
+        assert!(
+            exchange
+                .poll_push(&peer(), &mut Some(vec![0].into()), &waker)
+                .is_ready()
+        );
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use tokio::time::Instant;
+use tokio::task::AbortHandle;
 
-use super::exchange::{Exchange, Outgoing};
+use super::exchange::{Exchange, Moment};
 use crate::error::{Error, Operation, Result};
 use crate::session::{Info, Message};
 
@@ -27,47 +27,54 @@ const HEADERS: usize = 28;
 pub(in crate::port) struct Peer<A> {
     pub(in crate::port) address: A,
     info: Arc<Info>,
-    forgeable: bool,
     state: Mutex<State>,
 }
 
+/// There may be 100,000 of these, so what few need stands in a box.
 struct State {
     inbox: VecDeque<Bytes>,
     bytes: usize,
     waker: Option<Waker>,
-    /// A sender that may not send more before the peer has shown that it is there.
-    held: Option<Waker>,
-    last: Instant,
-    datagrams: u32,
-    /// Wire bytes received minus a third of those sent, while that matters.
-    credit: usize,
+    last: Moment,
+    /// What a source that may be forged has yet to prove.
+    proof: Option<Box<Proof>>,
     error: Option<io::Error>,
+    task: Option<AbortHandle>,
     gone: bool,
 }
 
+/// A source that has sent only one datagram may be forged, and the answer then hits somebody else: until a
+/// second one came it is sent no more than three times what it cost (as RFC 9000, section 8.1).
+#[derive(Default)]
+struct Proof {
+    datagrams: u32,
+    /// Wire bytes that may still be sent.
+    credit: usize,
+    /// A sender that waits for the second datagram.
+    held: Option<Waker>,
+}
+
 impl<A> Peer<A> {
-    pub(super) fn new(address: A, info: Arc<Info>, forgeable: bool, now: Instant) -> Self {
+    pub(super) fn new(address: A, info: Arc<Info>, forgeable: bool, now: Moment) -> Self {
         let state = State {
             inbox: VecDeque::new(),
             bytes: 0,
             waker: None,
-            held: None,
             last: now,
-            datagrams: 0,
-            credit: 0,
+            proof: forgeable.then(Box::default),
             error: None,
+            task: None,
             gone: false,
         };
         Self {
             address,
             info,
-            forgeable,
             state: Mutex::new(state),
         }
     }
 
     /// Queues a run of datagrams. `false` when the session has ended, so that it needs a new one.
-    pub(super) fn deliver(&self, run: &Bytes, stride: usize, now: Instant) -> bool {
+    pub(super) fn deliver(&self, run: &Bytes, stride: usize, now: Moment) -> bool {
         let mut state = self.lock();
         if state.gone {
             return false;
@@ -83,17 +90,15 @@ impl<A> Peer<A> {
                 at = end;
             }
         }
-        let wakers = [state.waker.take(), state.held.take()];
-        drop(state);
-        for waker in wakers.into_iter().flatten() {
-            waker.wake();
-        }
+        wake(state);
         true
     }
 
     fn queue(&self, state: &mut State, datagram: Bytes) {
-        state.datagrams = state.datagrams.saturating_add(1);
-        state.credit = state.credit.saturating_add(3 * (datagram.len() + HEADERS));
+        if let Some(proof) = &mut state.proof {
+            proof.datagrams += 1;
+            proof.credit += 3 * (datagram.len() + HEADERS);
+        }
         if state.bytes + datagram.len() + OVERHEAD > QUEUE {
             self.info.counters().add_lost();
             return;
@@ -115,22 +120,36 @@ impl<A> Peer<A> {
     pub(super) fn fail(&self, error: io::Error) {
         let mut state = self.lock();
         state.error = Some(error);
-        let wakers = [state.waker.take(), state.held.take()];
-        drop(state);
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        wake(state);
+    }
+
+    /// The session answers what it has, and ends.
+    pub(super) fn stop(&self) {
+        self.info.stop();
+        wake(self.lock());
+    }
+
+    /// The session runs on this task.
+    pub(super) fn runs_on(&self, task: AbortHandle) {
+        self.lock().task = Some(task);
+    }
+
+    /// The session has had its time.
+    pub(super) fn cut_off(&self) {
+        if let Some(task) = self.lock().task.take() {
+            task.abort();
+        }
     }
 
     /// Ends the session if nothing went either way for `idle`.
-    pub(super) fn expire(&self, now: Instant, idle: Duration) -> bool {
+    pub(super) fn expire(&self, now: Moment, idle: Duration) -> bool {
         let mut state = self.lock();
-        if now.duration_since(state.last) < idle {
+        if now.since(state.last) < idle {
             return false;
         }
         self.info.expire();
         state.gone = true;
-        let wakers = [state.waker.take(), state.held.take()];
-        drop(state);
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        wake(state);
         true
     }
 
@@ -140,12 +159,23 @@ impl<A> Peer<A> {
     }
 }
 
+/// Wakes whoever waits to receive or to send.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let held = match &mut state.proof {
+        Some(proof) => proof.held.take(),
+        None => None,
+    };
+    let receiving = state.waker.take();
+    drop(state);
+    receiving.into_iter().chain(held).for_each(Waker::wake);
+}
+
 /// The session's side.
 pub(super) struct PeerLink<A> {
     peer: Arc<Peer<A>>,
     exchange: Arc<Exchange<A>>,
     limit: usize,
-    pending: Option<Outgoing<A>>,
+    pending: Option<Bytes>,
 }
 
 impl<A> PeerLink<A> {
@@ -158,17 +188,19 @@ impl<A> PeerLink<A> {
         }
     }
 
-    /// A source that has sent only one datagram may be forged, and the answer then hits somebody else: until a
-    /// second one came it is sent no more than three times what it cost (as RFC 9000, section 8.1).
     fn poll_credit(&self, size: usize, waker: &Waker) -> Poll<()> {
-        if !self.peer.forgeable {
-            return Poll::Ready(());
-        }
         let mut state = self.peer.lock();
-        if state.datagrams > 1 || state.credit >= size + HEADERS {
+        let Some(proof) = &mut state.proof else {
+            return Poll::Ready(());
+        };
+        if proof.datagrams > 1 {
+            state.proof = None;
             return Poll::Ready(());
         }
-        state.held = Some(waker.clone());
+        if proof.credit >= size + HEADERS {
+            return Poll::Ready(());
+        }
+        proof.held = Some(waker.clone());
         Poll::Pending
     }
 }
@@ -220,15 +252,12 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
                 limit: self.limit,
             });
         }
-        self.pending = Some(Outgoing {
-            peer: self.peer.clone(),
-            data: message.data,
-        });
+        self.pending = Some(message.data);
         Ok(())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some(size) = self.pending.as_ref().map(|message| message.data.len()) else {
+        let Some(size) = self.pending.as_ref().map(Bytes::len) else {
             return Poll::Ready(Ok(()));
         };
         if self.peer.info.has_expired() {
@@ -253,9 +282,11 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
             peer,
             ..
         } = &mut *self;
-        ready!(exchange.poll_push(pending, cx.waker()));
+        ready!(exchange.poll_push(peer, pending, cx.waker()));
         let mut state = peer.lock();
-        state.credit = state.credit.saturating_sub(size + HEADERS);
+        if let Some(proof) = &mut state.proof {
+            proof.credit = proof.credit.saturating_sub(size + HEADERS);
+        }
         state.last = exchange.now();
         Poll::Ready(Ok(()))
     }
@@ -277,13 +308,13 @@ mod tests {
     fn link(forgeable: bool) -> PeerLink<&'static str> {
         let identity = Identity::new(Side::Accepted, "udp", Endpoint::Memory, Endpoint::Memory);
         let info = Arc::new(Info::new(identity, Arc::default()));
-        let peer = Peer::new("peer", info, forgeable, Instant::now());
+        let peer = Peer::new("peer", info, forgeable, Moment(0));
         PeerLink::new(Arc::new(peer), Arc::new(Exchange::new()), 1000)
     }
 
     fn arrive(link: &PeerLink<&'static str>, data: &'static [u8], stride: usize) -> bool {
         link.peer
-            .deliver(&Bytes::from_static(data), stride, Instant::now())
+            .deliver(&Bytes::from_static(data), stride, Moment(0))
     }
 
     /// Whether a message of `size` bytes may be sent now.
@@ -322,7 +353,7 @@ mod tests {
         let sending = link.send(Message::binary(vec![0; 500].into()));
         let arriving = async {
             tokio::task::yield_now().await;
-            peer.deliver(&Bytes::new(), 0, Instant::now());
+            peer.deliver(&Bytes::new(), 0, Moment(0));
         };
         let both = async { tokio::join!(sending, arriving).0 };
         let sent = tokio::time::timeout(Duration::from_secs(5), both).await;
@@ -380,9 +411,8 @@ mod tests {
     async fn silence_ends_it_and_says_so() {
         let mut link = link(false);
         arrive(&link, b"last", 4);
-        let now = Instant::now();
-        assert!(!link.peer.expire(now, IDLE));
-        assert!(link.peer.expire(now + IDLE, IDLE));
+        assert!(!link.peer.expire(Moment(59_999), IDLE));
+        assert!(link.peer.expire(Moment(60_000), IDLE));
         assert!(!arrive(&link, b"late", 4), "a new session is needed");
         assert_eq!(link.next().await.unwrap().unwrap().data, "last");
         assert!(link.next().await.is_none());
