@@ -1,6 +1,7 @@
 //! A port: the listening end. It turns whoever comes into sessions and gives them to one service.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -162,18 +163,18 @@ impl Port {
     pub async fn serve(self, service: impl Service, stop: CancellationToken) -> Result<()> {
         let service = Arc::new(service);
         let stop = stop.child_token();
-        let goodbye = CancellationToken::new();
-        // Sessions must not outlive whoever drops this future.
-        let _farewell = goodbye.clone().drop_guard();
         let tracker = TaskTracker::new();
         let grace = self.config.grace;
         let context = Arc::new(Context {
             gate: Gate::new(&self.config),
             config: self.config,
             stop: stop.clone(),
-            goodbye: goodbye.clone(),
+            goodbye: CancellationToken::new(),
+            leaving: AtomicBool::new(false),
             tracker: tracker.clone(),
         });
+        // Also when somebody drops this future, or a socket breaks: sessions must not outlive it.
+        let _farewell = Farewell(context.clone());
         // Tasks, so that the scheduler's queue lets a socket and its sessions take turns; ended with this
         // future, so that nobody who drops it leaves a server behind.
         let ends = self.ends.into_iter().map(|end| {
@@ -189,16 +190,24 @@ impl Port {
             stop.cancelled().await;
             // A service that hangs here is left behind, as one that hangs in a session is.
             let _ = tokio::time::timeout(grace, service.shutdown()).await;
-            goodbye.cancel();
+            context.say_goodbye();
             Ok(())
         };
         let served = tokio::try_join!(all, announce);
         // After an error too: sessions that nobody can stop any more must not be waited for.
         stop.cancel();
-        goodbye.cancel();
+        context.say_goodbye();
         tracker.close();
         tracker.wait().await;
         served.map(|_| ())
+    }
+}
+
+struct Farewell(Arc<Context>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.say_goodbye();
     }
 }
 

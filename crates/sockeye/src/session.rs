@@ -229,14 +229,16 @@ impl Session {
     ///
     /// # Errors
     /// When the connection broke before.
-    pub async fn close(mut self) -> Result<()> {
-        self.finish().await?;
-        if let Carrier::Bytes(bytes) = &mut self.carrier {
-            let BytesCarrier { stream, inbox } = &mut **bytes;
-            // Boxed: it comes once, and should not be room in the future of every session.
-            Box::pin(bytes_link::drain(&mut stream.io, &mut stream.head, inbox)).await;
-        }
-        Ok(())
+    pub fn close(mut self) -> impl Future<Output = Result<()>> + Send {
+        // Boxed: it comes once, and should not be room in the future of every session.
+        Box::pin(async move {
+            self.finish().await?;
+            if let Carrier::Bytes(bytes) = &mut self.carrier {
+                let BytesCarrier { stream, inbox } = &mut **bytes;
+                bytes_link::drain(&mut stream.io, &mut stream.head, inbox).await;
+            }
+            Ok(())
+        })
     }
 
     /// Full duplex: the two directions by themselves.

@@ -1,8 +1,10 @@
 //! One session from its opening to its end.
 
-use std::future::Future;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -24,10 +26,18 @@ pub(super) struct Context {
     pub(super) stop: CancellationToken,
     /// Cancelled after the service has heard of the stop: sessions end now.
     pub(super) goodbye: CancellationToken,
+    /// Set just before the goodbye.
+    pub(super) leaving: AtomicBool,
     pub(super) tracker: TaskTracker,
 }
 
 impl Context {
+    /// Sessions end now.
+    pub(super) fn say_goodbye(&self) {
+        self.leaving.store(true, Relaxed);
+        self.goodbye.cancel();
+    }
+
     pub(super) fn identity(
         &self,
         protocol: &'static str,
@@ -99,21 +109,14 @@ impl Place {
 
     /// Runs `serving` within the port's limits: idle time, and grace when the port stops.
     async fn limit(&self, serving: impl Future<Output = Result<()>>) -> Result<(), Ending> {
-        let Context {
-            config, goodbye, ..
-        } = &*self.context;
+        let config = &self.context.config;
         let mut serving = pin!(serving);
         // Timers are boxed: few sessions have one, and none has both for long.
         let served = match config.idle_timeout {
-            None => tokio::select! {
-                biased;
-                served = &mut serving => Some(served),
-                () = goodbye.cancelled() => None,
-            },
+            None => self.until_goodbye(serving.as_mut()).await,
             Some(limit) => tokio::select! {
                 biased;
-                served = &mut serving => Some(served),
-                () = goodbye.cancelled() => None,
+                served = self.until_goodbye(serving.as_mut()) => served,
                 () = Box::pin(silence(&self.info, limit)) => return Err(Ending::Idle(limit)),
             },
         };
@@ -127,6 +130,27 @@ impl Place {
             served = serving => served.map_err(Ending::Failed),
             () = grace => Err(Ending::Stopped),
         }
+    }
+
+    /// Runs `serving` until it is done, or (`None`) until the port says goodbye.
+    ///
+    /// Waiting for the goodbye is set up once. After that each poll costs one look at a flag, where `select!`
+    /// would take the token's locks for every message of every session.
+    async fn until_goodbye<F: Future>(&self, mut serving: Pin<&mut F>) -> Option<F::Output> {
+        let context = &*self.context;
+        let mut goodbye = pin!(context.goodbye.cancelled());
+        let mut waiting = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(served) = serving.as_mut().poll(cx) {
+                return Poll::Ready(Some(served));
+            }
+            if !waiting || context.leaving.load(Relaxed) {
+                waiting = true;
+                return goodbye.as_mut().poll(cx).map(|()| None);
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// The session has ended in one of the ways there are.

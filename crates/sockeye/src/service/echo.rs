@@ -10,10 +10,13 @@ pub struct Echo;
 
 impl Service for Echo {
     async fn serve(&self, mut session: Session) -> Result<()> {
-        while let Some(message) = session.recv().await? {
+        // Not `while let`: that would keep a second copy of each message in every session's future.
+        loop {
+            let Some(message) = session.recv().await? else {
+                return session.close().await;
+            };
             session.send(message).await?;
         }
-        session.close().await
     }
 }
 

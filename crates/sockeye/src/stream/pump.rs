@@ -29,21 +29,19 @@ pub fn pump(source: impl AsFd, socket: impl AsFd, counters: &Counters) -> io::Re
     loop {
         let moved = match kind {
             FileType::RegularFile => sendfile(socket, source, None, STEP),
-            FileType::Fifo => splice(
-                source,
-                None,
-                socket,
-                None,
-                STEP,
-                SpliceFlags::MOVE | SpliceFlags::MORE,
-            ),
+            // Not MORE: the kernel would keep the last bytes of each step for 200 ms, waiting for others.
+            FileType::Fifo => splice(source, None, socket, None, STEP, SpliceFlags::MOVE),
             _ => copy(source, socket, &mut buffer),
         };
         match moved {
             Ok(0) => return Ok(()),
             Ok(n) => counters.add_bytes_out(n),
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => wait_writable(socket)?,
+            // Either end may be non-blocking: others who share standard input can make it so.
+            Err(Errno::AGAIN) => {
+                wait(source, PollFlags::IN)?;
+                wait(socket, PollFlags::OUT)?;
+            }
             Err(errno) => return Err(errno.into()),
         }
     }
@@ -60,7 +58,7 @@ fn copy(
     while !rest.is_empty() {
         match rustix::io::write(socket, rest) {
             Ok(written) => rest = &rest[written..],
-            Err(Errno::AGAIN) => wait_writable(socket)?,
+            Err(Errno::AGAIN) => wait(socket, PollFlags::OUT)?,
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
@@ -68,11 +66,8 @@ fn copy(
     Ok(n)
 }
 
-fn wait_writable(socket: BorrowedFd<'_>) -> rustix::io::Result<()> {
-    match poll(
-        &mut [PollFd::from_borrowed_fd(socket, PollFlags::OUT)],
-        None,
-    ) {
+fn wait(fd: BorrowedFd<'_>, what: PollFlags) -> rustix::io::Result<()> {
+    match poll(&mut [PollFd::from_borrowed_fd(fd, what)], None) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(errno),
     }
