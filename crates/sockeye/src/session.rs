@@ -78,7 +78,7 @@ impl Session {
     pub fn new(link: Link, identity: Identity, max_message: usize) -> Self {
         match link {
             Link::Bytes(stream, framing) => {
-                let info = Info::new(identity, stream.counters().clone());
+                let info = Info::new(identity);
                 let inbox = Inbox::new(framing, max_message);
                 let carrier = Carrier::Bytes(Box::new(BytesCarrier { stream, inbox }));
                 Self {
@@ -87,7 +87,7 @@ impl Session {
                 }
             }
             Link::Packets(packets) => {
-                let info = Info::new(identity, Arc::default());
+                let info = Info::new(identity);
                 Self::of_packets(Arc::new(info), packets)
             }
         }
@@ -251,7 +251,8 @@ impl Session {
         let Self { info, carrier } = self;
         match carrier {
             Carrier::Bytes(bytes) => {
-                let BytesCarrier { stream, inbox } = *bytes;
+                let BytesCarrier { mut stream, inbox } = *bytes;
+                stream.tally = Some(info.clone());
                 Link::Bytes(tap::tapped(stream, &info), inbox.framing().clone())
             }
             Carrier::Packets(packets) => Link::Packets(packets),

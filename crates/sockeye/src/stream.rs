@@ -27,7 +27,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> AsyncIo for T {}
 pub struct ByteStream {
     pub(crate) head: BytesMut,
     pub(crate) io: Io,
-    pub(crate) counters: Arc<Counters>,
+    /// Where bytes are counted once nobody counts messages any more.
+    pub(crate) tally: Option<Arc<dyn Tally>>,
+}
+
+/// Something that keeps counts: the facts of a session.
+pub(crate) trait Tally: Send + Sync {
+    fn counters(&self) -> &Counters;
 }
 
 /// What carries the bytes. Only what the kernel can move by itself has a name of its own.
@@ -74,24 +80,29 @@ impl Counters {
     }
 
     pub(crate) fn add_bytes_in(&self, n: usize) {
-        self.bytes_in.fetch_add(n as u64, Relaxed);
+        add(&self.bytes_in, n as u64);
     }
 
     pub(crate) fn add_bytes_out(&self, n: usize) {
-        self.bytes_out.fetch_add(n as u64, Relaxed);
+        add(&self.bytes_out, n as u64);
     }
 
     pub(crate) fn add_message_in(&self) {
-        self.messages_in.fetch_add(1, Relaxed);
+        add(&self.messages_in, 1);
     }
 
     pub(crate) fn add_message_out(&self) {
-        self.messages_out.fetch_add(1, Relaxed);
+        add(&self.messages_out, 1);
     }
 
     pub(crate) fn add_lost(&self) {
         self.lost.fetch_add(1, Relaxed);
     }
+}
+
+/// Each direction of a session has one task that counts, so no locked instruction is needed.
+fn add(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Relaxed) + n, Relaxed);
 }
 
 impl ByteStream {
@@ -104,7 +115,7 @@ impl ByteStream {
         Self {
             head: BytesMut::new(),
             io,
-            counters: Arc::default(),
+            tally: None,
         }
     }
 
@@ -113,9 +124,9 @@ impl ByteStream {
         &self.head
     }
 
-    /// What went through so far.
-    pub fn counters(&self) -> &Arc<Counters> {
-        &self.counters
+    /// What went through so far, when the stream was a session's.
+    pub fn counters(&self) -> Option<&Counters> {
+        self.tally.as_deref().map(Tally::counters)
     }
 
     /// The kernel socket behind the stream, duplicated, when it is one.
@@ -169,7 +180,9 @@ impl AsyncRead for ByteStream {
         }
         let before = out.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, out))?;
-        self.counters.add_bytes_in(out.filled().len() - before);
+        if let Some(counters) = self.counters() {
+            counters.add_bytes_in(out.filled().len() - before);
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -181,7 +194,9 @@ impl AsyncWrite for ByteStream {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         let n = ready!(Pin::new(&mut self.io).poll_write(cx, data))?;
-        self.counters.add_bytes_out(n);
+        if let Some(counters) = self.counters() {
+            counters.add_bytes_out(n);
+        }
         Poll::Ready(Ok(n))
     }
 

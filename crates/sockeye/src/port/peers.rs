@@ -322,10 +322,7 @@ fn open<D: Datagrams, S: Service>(
     if context.gate.count().is_none() {
         return false;
     }
-    let info = Arc::new(Info::new(
-        context.identity(D::PROTOCOL, local, peer),
-        Arc::default(),
-    ));
+    let info = Arc::new(Info::new(context.identity(D::PROTOCOL, local, peer)));
     let forgeable = socket.may_be_forged(&address);
     let peer = Arc::new(Peer::new(
         address.clone(),

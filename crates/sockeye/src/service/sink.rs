@@ -221,7 +221,7 @@ mod tests {
         ] {
             let peer = Endpoint::Unix(peer.into());
             let identity = Identity::new(Side::Accepted, "unix", Endpoint::Memory, peer);
-            let info = Info::new(identity, Default::default());
+            let info = Info::new(identity);
             assert_eq!(folder.name(&info), Some(Path::new("/in").join(file)));
         }
     }

@@ -11,14 +11,14 @@ use wire::text::Encoding;
 
 use crate::error::Error;
 use crate::session::Message;
-use crate::stream::Counters;
+use crate::stream::{Counters, Tally};
 
 /// Facts about one session. Shared by everything that takes part in it.
 pub struct Info {
     id: u64,
     identity: Identity,
     opened: Instant,
-    counters: Arc<Counters>,
+    counters: Counters,
     state: AtomicU8,
 }
 
@@ -26,6 +26,7 @@ pub struct Info {
 const PEER_FINISHED: u8 = 1;
 const STOPPING: u8 = 2;
 const IDLE: u8 = 4;
+const WATCHED: u8 = 8;
 
 /// What is known of a session before its first byte.
 #[derive(Clone)]
@@ -104,13 +105,17 @@ pub trait Observer: Send + Sync + 'static {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Info {
-    pub(crate) fn new(identity: Identity, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(identity: Identity) -> Self {
+        let watched = identity
+            .observer
+            .as_ref()
+            .is_some_and(|observer| observer.wants_messages());
         Self {
             id: NEXT_ID.fetch_add(1, Relaxed),
             identity,
             opened: Instant::now(),
-            counters,
-            state: AtomicU8::new(0),
+            counters: Counters::default(),
+            state: AtomicU8::new(if watched { WATCHED } else { 0 }),
         }
     }
 
@@ -171,8 +176,7 @@ impl Info {
     }
 
     pub(crate) fn is_watched(&self) -> bool {
-        self.observer()
-            .is_some_and(|observer| observer.wants_messages())
+        self.has(WATCHED)
     }
 
     /// Whether this end is shutting down: what has arrived may still be answered.
@@ -224,11 +228,17 @@ impl Info {
     }
 
     pub(crate) fn show(&self, direction: Direction, message: &Message) {
-        if let Some(observer) = self.observer()
-            && observer.wants_messages()
+        if self.is_watched()
+            && let Some(observer) = self.observer()
         {
             observer.message(self, direction, message);
         }
+    }
+}
+
+impl Tally for Info {
+    fn counters(&self) -> &Counters {
+        &self.counters
     }
 }
 
@@ -359,11 +369,11 @@ mod tests {
     #[test]
     fn a_stop_is_not_taken_for_the_peers_end() {
         let identity = || Identity::in_memory(Side::Accepted);
-        let stopped = Info::new(identity(), Arc::default());
+        let stopped = Info::new(identity());
         stopped.stop();
         stopped.note_received(None);
         assert!(!stopped.peer_has_finished());
-        let finished = Info::new(identity(), Arc::default());
+        let finished = Info::new(identity());
         finished.note_received(None);
         assert!(finished.peer_has_finished());
         assert_ne!(stopped.id(), finished.id());

@@ -17,7 +17,7 @@ pub(super) fn tapped(stream: ByteStream, info: &Arc<Info>) -> ByteStream {
     if !info.is_watched() {
         return stream;
     }
-    let ByteStream { head, io, counters } = stream;
+    let ByteStream { head, io, tally } = stream;
     if !head.is_empty() {
         // Read ahead, and not shown as a message yet.
         info.show(Direction::In, &Message::binary(head.clone().freeze()));
@@ -26,7 +26,7 @@ pub(super) fn tapped(stream: ByteStream, info: &Arc<Info>) -> ByteStream {
         io,
         info: info.clone(),
     }));
-    ByteStream { head, io, counters }
+    ByteStream { head, io, tally }
 }
 
 struct Tapped {

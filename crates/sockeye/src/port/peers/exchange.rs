@@ -220,7 +220,7 @@ mod tests {
 
     fn peer() -> Arc<Peer<u8>> {
         let identity = Identity::new(Side::Accepted, "udp", Endpoint::Memory, Endpoint::Memory);
-        let info = Arc::new(Info::new(identity, Arc::default()));
+        let info = Arc::new(Info::new(identity));
         Arc::new(Peer::new(0, info, false, Moment(0)))
     }
 

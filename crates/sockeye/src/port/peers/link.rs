@@ -307,7 +307,7 @@ mod tests {
 
     fn link(forgeable: bool) -> PeerLink<&'static str> {
         let identity = Identity::new(Side::Accepted, "udp", Endpoint::Memory, Endpoint::Memory);
-        let info = Arc::new(Info::new(identity, Arc::default()));
+        let info = Arc::new(Info::new(identity));
         let peer = Peer::new("peer", info, forgeable, Moment(0));
         PeerLink::new(Arc::new(peer), Arc::new(Exchange::new()), 1000)
     }
