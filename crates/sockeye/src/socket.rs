@@ -46,7 +46,8 @@ pub struct SocketOptions {
     pub device: Option<String>,
     /// `IPV6_V6ONLY`. Off for `[::]` unless told otherwise: one socket hears both families.
     pub only_v6: Option<bool>,
-    /// `TCP_CONGESTION`: the congestion control, such as `cubic` or `reno`.
+    /// `TCP_CONGESTION`: the congestion control, such as `cubic` or `reno`. When `None`, `reno` on loopback
+    /// addresses and the system's choice elsewhere.
     pub congestion: Option<String>,
 }
 
@@ -104,11 +105,17 @@ impl SocketOptions {
                 socket.set_tcp_keepalive(&keepalive.params()),
             )?;
         }
-        if let Some(congestion) = &self.congestion {
-            set.option(
-                "TCP_CONGESTION",
-                socket.set_tcp_congestion(congestion.as_bytes()),
-            )?;
+        match &self.congestion {
+            Some(name) => {
+                let chosen = socket.set_tcp_congestion(name.as_bytes());
+                set.option("TCP_CONGESTION", chosen)?;
+            }
+            // Between two programs of one machine there is no path to probe, and pacing (BBR) only costs.
+            // Where the system does not offer it, its own choice serves as well.
+            None if address.ip().to_canonical().is_loopback() => {
+                let _ = socket.set_tcp_congestion(b"reno");
+            }
+            None => {}
         }
         Ok(socket)
     }

@@ -30,7 +30,7 @@ pub(super) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
-/// Connects to the first of `candidates` that answers. The error is the first candidate's.
+/// Connects to the first of `candidates` that answers. The error is that of the first to fail.
 pub(super) async fn connect(
     candidates: &[SocketAddr],
     options: &DialOptions,

@@ -20,7 +20,7 @@ use crate::session::{Endpoint, Message};
 use crate::socket::unix;
 
 /// The largest datagram that is received.
-const LARGEST: usize = 256 * 1024;
+const LARGEST: usize = 4 * 1024 * 1024;
 
 /// Opens a socket under an abstract name that the kernel chooses, so that the peer can answer (unix(7), autobind).
 pub(super) fn connect(name: &UnixName) -> io::Result<(UnixgramPackets, Endpoint)> {
@@ -36,7 +36,7 @@ pub(super) fn connect(name: &UnixName) -> io::Result<(UnixgramPackets, Endpoint)
             socket,
             peer,
             pending: None,
-            slot: Vec::new(),
+            slot: vec![0; LARGEST],
         },
         local,
     ))
@@ -56,7 +56,6 @@ impl Stream for UnixgramPackets {
         let Self {
             socket, slot, peer, ..
         } = &mut *self;
-        slot.resize(LARGEST, 0);
         let mut buffer = ReadBuf::new(slot);
         let received = ready!(socket.poll_recv(cx, &mut buffer));
         let message = received.map(|()| Message::binary(Bytes::copy_from_slice(buffer.filled())));

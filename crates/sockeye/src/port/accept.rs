@@ -47,7 +47,7 @@ pub(super) async fn serve<L: Accept>(
             }
             if context.gate.is_full() {
                 context.note(
-                    "the limit of --max-sessions is reached: new connections wait until one ends",
+                    "as many sessions are open as may be: new connections wait until one ends",
                 );
             }
             let Some(permit) = context.gate.enter().await else {

@@ -3,11 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 
-use wire::address::HostPort;
+use wire::address::{Host, HostPort};
 
 use super::{End, PortConfig, tcp, udp};
 use crate::error::{Error, Result};
-use crate::resolve::{Purpose, resolve};
+use crate::resolve::{Family, Purpose, resolve};
+use crate::socket::SocketOptions;
 
 /// How often a free number is looked for when the system's choice for the first socket is taken for another.
 const TRIES: usize = 32;
@@ -20,7 +21,14 @@ pub(super) async fn both(
     config: &PortConfig,
 ) -> Result<Vec<End>> {
     let mut addresses = resolve(host, config.family, Purpose::Listen).await?;
-    if host.host == wire::address::Host::Every && config.options.only_v6 == Some(true) {
+    let mut options = config.options.clone();
+    if config.family == Family::V6 {
+        // Who asks for IPv6 alone does not want what a dual-stack socket brings.
+        options.only_v6 = Some(true);
+    } else if host.host == Host::Every
+        && options.only_v6 == Some(true)
+        && config.family == Family::Any
+    {
         addresses.push(SocketAddr::new(
             std::net::Ipv4Addr::UNSPECIFIED.into(),
             host.port,
@@ -29,7 +37,7 @@ pub(super) async fn both(
     let mut tried = 0;
     loop {
         tried += 1;
-        match all(&addresses, tcp, udp, config) {
+        match all(&addresses, tcp, udp, &options) {
             Err(Error::Io { source, .. })
                 if host.port == 0 && tried < TRIES && source.kind() == io::ErrorKind::AddrInUse => {
             }
@@ -42,7 +50,12 @@ pub(super) async fn both(
     }
 }
 
-fn all(addresses: &[SocketAddr], tcp: bool, udp: bool, config: &PortConfig) -> Result<Vec<End>> {
+fn all(
+    addresses: &[SocketAddr],
+    tcp: bool,
+    udp: bool,
+    options: &SocketOptions,
+) -> Result<Vec<End>> {
     let mut ends = Vec::new();
     let mut number = None;
     for address in addresses {
@@ -51,12 +64,12 @@ fn all(addresses: &[SocketAddr], tcp: bool, udp: bool, config: &PortConfig) -> R
             address.set_port(number);
         }
         if tcp {
-            let listener = tcp::Listener::bind(address, &config.options)?;
+            let listener = tcp::Listener::bind(address, options)?;
             address.set_port(listener.port());
             ends.push(End::Tcp(listener));
         }
         if udp {
-            let socket = udp::Socket::bind(address, &config.options)?;
+            let socket = udp::Socket::bind(address, options)?;
             address.set_port(socket.port());
             ends.push(End::Udp(socket));
         }

@@ -259,7 +259,7 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         if self.turned_away > 0 {
             let refused = std::mem::take(&mut self.turned_away);
             self.context.note(&format!(
-                "turned away {refused} datagrams from new {} peers: not allowed, or --max-sessions is reached",
+                "turned away {refused} datagrams from new {} peers: not allowed, or as many sessions are open as may be",
                 D::PROTOCOL
             ));
         }

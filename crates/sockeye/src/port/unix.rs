@@ -141,7 +141,7 @@ pub(super) struct Socket {
 }
 
 /// The largest datagram that is taken; the kernel's own limit is the sender's `SO_SNDBUF`.
-const LARGEST: usize = 256 * 1024;
+const LARGEST: usize = 4 * 1024 * 1024;
 
 impl Socket {
     pub(super) fn bind(name: &UnixName) -> Result<Self> {

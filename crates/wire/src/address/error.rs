@@ -135,7 +135,7 @@ impl AddressError {
         let column = self.text[..*at].chars().count() + 1;
         let hint = hint
             .as_ref()
-            .map(|hint| format!(" ({hint})"))
+            .map(|hint| format!(" ({})", printable(hint)))
             .unwrap_or_default();
         format!("{problem}{part} at column {column}{hint}")
     }

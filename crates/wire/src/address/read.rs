@@ -4,6 +4,7 @@ use super::error::Fault;
 use super::host::{bare_host, ipv6, visible, with_brackets};
 use super::piece::{Piece, Read};
 use super::{Address, Host, HostPort, Problem, Scheme, Target, UnixName};
+use crate::text::nearest::distance;
 
 pub(super) fn address(text: &str) -> Read<Address> {
     let whole = Piece { text, at: 0 };
@@ -32,6 +33,12 @@ pub(super) fn address(text: &str) -> Read<Address> {
             return Err(rest.start().fault(Problem::NoSlashes).hint(hint));
         }
         (None, Some(_)) => return Err(unknown_scheme(name)),
+        // No port begins so, and no host is called almost like a scheme: `uinx:/tmp/socket`.
+        (None, None)
+            if rest.text.starts_with(['/', '@']) && nearest_scheme(name.text).is_some() =>
+        {
+            return Err(unknown_scheme(name));
+        }
         (_, None) => return net(whole, None, whole),
     };
     Ok(Address { scheme, target })
@@ -93,27 +100,6 @@ fn nearest_scheme(name: &str) -> Option<Scheme> {
         .min_by_key(|&(distance, _)| distance)?;
     // Where half of the letters or more are different, a suggestion is a guess.
     (distance * 2 < name.len().max(scheme.name().len())).then_some(scheme)
-}
-
-/// Edit distance in which swapping two neighbours counts once, so that `tpc` is nearer to `tcp` than
-/// to `tls`.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=b.len()).collect();
-    for i in 0..a.len() {
-        let mut row = vec![i + 1];
-        for j in 0..b.len() {
-            let change = above[j] + usize::from(a[i] != b[j]);
-            let mut best = change.min(above[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
-                best = best.min(before[j - 1] + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut above, row);
-    }
-    above[b.len()]
 }
 
 fn unix(name: Piece<'_>) -> Read<Target> {

@@ -457,3 +457,11 @@ proptest! {
         }
     }
 }
+
+/// Found by fuzzing: the hint repeated control characters of the text.
+#[test]
+fn an_error_never_carries_control_characters_to_a_terminal() {
+    let error = Address::parse("http:\u{16}\0ret@host/").expect_err("no address");
+    let line = error.to_string();
+    assert!(!line.chars().any(char::is_control), "{line:?}");
+}

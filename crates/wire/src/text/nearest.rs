@@ -32,19 +32,25 @@ pub fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
 }
 
-/// Levenshtein's: how many characters must be inserted, removed or replaced.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+/// Edit distance in which swapping two neighbours counts once, so that `tpc` is nearer to `tcp` than
+/// to `tls`.
+pub(crate) fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let change = above[j] + usize::from(a[i] != b[j]);
+            let mut best = change.min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                best = best.min(before[j - 1] + 1);
+            }
+            row.push(best);
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[b.chars().count()]
+    above[b.len()]
 }
 
 #[cfg(test)]
@@ -54,7 +60,8 @@ mod tests {
     #[test]
     fn slips_are_understood_and_strangers_are_not() {
         let names = ["raw", "line", "length", "gb18030"];
-        assert_eq!(nearest("Lnie", names), None);
+        assert_eq!(nearest("Lnie", names), Some("line"));
+        assert_eq!(nearest("Lnei", names), None);
         assert_eq!(nearest("LINES", names), Some("line"));
         assert_eq!(nearest("lenght", names), Some("length"));
         assert_eq!(nearest("gb", names), Some("gb18030"));

@@ -128,7 +128,9 @@ impl<A> Exchange<A> {
     ) -> Poll<()> {
         let mut state = self.lock();
         if state.outbox.bytes + state.in_hand > ROOM {
-            state.waiting.push(waker.clone());
+            if !state.waiting.iter().any(|known| known.will_wake(waker)) {
+                state.waiting.push(waker.clone());
+            }
             return Poll::Pending;
         }
         let Some(data) = message.take() else {
