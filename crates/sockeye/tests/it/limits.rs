@@ -33,7 +33,7 @@ async fn one_more_connection_than_allowed_is_served_when_one_leaves() {
     exchange(&mut second, "2").await;
     let mut third = stage.dial().await;
     third.send("3").await.unwrap();
-    stage.events.note("limit").await;
+    stage.events.note("as many sessions").await;
     for _ in 0..20 {
         exchange(&mut first, "1").await;
         exchange(&mut second, "2").await;
