@@ -53,9 +53,20 @@ pub(super) fn run(plan: &Plan) -> Result<Vec<Table>> {
     .collect()
 }
 
+/// sockeye with the congestion control that the others run under: on loopback it would choose reno.
+const ALIKE: &str = "sockeye, system's CC";
+
 fn pairs(plan: &Plan) -> (Vec<Contender>, Vec<Contender>) {
+    let system = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
+    let congestion = format!("--congestion {}", system.as_deref().unwrap_or("cubic").trim());
+    let alike = |arguments: &str| {
+        let mut contender = plan.programs.sockeye(&format!("{arguments} {congestion}"));
+        contender.name = ALIKE;
+        contender
+    };
     let sinks = vec![
         plan.programs.sockeye("serve sink tcp://127.0.0.1:{port}"),
+        alike("serve sink tcp://127.0.0.1:{port}"),
         Contender::new("nc", "nc", "-l 127.0.0.1 {port}"),
         Contender::new("ncat", "ncat", "-l 127.0.0.1 {port} --recv-only"),
         Contender::new(
@@ -66,6 +77,7 @@ fn pairs(plan: &Plan) -> (Vec<Contender>, Vec<Contender>) {
     ];
     let clients = vec![
         plan.programs.sockeye("connect 127.0.0.1:{port}"),
+        alike("connect 127.0.0.1:{port}"),
         Contender::new("nc", "nc", "-N 127.0.0.1 {port}"),
         Contender::new("ncat", "ncat", "--send-only 127.0.0.1 {port}"),
         Contender::new("socat", "socat", "-u - TCP:127.0.0.1:{port}"),
@@ -74,7 +86,7 @@ fn pairs(plan: &Plan) -> (Vec<Contender>, Vec<Contender>) {
 }
 
 fn goals() -> Vec<Goal> {
-    let mut goals = Vec::new();
+    let mut goals = vec![Goal::ratio(0, ALIKE, Shown)];
     for (peer, least) in [("nc", 1.5), ("ncat", 2.5), ("socat", 2.5)] {
         goals.push(Goal::ratio(0, peer, AtLeast(least)));
         goals.push(Goal::ratio(1, peer, Shown));
@@ -90,7 +102,7 @@ fn transfer(
     feed: Feed,
     source: &File,
 ) -> Result<(Duration, Duration)> {
-    let serves_on = sink.name == SOCKEYE;
+    let serves_on = [SOCKEYE, ALIKE].contains(&sink.name);
     let before = used(UsageWho::RUSAGE_CHILDREN)?;
     let mut sink = sink.start(Transport::Tcp)?;
     // A description of its own each time, so that every reader begins at the start.
