@@ -58,7 +58,10 @@ const ALIKE: &str = "sockeye, system's CC";
 
 fn pairs(plan: &Plan) -> (Vec<Contender>, Vec<Contender>) {
     let system = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
-    let congestion = format!("--congestion {}", system.as_deref().unwrap_or("cubic").trim());
+    let congestion = format!(
+        "--congestion {}",
+        system.as_deref().unwrap_or("cubic").trim()
+    );
     let alike = |arguments: &str| {
         let mut contender = plan.programs.sockeye(&format!("{arguments} {congestion}"));
         contender.name = ALIKE;

@@ -1,5 +1,12 @@
 //! The command line as it was typed. Nothing here touches the system.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    rustdoc::bare_urls,
+    reason = "these comments are the help: text for a terminal, not Markdown"
+)]
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -34,17 +41,17 @@ Examples:
   sockeye serve hello '*:3000'           greet whoever comes, from any network
   sockeye connect 127.0.0.1:3000         talk to it
   echo hi | sockeye connect :3000        pipe through it
+  sockeye contacts add george udp://127.0.0.1:4001
   sockeye connect @george @james         talk to two contacts at once
+`sockeye serve --help` lists the services.
 Exit codes: 0 ok, 1 network, 2 usage, 3 timeout, 5 protocol violation,
   6 the peer closed with an error, 130 and 143 signals.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Listen, and serve whoever comes.
+    // These three are described where their flags are: a line here would hide that.
     Serve(ServeArgs),
-    /// Talk to any server.
     Connect(ConnectArgs),
-    /// Names for addresses: list, add, remove.
     Contacts(ContactsArgs),
     /// Print completions for a shell.
     Completions {
@@ -58,14 +65,19 @@ pub(crate) enum Verb {
     },
 }
 
-/// Names for addresses, kept under [contacts] in sockeye/config.toml.
+/// Names for addresses: list, add, remove
+///
+/// They are kept under [contacts] in $XDG_CONFIG_HOME/sockeye/config.toml (~/.config without it).
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
   sockeye contacts                                 list them
   sockeye contacts add george udp://127.0.0.1:4001
   sockeye contacts add 乔治 tcp://192.168.1.7:3000
   sockeye connect @george @乔治                    talk to both
-  sockeye contacts remove george")]
+  sockeye contacts remove george"
+)]
 pub(crate) struct ContactsArgs {
     #[command(subcommand)]
     pub(crate) action: Option<ContactsAction>,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sockeye::Address;
-use toml_edit::{DocumentMut, Item, Table};
+use toml_edit::{Document, DocumentMut, Item, Table};
 
 use crate::failure::Usage;
 
@@ -14,7 +14,8 @@ use crate::failure::Usage;
 #[derive(Debug)]
 pub(crate) struct Config {
     path: PathBuf,
-    document: DocumentMut,
+    /// As it was read, with the place of everything in it.
+    document: Document<String>,
 }
 
 impl Config {
@@ -28,8 +29,7 @@ impl Config {
                 return Err(error).with_context(|| format!("cannot read {}", path.display()));
             }
         };
-        let document = text
-            .parse()
+        let document = Document::parse(text.clone())
             .map_err(|error| Usage(unreadable(&path, &text, &error)))?;
         let config = Self { path, document };
         config.contacts()?;
@@ -77,24 +77,25 @@ impl Config {
     }
 
     /// Adds a contact or changes its address. Whether it was there.
-    pub(crate) fn set_contact(&mut self, name: &str, address: &str) -> Result<bool> {
+    pub(crate) fn set_contact(&self, name: &str, address: &str) -> Result<bool> {
         let known = self.contacts()?.contains_key(name);
-        self.document
+        let mut document = self.document.clone().into_mut();
+        document
             .entry("contacts")
             .or_insert_with(|| Item::Table(Table::new()))[name] = toml_edit::value(address);
-        self.save()?;
+        save(&self.path, &document)?;
         Ok(known)
     }
 
     /// Removes a contact. Whether it was there.
-    pub(crate) fn remove_contact(&mut self, name: &str) -> Result<bool> {
-        let contacts = self
-            .document
+    pub(crate) fn remove_contact(&self, name: &str) -> Result<bool> {
+        let mut document = self.document.clone().into_mut();
+        let contacts = document
             .get_mut("contacts")
             .and_then(Item::as_table_like_mut);
         let known = contacts.is_some_and(|contacts| contacts.remove(name).is_some());
         if known {
-            self.save()?;
+            save(&self.path, &document)?;
         }
         Ok(known)
     }
@@ -103,27 +104,26 @@ impl Config {
         &self.path
     }
 
-    /// Written beside the old file and renamed over it: a full disk leaves the old one whole.
-    fn save(&self) -> Result<()> {
-        let saving = || {
-            if let Some(folder) = self.path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            let new = self.path.with_extension("toml.new");
-            let mut file = std::fs::File::create(&new)?;
-            file.write_all(self.document.to_string().as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&new, &self.path)
-        };
-        saving().with_context(|| format!("cannot write {}", self.path.display()))
-    }
-
     fn wrong(&self, item: &Item, what: &str) -> anyhow::Error {
-        let text = self.document.to_string();
         let at = item.span().map_or(0, |span| span.start);
-        let (line, column) = place(&text, at);
+        let (line, column) = place(self.document.raw(), at);
         Usage(format!("{}:{line}:{column}: {what}", self.path.display())).into()
     }
+}
+
+/// Written beside the old file and renamed over it: a full disk leaves the old one whole.
+fn save(path: &Path, document: &DocumentMut) -> Result<()> {
+    let saving = || {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let new = path.with_extension("toml.new");
+        let mut file = std::fs::File::create(&new)?;
+        file.write_all(document.to_string().as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    };
+    saving().with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn path() -> Result<PathBuf> {

@@ -1,6 +1,6 @@
 //! The person at the terminal, or the script in their place, as the other end of sessions.
 //!
-//! A [`Console`] knows who is there. [`attend`](Console::attend) keeps one session: what comes is shown, what is
+//! A [`Console`] knows who is there. An [`Attendance`] keeps one session: what comes is shown, what is
 //! ordered is sent, both at once. Orders come from what is typed ([`lines`]), from `--send` ([`script`]), or from
 //! a pipe ([`pipe`]).
 
@@ -25,6 +25,7 @@ mod roster;
 mod screen;
 pub(crate) mod script;
 
+pub(crate) use input::Printer;
 use patience::{AtEnd, Patience};
 use roster::{Member, Order, Roster};
 use screen::Screen;
@@ -38,6 +39,8 @@ pub(crate) struct Console {
     pub(crate) at_end: AtEnd,
     /// Cancelled when the conversation is over for all: `/quit`, `--count`, a closed standard output.
     pub(crate) over: CancellationToken,
+    /// Whether input that stands ready is still sent to those who have finished.
+    drains: bool,
     /// Messages that are still wanted.
     wanted: Option<AtomicU64>,
 }
@@ -46,12 +49,18 @@ pub(crate) struct Console {
 const ORDERS: usize = 64;
 
 impl Console {
-    pub(crate) fn new(screen: Screen, at_end: AtEnd, count: Option<u64>) -> Arc<Self> {
+    pub(crate) fn new(
+        screen: Screen,
+        at_end: AtEnd,
+        count: Option<u64>,
+        drains: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             roster: Roster::default(),
+            over: screen.gone().clone(),
             screen,
             at_end,
-            over: CancellationToken::new(),
+            drains,
             wanted: count.map(AtomicU64::new),
         })
     }
@@ -117,8 +126,11 @@ impl Attendance {
             info,
             packets,
             finished,
+            orders,
             ..
         } = member;
+        // Only others give orders: when the last of them lets go, there is nothing more to say.
+        drop(orders);
         // Held here, because letting go of it would close our direction.
         let (receiver, mut sender) = session.split();
         let (patience, patient) = watch::channel(console.at_end.before());
@@ -133,7 +145,9 @@ impl Attendance {
                 () = console.over.cancelled() => break Ok(()),
                 listened = &mut listening => {
                     // Whoever gives orders lets go now, and what was ordered before still goes out.
-                    console.roster.remove(info.id());
+                    if !console.drains {
+                        console.roster.remove(info.id());
+                    }
                     finished.cancel();
                     break match listened {
                         Ok(Heard::TheEnd) if !said_all => talking.await.map_err(Into::into),

@@ -37,9 +37,23 @@ pub(crate) fn line(error: &anyhow::Error) -> String {
     let hint = hint(error)
         .map(|hint| format!(" ({hint})"))
         .unwrap_or_default();
+    // The library's errors name their cause themselves.
+    let text = match error.downcast_ref::<Error>() {
+        Some(error) => error.to_string(),
+        None => error.chain().map(plain).collect::<Vec<_>>().join(": "),
+    };
     // A peer's name can stand in an error; it must not drive the terminal.
-    let text = format!("{error:#}{hint}");
-    format!("sockeye: {}", wire::text::printable(&text))
+    let text = wire::text::printable(&text).into_owned();
+    format!("sockeye: {text}{hint}")
+}
+
+/// Without the `(os error 28)` that only programmers of this program need.
+fn plain(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
 }
 
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
@@ -50,11 +64,15 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
         return code::TIMEOUT;
     }
     match error.downcast_ref::<Error>() {
-        Some(Error::Address(_) | Error::Unsupported { .. } | Error::NotEncodable(_)) => code::USAGE,
-        Some(Error::Io {
-            operation: Operation::Configure(_),
-            ..
-        }) => code::USAGE,
+        Some(
+            Error::Address(_)
+            | Error::Unsupported { .. }
+            | Error::NotEncodable(_)
+            | Error::Io {
+                operation: Operation::Configure(_),
+                ..
+            },
+        ) => code::USAGE,
         Some(Error::TimedOut { .. }) => code::TIMEOUT,
         Some(Error::Framing { .. } | Error::NotText(_)) => code::PROTOCOL,
         Some(

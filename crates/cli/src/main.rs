@@ -4,6 +4,8 @@ mod args;
 mod config;
 mod console;
 mod failure;
+mod peers;
+mod plan;
 mod report;
 mod signals;
 mod terminal;
@@ -30,10 +32,7 @@ fn main() -> ExitCode {
         Verb::Completions { shell } => verb::completions(shell),
         Verb::Man { dir } => verb::man(dir.as_deref()),
     };
-    match done {
-        Ok(code) => code,
-        Err(error) => failure::tell(&error),
-    }
+    done.unwrap_or_else(|error| failure::tell(&error))
 }
 
 /// How many threads the runtime has. On one or two cores a single thread is faster: no task migrates.

@@ -1,6 +1,6 @@
 //! What a server tells about its sessions, on standard error.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use sockeye::{Direction, Ending, Error, Info, Listening, Message, Observer};
 
+use crate::console::Printer;
+
+pub(crate) mod announce;
 pub(crate) mod json;
 pub(crate) mod text;
 
@@ -99,8 +102,18 @@ impl Observer for Reporter {
 /// many wait, lines are left out, and how many is told in their place.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
-    lines: SyncSender<String>,
+    lines: SyncSender<Entry>,
     left_out: Arc<AtomicU64>,
+}
+
+/// What goes to the thread.
+#[derive(Debug)]
+enum Entry {
+    Line(String),
+    /// From here on above the line that is being typed.
+    Above(Printer),
+    /// What stood before is written.
+    Flush(SyncSender<()>),
 }
 
 /// Lines that may wait.
@@ -117,8 +130,25 @@ impl Log {
     }
 
     pub(crate) fn write(&self, line: String) {
-        if let Err(TrySendError::Full(_)) = self.lines.try_send(line) {
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(Entry::Line(line)) {
             self.left_out.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Waits until every line so far is written, but not for ever.
+    pub(crate) fn flush(&self) {
+        let (done, flushed) = sync_channel(1);
+        if self.lines.send(Entry::Flush(done)).is_ok() {
+            // Who does not read the log in a second is not waited for.
+            let _ = flushed.recv_timeout(Duration::from_secs(1));
+        }
+    }
+
+    /// A person types where the log goes: their half-typed line shall survive it.
+    pub(crate) fn above(&self, printer: Printer) {
+        if io::stderr().is_terminal() {
+            // Without the thread there is no log.
+            let _ = self.lines.send(Entry::Above(printer));
         }
     }
 }
@@ -137,23 +167,48 @@ impl Writer {
     }
 }
 
-fn write_all(queue: &Receiver<String>, left_out: &AtomicU64) {
-    let mut stderr = io::stderr();
-    while let Ok(mut text) = queue.recv() {
-        // What has gathered meanwhile leaves with one call.
-        while text.len() < 64 * 1024
-            && let Ok(line) = queue.try_recv()
-        {
-            text.push_str(&line);
-        }
+fn write_all(queue: &Receiver<Entry>, left_out: &AtomicU64) {
+    let mut above = None;
+    let mut next = queue.recv().ok();
+    while let Some(entry) = next {
+        let mut text = match entry {
+            Entry::Line(line) => line,
+            Entry::Above(printer) => {
+                above = Some(printer);
+                String::new()
+            }
+            Entry::Flush(done) => {
+                // Who waited for it may have stopped waiting.
+                let _ = done.send(());
+                String::new()
+            }
+        };
+        next = gather(queue, &mut text);
         match left_out.swap(0, Relaxed) {
             0 => {}
             n => text.push_str(&format!(
                 "note: {n} lines were left out here: they came faster than they were read\n"
             )),
         }
-        if stderr.write_all(text.as_bytes()).is_err() {
+        let written = match &mut above {
+            _ if text.is_empty() => Ok(()),
+            Some(printer) => printer.print(text),
+            None => io::stderr().write_all(text.as_bytes()),
+        };
+        if written.is_err() {
             return;
         }
+        next = next.or_else(|| queue.recv().ok());
     }
+}
+
+/// Adds the lines that have gathered meanwhile, so that they leave with one call. Gives what is no line.
+fn gather(queue: &Receiver<Entry>, text: &mut String) -> Option<Entry> {
+    while text.len() < 64 * 1024 {
+        match queue.try_recv().ok()? {
+            Entry::Line(line) => text.push_str(&line),
+            other => return Some(other),
+        }
+    }
+    None
 }

@@ -10,13 +10,16 @@ use sockeye::{Encoding, Framing};
 use super::SocketArgs;
 use super::values::{size, time};
 
-/// Talk to any server: what you type goes out, what it says comes in, at the same time.
+/// Talk to any server
 ///
-/// ADDR is HOST:PORT, HOST PORT, tcp://…, udp://…, unix:PATH, unix:@NAME, unixgram:PATH, or @NAME for a
-/// contact. Several are talked to at once.
+/// What you type goes out, what it says comes in, at the same time.
 ///
-/// At a terminal each line you type is a message. Piped input goes through unchanged; over datagrams each
-/// line is a message. What ends a conversation, and when, is told in docs/EOF.md.
+/// ADDR is HOST:PORT, HOST PORT, tcp://…, udp://…, unix:PATH, unix:@NAME, unixgram:PATH, or
+/// @NAME for a contact. Several are talked to at once.
+///
+/// At a terminal each line you type is a message, and /help shows the commands. Piped input goes
+/// through unchanged; over datagrams each line is a message. What ends a conversation, and when,
+/// is told in docs/EOF.md.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct ConnectArgs {
@@ -25,86 +28,93 @@ pub(crate) struct ConnectArgs {
     pub(crate) words: Vec<String>,
 
     /// Send this text and show the answer (repeatable; the next waits for an answer to the last)
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(help_heading = SENT, long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) send: Vec<String>,
     /// Send these bytes, such as "fc 2a 00 01" (repeatable)
-    #[arg(long, value_name = "HEX", allow_hyphen_values = true)]
+    #[arg(help_heading = SENT, long, value_name = "HEX", allow_hyphen_values = true)]
     pub(crate) send_hex: Vec<String>,
     /// Send a file, or standard input as `-` (repeatable)
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    #[arg(help_heading = SENT, long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) send_file: Vec<PathBuf>,
     /// How long to wait for an answer to each --send
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    #[arg(help_heading = SENT, long, value_name = "TIME", default_value = "1s", value_parser = time)]
     pub(crate) wait: Duration,
     /// End after this many messages
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(help_heading = SHOWN, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
 
     /// Show messages as hex dumps
-    #[arg(long)]
+    #[arg(help_heading = SHOWN, long)]
     pub(crate) hex: bool,
     /// Show when each message came
-    #[arg(long)]
+    #[arg(help_heading = SHOWN, long)]
     pub(crate) timestamps: bool,
     /// Show messages as JSON, an object a line
-    #[arg(long)]
+    #[arg(help_heading = SHOWN, long)]
     pub(crate) json: bool,
     /// The encoding of text: utf-8, gb2312, gbk, gb18030, big5, shift_jis, euc-kr, latin1 …
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = MESSAGES, long, value_name = "NAME")]
     pub(crate) encoding: Option<Encoding>,
     /// How messages are cut from a byte stream: raw, line, fixed:N, length:…, until:BYTES, idle:MS
-    #[arg(long, value_name = "FRAMING", default_value = "raw")]
+    #[arg(help_heading = MESSAGES, long, value_name = "FRAMING", default_value = "raw")]
     pub(crate) frame: Framing,
     /// What ends each typed line [default: lf on byte streams, none where messages have boundaries]
-    #[arg(long, value_enum)]
+    #[arg(help_heading = SENT, long, value_enum)]
     pub(crate) eol: Option<Eol>,
     /// The same as --eol crlf
-    #[arg(short = 'C', long, conflicts_with = "eol")]
+    #[arg(help_heading = SENT, short = 'C', long, conflicts_with = "eol")]
     pub(crate) crlf: bool,
     /// What the end of input does: half (close our direction), close (everything), keep[:TIME] (nothing)
-    #[arg(long, value_name = "half|close|keep[:TIME]", default_value = "half")]
+    #[arg(help_heading = TIMES, long, value_name = "half|close|keep[:TIME]", default_value = "half")]
     pub(crate) eof: Eof,
     /// Piped input over datagrams: each read is a message, not each line
-    #[arg(long)]
+    #[arg(help_heading = SENT, long)]
     pub(crate) binary: bool,
     /// Do not read standard input
-    #[arg(short = 'd', long)]
+    #[arg(help_heading = SENT, short = 'd', long)]
     pub(crate) no_stdin: bool,
     /// The largest message that is taken
-    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = size)]
+    #[arg(help_heading = MESSAGES, long, value_name = "SIZE", default_value = "16M", value_parser = size)]
     pub(crate) max_message: usize,
 
     /// Give up connecting after this long, and a conversation after this much silence
-    #[arg(short = 'w', long, value_name = "TIME", value_parser = time)]
+    #[arg(help_heading = TIMES, short = 'w', long, value_name = "TIME", value_parser = time)]
     pub(crate) timeout: Option<Duration>,
     /// Try again until the peer is there, waiting 250 ms at first and 30 s at most between tries
-    #[arg(long)]
+    #[arg(help_heading = TIMES, long)]
     pub(crate) retry: bool,
     /// Our own address
-    #[arg(short = 's', long, value_name = "IP")]
+    #[arg(help_heading = SOURCE, short = 's', long, value_name = "IP")]
     pub(crate) source: Option<IpAddr>,
     /// Our own port
-    #[arg(short = 'p', long, value_name = "PORT")]
+    #[arg(help_heading = SOURCE, short = 'p', long, value_name = "PORT")]
     pub(crate) source_port: Option<u16>,
     /// Over UDP, show what others than the peer send, marked `unexpected sender`
-    #[arg(long)]
+    #[arg(help_heading = SHOWN, long)]
     pub(crate) from_anyone: bool,
     /// The same as udp:// on addresses without a scheme
-    #[arg(short, long)]
+    #[arg(help_heading = SOURCE, short, long)]
     pub(crate) udp: bool,
     /// IPv4 only
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    #[arg(help_heading = SOURCE, short = '4', long, conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
     /// IPv6 only
-    #[arg(short = '6', long)]
+    #[arg(help_heading = SOURCE, short = '6', long)]
     pub(crate) ipv6: bool,
-    /// Say more of what happens
-    #[arg(short, long)]
+    /// Tell at the end how much came and went
+    #[arg(help_heading = SHOWN, short, long)]
     pub(crate) verbose: bool,
 
     #[command(flatten)]
     pub(crate) socket: SocketArgs,
 }
+
+// Headings of the help.
+const SENT: &str = "What is sent";
+const SHOWN: &str = "What is shown";
+const MESSAGES: &str = "Messages";
+const TIMES: &str = "When it ends";
+const SOURCE: &str = "How it is reached";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -113,7 +123,7 @@ Examples:
   sockeye connect udp://127.0.0.1:3000 --send hi
   sockeye connect :3000 --send-hex 'fc 2a' --hex
   sockeye connect :3000 < file > answer      as with nc
-  sockeye connect @george @james             two contacts at once; /to NAME, /all, /list, /close NAME, /quit
+  sockeye connect @george @james             two contacts at once
   sockeye connect udp://255.255.255.255:9000 --broadcast --send ping
 In --send TEXT, \\n \\r \\t \\\\ \\xNN and \\u{1F600} mean what they mean in Rust.";
 

@@ -10,7 +10,7 @@ use sockeye::{Encoding, Framing};
 use super::SocketArgs;
 use super::values::{network, size, time};
 
-/// Listen, and serve whoever comes.
+/// Listen, and serve whoever comes
 ///
 /// SERVICE is one of
 ///   echo         send every message back (the default)
@@ -20,76 +20,82 @@ use super::values::{network, size, time};
 ///   sink         take everything; keep it with --out
 ///   console      you are the service
 ///
-/// ADDR is where: 3000, host:3000, [::1]:3000, tcp://…, udp://…, unix:PATH, unix:@NAME, unixgram:PATH.
-/// Without a scheme that is TCP and UDP on the same number. `*:3000` is every interface. Port 0 lets the
-/// system choose. None is 127.0.0.1:3000.
+/// ADDR is where: 3000, host:3000, [::1]:3000, tcp://…, udp://…, unix:PATH, unix:@NAME,
+/// unixgram:PATH. Without a scheme that is TCP and UDP on the same number. `*:3000` is every
+/// interface. Port 0 lets the system choose. Without ADDR it is 127.0.0.1:3000.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
-    /// The service, its text, and the addresses
+    /// The service (echo, upper, hello, reply TEXT, sink, console), then where
     #[arg(value_name = "SERVICE|ADDR")]
     pub(crate) words: Vec<String>,
 
     /// What `hello` says first; empty for nothing
-    #[arg(long, value_name = "TEXT")]
+    #[arg(help_heading = SERVICE, long, value_name = "TEXT")]
     pub(crate) greeting: Option<String>,
     /// How long `hello` waits before each answer
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(help_heading = SERVICE, long, value_name = "TIME", value_parser = time)]
     pub(crate) delay: Option<Duration>,
     /// End the session after `reply`'s first answer
-    #[arg(long)]
+    #[arg(help_heading = SERVICE, long)]
     pub(crate) close: bool,
     /// Where `sink` saves: a FILE, or a DIR for a file per session
-    #[arg(long, value_name = "FILE|DIR")]
+    #[arg(help_heading = SERVICE, long, value_name = "FILE|DIR")]
     pub(crate) out: Option<PathBuf>,
 
     /// How messages are cut from byte streams: raw, line, fixed:N, length:u8|u16be|u16le|u32be|u32le|varint, until:BYTES, idle:MS
-    #[arg(long, value_name = "FRAMING", default_value = "raw")]
+    #[arg(help_heading = MESSAGES, long, value_name = "FRAMING", default_value = "raw")]
     pub(crate) frame: Framing,
     /// The encoding of text: utf-8, gb2312, gbk, gb18030, big5, shift_jis, euc-kr, latin1 …
-    #[arg(long, value_name = "NAME", default_value = "utf-8")]
+    #[arg(help_heading = MESSAGES, long, value_name = "NAME", default_value = "utf-8")]
     pub(crate) encoding: Encoding,
     /// Serve one session, then end
-    #[arg(short = '1', long)]
+    #[arg(help_heading = SESSIONS, short = '1', long)]
     pub(crate) once: bool,
     /// How many sessions may be open at once
-    #[arg(long, value_name = "N", default_value_t = sockeye::MAX_SESSIONS, value_parser = at_least_one)]
+    #[arg(help_heading = SESSIONS, long, value_name = "N", default_value_t = sockeye::MAX_SESSIONS, value_parser = at_least_one)]
     pub(crate) max_sessions: usize,
     /// The largest message that is taken
-    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = size)]
+    #[arg(help_heading = MESSAGES, long, value_name = "SIZE", default_value = "16M", value_parser = size)]
     pub(crate) max_message: usize,
     /// End a session after this much silence [default: none; UDP 60s]
-    #[arg(short = 'i', long, value_name = "TIME", value_parser = time)]
+    #[arg(help_heading = SESSIONS, short = 'i', long, value_name = "TIME", value_parser = time)]
     pub(crate) idle_timeout: Option<Duration>,
     /// Only these may come: a network such as 192.168.0.0/16 or an address (repeatable)
-    #[arg(long, value_name = "CIDR", value_parser = network, value_delimiter = ',')]
+    #[arg(help_heading = SESSIONS, long, value_name = "CIDR", value_parser = network, value_delimiter = ',')]
     pub(crate) allow: Vec<IpNet>,
     /// These may not come (repeatable; wins over --allow)
-    #[arg(long, value_name = "CIDR", value_parser = network, value_delimiter = ',')]
+    #[arg(help_heading = SESSIONS, long, value_name = "CIDR", value_parser = network, value_delimiter = ',')]
     pub(crate) deny: Vec<IpNet>,
     /// The Content-Type of answers over HTTP
-    #[arg(long, value_name = "TYPE")]
+    #[arg(help_heading = MESSAGES, long, value_name = "TYPE")]
     pub(crate) content_type: Option<String>,
     /// IPv4 only
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    #[arg(help_heading = SESSIONS, short = '4', long, conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
     /// IPv6 only
-    #[arg(short = '6', long)]
+    #[arg(help_heading = SESSIONS, short = '6', long)]
     pub(crate) ipv6: bool,
 
     /// Show messages
-    #[arg(short, long)]
+    #[arg(help_heading = REPORT, short, long)]
     pub(crate) verbose: bool,
     /// Show messages as hex dumps; `reply`'s TEXT is hex
-    #[arg(long)]
+    #[arg(help_heading = REPORT, long)]
     pub(crate) hex: bool,
     /// Report as JSON, an object a line
-    #[arg(long)]
+    #[arg(help_heading = REPORT, long)]
     pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) socket: SocketArgs,
 }
+
+// Headings of the help.
+const SERVICE: &str = "For one service";
+const MESSAGES: &str = "Messages";
+const SESSIONS: &str = "Sessions";
+const REPORT: &str = "What is reported, on standard error";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -12,11 +12,12 @@ use super::input::{Cut, Input, Printer};
 use super::lines::Lines;
 use super::patience::{AtEnd, LINGER};
 use super::pipe::Pipe;
-use super::screen::{Form, Name, Screen, Style};
+use super::screen::{Ends, Form, Name, Screen, Style};
 use super::script::{self, Part};
 use super::{Attendance, Console};
 use crate::args::{ConnectArgs, Eol};
 use crate::failure::{self, code};
+use crate::report::text;
 use crate::signals::Signals;
 use crate::terminal::Restored;
 use crate::verb::connect::Reached;
@@ -49,10 +50,13 @@ pub(crate) async fn run(
         Screen::start(style(args, several), printer),
         at_end(args, parts),
         args.count,
+        matches!(&source, Source::Typed { input, .. } if !input.is_terminal()),
     );
     let mut attendances = Vec::new();
+    let mut infos = Vec::new();
     for (name, session) in reached.sessions {
         let info = session.info();
+        infos.push(info.clone());
         let peer = info.peer().to_string();
         console
             .screen
@@ -75,23 +79,39 @@ pub(crate) async fn run(
             (ended.await, Some(code))
         }
     };
-    console
-        .screen
-        .finish()
-        .await
-        .context("cannot write to standard output")?;
+    let signalled = flush(&console, signalled, signals).await?;
+    if args.verbose {
+        infos
+            .iter()
+            .for_each(|info| eprint!("{}", text::left(info)));
+    }
     let mut code = reached.failed;
     for error in ended.into_iter().filter_map(Result::err) {
         eprintln!("{}", failure::line(&error));
-        code = code.or(Some(failure::exit_code(&error)));
+        code = code.or_else(|| Some(failure::exit_code(&error)));
     }
-    let interrupted = console
-        .screen
-        .was_interrupted()
-        .then_some(code::INTERRUPTED);
-    Ok(ExitCode::from(
-        signalled.or(interrupted).or(code).unwrap_or(0),
-    ))
+    let interrupted = console.screen.was_interrupted();
+    let signalled = signalled.or_else(|| interrupted.then_some(code::INTERRUPTED));
+    Ok(ExitCode::from(signalled.or(code).unwrap_or(0)))
+}
+
+/// Waits until everything is shown. One who reads slowly gets all of it, unless a signal says to leave.
+async fn flush(
+    console: &Console,
+    signalled: Option<u8>,
+    signals: &mut Signals,
+) -> Result<Option<u8>> {
+    if signalled.is_some() {
+        console.screen.finish_soon().await;
+        return Ok(signalled);
+    }
+    tokio::select! {
+        finished = console.screen.finish() => {
+            finished.context("cannot write to standard output")?;
+            Ok(None)
+        }
+        code = signals.next() => Ok(Some(code)),
+    }
 }
 
 fn source(
@@ -105,7 +125,7 @@ fn source(
     if args.no_stdin {
         return Ok((Source::Nothing, None));
     }
-    if let Some((input, printer)) = Input::at_terminal()? {
+    if let Some((input, [printer, _])) = Input::at_terminal()? {
         return Ok((
             Source::Typed {
                 input,
@@ -120,10 +140,8 @@ fn source(
         if let Some(socket) = session.raw_socket()
             && untouched
         {
-            return Ok((
-                Source::Pipe(socket.context("cannot pass on standard input")?),
-                None,
-            ));
+            let socket = socket.context("cannot pass on standard input")?;
+            return Ok((Source::Pipe(socket), None));
         }
     }
     let cut = if args.binary { Cut::Chunks } else { Cut::Lines };
@@ -153,7 +171,7 @@ async fn converse(
             let lines = lines(args, false);
             let played = attendances.into_iter().map(async |attendance| {
                 let playing = script::play(parts, lines, args.wait, attendance.member.clone());
-                tokio::join!(attendance.attend(), playing).0
+                alongside(attendance.attend(), playing).await
             });
             join_all(played).await
         }
@@ -177,6 +195,18 @@ async fn converse(
     }
 }
 
+/// What `session` gives; `talk` goes on beside it and not beyond it.
+async fn alongside(session: impl Future<Output = Ended>, talk: impl Future<Output = ()>) -> Ended {
+    let talk = async {
+        talk.await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = session => ended,
+        never = talk => never,
+    }
+}
+
 async fn pipe(attendance: Attendance, socket: &OwnedFd, console: &Console) -> Ended {
     let member = attendance.member.clone();
     let peer = member.info.peer().to_string();
@@ -187,12 +217,23 @@ async fn pipe(attendance: Attendance, socket: &OwnedFd, console: &Console) -> En
         &member,
     );
     let (ended, piped) = tokio::join!(attendance.attend(), pipe.follow(member, console));
-    let sent = piped.map_err(|source| sockeye::Error::Io {
-        operation: sockeye::Operation::Send,
-        address: peer,
-        source,
-    });
-    ended.and(sent.map_err(Into::into))
+    ended.and_then(|()| piped.map_err(|source| broken(source, peer)))
+}
+
+/// Which end of the pipe broke is told apart by how: no socket is a folder.
+fn broken(source: std::io::Error, address: String) -> anyhow::Error {
+    use rustix::io::Errno;
+    match Errno::from_io_error(&source) {
+        Some(Errno::ISDIR | Errno::BADF | Errno::IO | Errno::INVAL) => {
+            anyhow::Error::new(source).context("cannot read standard input")
+        }
+        _ => sockeye::Error::Io {
+            operation: sockeye::Operation::Send,
+            address,
+            source,
+        }
+        .into(),
+    }
 }
 
 fn lines(args: &ConnectArgs, commands: bool) -> Lines {
@@ -214,6 +255,7 @@ fn style(args: &ConnectArgs, several: bool) -> Style {
         form,
         timestamps: args.timestamps,
         names: several,
+        ends: Ends::of(&args.frame),
         encoding: args.encoding,
     }
 }

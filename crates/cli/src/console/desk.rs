@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::input::{Cut, Input};
 use super::lines::Lines;
 use super::patience::{AtEnd, LINGER};
-use super::screen::{Form, Style};
+use super::screen::{Ends, Form, Style};
 use super::{Console, Screen};
 use crate::args::{Eof, ServeArgs};
 use crate::failure::code;
+use crate::report::Log;
 use crate::terminal::Restored;
 
 /// A console, its input, and how lines of it are sent.
@@ -23,7 +24,8 @@ pub(crate) struct OpenDesk {
     _terminal: Restored,
 }
 
-pub(crate) fn open(args: &ServeArgs) -> Result<OpenDesk> {
+/// Opens the console; `log` is written above the line that is typed.
+pub(crate) fn open(args: &ServeArgs, log: &Log) -> Result<OpenDesk> {
     let form = match (args.json, args.hex) {
         (true, _) => Form::Json,
         (false, true) => Form::Hex,
@@ -35,11 +37,17 @@ pub(crate) fn open(args: &ServeArgs) -> Result<OpenDesk> {
         form,
         timestamps: false,
         names: !args.once,
+        ends: Ends::of(&args.frame),
         encoding,
     };
     let terminal = Restored::at_the_end();
+    // The prompt comes after what was announced, not into the middle of it.
+    log.flush();
     let (input, printer) = match Input::at_terminal()? {
-        Some((input, printer)) => (input, Some(printer)),
+        Some((input, [printer, own])) => {
+            log.above(own);
+            (input, Some(printer))
+        }
         None => (Input::piped(Cut::Lines), None),
     };
     let at_end = AtEnd {
@@ -48,12 +56,15 @@ pub(crate) fn open(args: &ServeArgs) -> Result<OpenDesk> {
         limit: None,
         timeout: None,
     };
-    let console = Console::new(Screen::start(style, printer), at_end, None);
+    // One session with a pipe is nc -l: every line is for it, and all that stands in the pipe.
+    let piped_through = args.once && !input.is_terminal();
+    let screen = Screen::start(style, printer);
+    let console = Console::new(screen, at_end, None, piped_through);
     let lines = Lines {
         eol: None,
         framed: !args.frame.is_raw(),
         encoding: args.encoding,
-        commands: true,
+        commands: !piped_through,
     };
     Ok(OpenDesk {
         console,
@@ -90,11 +101,12 @@ impl OpenDesk {
             served = serving => served?,
             () = typing => ExitCode::SUCCESS,
         };
-        console
-            .screen
-            .finish()
-            .await
-            .context("cannot write to standard output")?;
+        if stop.is_cancelled() {
+            console.screen.finish_soon().await;
+        } else {
+            let finished = console.screen.finish().await;
+            finished.context("cannot write to standard output")?;
+        }
         Ok(if console.screen.was_interrupted() {
             ExitCode::from(code::INTERRUPTED)
         } else {

@@ -36,7 +36,32 @@ pub(crate) struct Input {
 }
 
 /// Prints above the line that is being typed.
-pub(crate) type Printer = Box<dyn ExternalPrinter + Send>;
+pub(crate) struct Printer(Box<dyn ExternalPrinter + Send>);
+
+impl Printer {
+    /// # Errors
+    /// When the terminal is gone.
+    pub(crate) fn print(&mut self, text: String) -> io::Result<()> {
+        self.0.print(text).map_err(io::Error::other)
+    }
+
+    /// Returns when everything that was printed is to be seen.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        // The editor holds one text while another waits: when it has taken both of these, it has shown what
+        // stood before them. They move the cursor up a line and down again.
+        self.print("\x1b[A\n".to_owned())?;
+        self.print("\x1b[A\n".to_owned())
+    }
+}
+
+impl std::fmt::Debug for Printer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Printer")
+    }
+}
 
 /// Things typed ahead that may wait.
 const AHEAD: usize = 64;
@@ -46,7 +71,9 @@ const LONGEST: u64 = 64 * 1024 * 1024;
 
 impl Input {
     /// A line editor with history, when a person is there to use it: at both ends of the terminal.
-    pub(crate) fn at_terminal() -> Result<Option<(Self, Printer)>> {
+    ///
+    /// One printer is for what peers say, the other for what we say.
+    pub(crate) fn at_terminal() -> Result<Option<(Self, [Printer; 2])>> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Ok(None);
         }
@@ -60,7 +87,12 @@ impl Input {
             // The first time there is none.
             let _ = editor.load_history(path);
         }
-        let printer = editor.create_external_printer()?;
+        let mut printer = || {
+            editor
+                .create_external_printer()
+                .map(|one| Printer(Box::new(one)))
+        };
+        let printers = [printer()?, printer()?];
         let (tell, typed) = mpsc::channel(AHEAD);
         std::thread::spawn(move || edit(&mut editor, history, &tell));
         Ok(Some((
@@ -68,7 +100,7 @@ impl Input {
                 typed,
                 terminal: true,
             },
-            Box::new(printer),
+            printers,
         )))
     }
 

@@ -5,9 +5,10 @@ use sockeye::Encoding;
 
 use super::command::{self, Line};
 use super::input::{Input, Typed};
+use super::pipe::{LOOK, UNREAD, stands_ready};
 use super::roster::{Aim, Member, Order};
 use super::{Console, screen::Name};
-use crate::args::Eol;
+use crate::args::{Eof, Eol};
 use crate::report::text::traffic;
 
 /// How typed lines are sent.
@@ -44,8 +45,13 @@ impl Lines {
         }
         loop {
             let typed = tokio::select! {
+                biased;
                 typed = input.next() => typed,
                 () = console.over.cancelled() => return,
+                () = run_dry(console) => {
+                    console.screen.tell(UNREAD).await;
+                    return console.roster.end().await;
+                }
             };
             match typed {
                 Some(Typed::Line { text, ended }) => self.take(console, &text, ended).await,
@@ -105,6 +111,11 @@ impl Lines {
     }
 
     async fn say_line(&self, to: &[Member], text: &[u8], ended: bool, console: &Console) {
+        // A line that ends in CRLF already has what is asked for.
+        let text = match self.eol {
+            Some(Eol::Crlf) if ended => text.strip_suffix(b"\r").unwrap_or(text),
+            _ => text,
+        };
         let text = match std::str::from_utf8(text).map(|text| self.encoding.encode(text)) {
             Ok(Ok(encoded)) => encoded,
             Ok(Err(error)) => return console.screen.tell(&format!("not sent: {error}")).await,
@@ -134,6 +145,21 @@ impl Lines {
                     ))
                     .await;
             }
+        }
+    }
+}
+
+/// Returns when everyone has finished and piped input brings nothing more that could be sent to them.
+async fn run_dry(console: &Console) {
+    if !console.drains || matches!(console.at_end.eof, Eof::Keep(_)) {
+        return std::future::pending().await;
+    }
+    console.roster.finished().await;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        // An input that cannot even be asked brings nothing.
+        if !stands_ready().unwrap_or(false) {
+            return;
         }
     }
 }

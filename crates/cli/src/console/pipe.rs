@@ -17,8 +17,12 @@ pub(crate) struct Pipe {
     done: oneshot::Receiver<io::Result<()>>,
 }
 
+/// What is told when input is left.
+pub(super) const UNREAD: &str =
+    "the peer has finished, so standard input was not read to its end (--eof keep would)";
+
 /// How often it is looked whether a pipe still brings something after the peer has finished.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 impl Pipe {
     pub(crate) fn start(socket: OwnedFd, member: &Member) -> Self {
@@ -45,8 +49,7 @@ impl Pipe {
                 () = console.over.cancelled() => return Ok(()),
                 () = look(&member), if !keeps => {
                     if !stands_ready()? {
-                        let why = "the peer has finished, so standard input was not read to its end (--eof keep would)";
-                        console.screen.tell(why).await;
+                        console.screen.tell(UNREAD).await;
                         return Ok(());
                     }
                 }
@@ -62,7 +65,7 @@ async fn look(member: &Member) {
 }
 
 /// Whether reading standard input would not block.
-fn stands_ready() -> io::Result<bool> {
+pub(super) fn stands_ready() -> io::Result<bool> {
     let stdin = rustix::stdio::stdin();
     if FileType::from_raw_mode(fstat(stdin)?.st_mode) == FileType::RegularFile {
         return Ok(true);

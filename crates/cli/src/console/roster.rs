@@ -98,6 +98,13 @@ impl Roster {
         }
     }
 
+    /// Waits until everyone who is there has finished.
+    pub(crate) async fn finished(&self) {
+        for member in self.members() {
+            member.finished.cancelled().await;
+        }
+    }
+
     /// The one that `name` means: a name, with or without `@` or `#`, or a beginning that only one has.
     pub(crate) fn find(&self, name: &str) -> Result<Member, String> {
         let plain = |name: &str| name.trim_start_matches(['@', '#']).to_owned();

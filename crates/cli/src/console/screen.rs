@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use sockeye::{Direction, Encoding, Info, Message};
+use rustix::event::{PollFd, PollFlags};
+use sockeye::{Direction, Encoding, Framing, Info, Message};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use wire::text::{Decoder, printable, printable_block};
 
 use super::input::Printer;
@@ -23,6 +27,27 @@ pub(crate) enum Form {
     Json,
 }
 
+/// What the framing has cut off each message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Nothing: bytes come as they stand on the wire.
+    None,
+    /// Its line end.
+    Line,
+    /// Something that no person reads.
+    Other,
+}
+
+impl Ends {
+    pub(crate) fn of(framing: &Framing) -> Self {
+        match framing {
+            Framing::Line => Self::Line,
+            framing if framing.is_raw() => Self::None,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// What is shown with each message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Style {
@@ -30,6 +55,8 @@ pub(crate) struct Style {
     pub(crate) timestamps: bool,
     /// Who said it: when there are several.
     pub(crate) names: bool,
+    /// What the framing takes away is given back: a line end, or at a terminal any end.
+    pub(crate) ends: Ends,
     /// Decode from this encoding; bytes pass as they are when `None` and nobody is watching.
     pub(crate) encoding: Option<Encoding>,
 }
@@ -39,6 +66,7 @@ pub(crate) struct Style {
 pub(crate) struct Screen {
     prints: mpsc::Sender<Print>,
     broken: Arc<OnceLock<io::Error>>,
+    gone: CancellationToken,
     style: Style,
     terminal: bool,
     interrupted: AtomicBool,
@@ -61,6 +89,8 @@ impl Screen {
         let (prints, queue) = mpsc::channel(PRINTS);
         let broken = Arc::new(OnceLock::new());
         let told = broken.clone();
+        let gone = CancellationToken::new();
+        let going = gone.clone();
         let terminal = io::stdout().is_terminal();
         std::thread::spawn(move || {
             let written = match printer {
@@ -70,15 +100,22 @@ impl Screen {
             if let Err(error) = written {
                 // Set once: this thread is the only one that does.
                 let _ = told.set(error);
+                going.cancel();
             }
         });
         Self {
             prints,
             broken,
+            gone,
             style,
             terminal,
             interrupted: AtomicBool::new(false),
         }
+    }
+
+    /// Cancelled when nobody takes the output any more.
+    pub(crate) fn gone(&self) -> &CancellationToken {
+        &self.gone
     }
 
     /// Tells the person something that no peer said.
@@ -120,6 +157,12 @@ impl Screen {
         }
     }
 
+    /// The same when the person wants to leave: a reader who has stopped reading is not waited for.
+    pub(crate) async fn finish_soon(&self) {
+        // Whether all was written makes no difference any more.
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.finish()).await;
+    }
+
     async fn print(&self, bytes: Vec<u8>) -> bool {
         bytes.is_empty() || self.prints.send(Print::Peer(bytes)).await.is_ok()
     }
@@ -152,7 +195,13 @@ impl Voice<'_> {
             Form::Plain if self.screen.terminal || style.encoding.is_some() => {
                 self.text(message).into_bytes()
             }
-            Form::Plain => message.data.to_vec(),
+            Form::Plain => {
+                let mut data = message.data.to_vec();
+                if self.ends_lines() {
+                    data.push(b'\n');
+                }
+                data
+            }
         };
         self.screen.print(shown).await
     }
@@ -168,17 +217,25 @@ impl Voice<'_> {
     fn text(&mut self, message: &Message) -> String {
         let mut text = String::new();
         self.decoder.push_shown(&message.data, &mut text);
-        if !self.screen.terminal {
-            return text;
+        if self.screen.terminal {
+            text = printable_block(&text).into_owned();
         }
-        let mut text = printable_block(&text).into_owned();
-        if self.info.protocol().starts_with(['u'])
-            && self.info.protocol() != "unix"
-            && !text.ends_with('\n')
-        {
+        let apart =
+            self.screen.terminal && (self.packets() || self.screen.style.ends != Ends::None);
+        if self.ends_lines() || (apart && !text.ends_with('\n')) {
             text.push('\n');
         }
         text
+    }
+
+    /// Whether the framing took a line end from each message.
+    fn ends_lines(&self) -> bool {
+        self.screen.style.ends == Ends::Line && !self.packets()
+    }
+
+    /// Whether the carrier keeps message boundaries.
+    fn packets(&self) -> bool {
+        matches!(self.info.protocol(), "udp" | "unixgram")
     }
 
     /// A line of output for each line of the message, each with its heading.
@@ -241,10 +298,10 @@ impl fmt::Display for Name<'_> {
 }
 
 fn write_out(mut queue: mpsc::Receiver<Print>) -> io::Result<()> {
-    let mut stdout = rustix::stdio::stdout();
+    let stdout = rustix::stdio::stdout();
     while let Some(print) = queue.blocking_recv() {
         match print {
-            Print::Peer(bytes) => write_all(&mut stdout, &bytes)?,
+            Print::Peer(bytes) => write_all(stdout, &bytes)?,
             // A standard error that is gone takes nothing from the conversation.
             Print::Own(text) => drop(io::stderr().write_all(text.as_bytes())),
             Print::Flush(done) => {
@@ -256,16 +313,13 @@ fn write_out(mut queue: mpsc::Receiver<Print>) -> io::Result<()> {
 }
 
 /// Past the standard library's line buffer: what has come is seen at once.
-fn write_all(stdout: &mut std::os::fd::BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+fn write_all(stdout: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match rustix::io::write(&*stdout, bytes) {
+        match rustix::io::write(stdout, bytes) {
             Ok(n) => bytes = &bytes[n..],
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::AGAIN) => {
-                let mut fds = [rustix::event::PollFd::new(
-                    &*stdout,
-                    rustix::event::PollFlags::OUT,
-                )];
+                let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
                 rustix::event::poll(&mut fds, None)?;
             }
             Err(error) => return Err(error.into()),
@@ -275,16 +329,22 @@ fn write_all(stdout: &mut std::os::fd::BorrowedFd<'_>, mut bytes: &[u8]) -> io::
 }
 
 fn write_above(mut queue: mpsc::Receiver<Print>, mut printer: Printer) -> io::Result<()> {
+    let own_is_elsewhere = !io::stderr().is_terminal();
     while let Some(print) = queue.blocking_recv() {
         let text = match print {
             Print::Peer(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Print::Own(text) if own_is_elsewhere => {
+                eprint!("{text}");
+                continue;
+            }
             Print::Own(text) => text,
             Print::Flush(done) => {
+                printer.flush()?;
                 let _ = done.send(());
                 continue;
             }
         };
-        printer.print(text).map_err(io::Error::other)?;
+        printer.print(text)?;
     }
     Ok(())
 }

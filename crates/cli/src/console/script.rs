@@ -79,7 +79,11 @@ pub(crate) async fn play(parts: &[Part], lines: Lines, wait: Duration, member: M
         if member.orders.send(Order::Say(data)).await.is_err() {
             return;
         }
-        answer(&mut heard, wait).await;
+        tokio::select! {
+            () = answer(&mut heard, wait) => {}
+            // Who has finished answers no more.
+            () = member.finished.cancelled() => {}
+        }
     }
     // The session may be over already.
     let _ = member.orders.send(Order::End).await;

@@ -30,6 +30,14 @@ pub(crate) fn closed(info: &Info, ending: &Ending) -> String {
     )
 }
 
+/// `left tcp 127.0.0.1:3000: in 5 bytes in 1 message, …, 1.2s`
+pub(crate) fn left(info: &Info) -> String {
+    let peer = info.peer().to_string();
+    let (protocol, peer) = (info.protocol(), printable(&peer));
+    let (traffic, age) = (traffic(info.counters()), age(info.age()));
+    format!("left {protocol} {peer}: {traffic}, {age}\n")
+}
+
 /// `in 5 bytes in 1 message, out 5 bytes in 1 message`
 pub(crate) fn traffic(counters: &Counters) -> String {
     let mut text = format!(

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use sockeye::{Address, DialOptions, Family, Session, dial};
-use wire::address::{Scheme, Target};
 
 use crate::args::{ConnectArgs, Said};
-use crate::config::Config;
 use crate::console::{call, script};
 use crate::failure::{self, code};
+use crate::peers::{Peer, peers};
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: ConnectArgs, said: Vec<Said>) -> Result<ExitCode> {
@@ -25,51 +24,10 @@ pub(crate) async fn run(args: ConnectArgs, said: Vec<Said>) -> Result<ExitCode> 
     call::run(&args, reached, &parts, &mut signals).await
 }
 
-/// Who is to be reached, and what they are called.
-struct Peer {
-    name: String,
-    address: Address,
-}
-
 /// Those that were reached, and the exit code for those that were not.
 pub(crate) struct Reached {
     pub(crate) sessions: Vec<(String, Session)>,
     pub(crate) failed: Option<u8>,
-}
-
-fn peers(args: &ConnectArgs) -> Result<Vec<Peer>> {
-    if let [host, port] = &args.words[..]
-        && port.bytes().all(|byte| byte.is_ascii_digit())
-        && !host.starts_with('@')
-        && host.parse::<Address>().is_err()
-    {
-        let address = Address::from_host_port(host, port)?;
-        return Ok(vec![Peer {
-            name: address.to_string(),
-            address: plain(address, args),
-        }]);
-    }
-    args.words.iter().map(|word| peer(word, args)).collect()
-}
-
-fn peer(word: &str, args: &ConnectArgs) -> Result<Peer> {
-    let address = match word.strip_prefix('@') {
-        Some(name) => Config::load()?.contact(name)?,
-        None => word.parse()?,
-    };
-    let name = word.strip_prefix('@').unwrap_or(word).to_owned();
-    Ok(Peer {
-        name,
-        address: plain(address, args),
-    })
-}
-
-/// `-u` chooses UDP where no scheme was written.
-fn plain(address: Address, args: &ConnectArgs) -> Address {
-    match (&address.target, address.scheme) {
-        (Target::Net { .. }, None) if args.udp => address.with_scheme(Scheme::Udp),
-        _ => address,
-    }
 }
 
 fn options(args: &ConnectArgs) -> DialOptions {

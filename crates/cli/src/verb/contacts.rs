@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::failure::Usage;
 
 pub(crate) fn run(args: ContactsArgs) -> Result<ExitCode> {
-    let mut config = Config::load()?;
+    let config = Config::load()?;
     match args.action.unwrap_or(ContactsAction::List) {
         ContactsAction::List => return list(&config),
         ContactsAction::Add { name, address } => {

@@ -46,12 +46,17 @@ fn talk(options: &str) -> (Run, Peer) {
 fn d1_input_ends_first_and_a_second_of_silence_ends_it() {
     let (mut run, peer) = talk("");
     run.say("question");
+    let start = Instant::now();
     run.hang_up();
     let from = peer.hear("question");
     peer.say("answer", from);
     let ended = run.end();
     assert_eq!((ended.code, ended.text().as_str()), (0, "answer"));
-    assert!(ended.after >= Duration::from_millis(800), "{:?}", ended.after);
+    assert!(
+        start.elapsed() >= Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[test]
@@ -68,7 +73,11 @@ fn d2_each_datagram_starts_the_second_anew() {
         run.out.until(part);
     }
     assert_eq!(run.end().code, 0);
-    assert!(start.elapsed() > Duration::from_millis(2300), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() > Duration::from_millis(2300),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[test]
@@ -77,7 +86,11 @@ fn d3_close_waits_for_nothing() {
     run.say("question");
     let ended = run.hang_up_and_end();
     assert_eq!(ended.code, 0);
-    assert!(ended.after < Duration::from_millis(800), "{:?}", ended.after);
+    assert!(
+        ended.after < Duration::from_millis(800),
+        "{:?}",
+        ended.after
+    );
     peer.hear("question");
 }
 
@@ -90,7 +103,10 @@ fn d4_keep_listens_until_it_is_told_to_stop() {
     peer.say("one", from);
     run.out.until("one");
     std::thread::sleep(Duration::from_millis(1200));
-    assert!(run.is_running(), "the second of --eof half does not count here");
+    assert!(
+        run.is_running(),
+        "the second of --eof half does not count here"
+    );
     peer.say("two", from);
     run.out.until("two");
     run.signal(Signal::INT);
@@ -106,7 +122,11 @@ fn d5_keep_for_a_time() {
     peer.say("answer", from);
     let ended = run.end();
     assert_eq!((ended.code, ended.text().as_str()), (0, "answer"));
-    assert!(ended.after < Duration::from_millis(900), "{:?}", ended.after);
+    assert!(
+        ended.after < Duration::from_millis(900),
+        "{:?}",
+        ended.after
+    );
 }
 
 #[test]
@@ -138,7 +158,11 @@ fn d8_a_script_shows_all_answers() {
     peer.say("3", from);
     let ended = run.end();
     assert_eq!((ended.code, ended.text().as_str()), (0, "123"));
-    assert!(ended.after >= Duration::from_millis(300), "{:?}", ended.after);
+    assert!(
+        ended.after >= Duration::from_millis(300),
+        "{:?}",
+        ended.after
+    );
 }
 
 #[test]
@@ -181,7 +205,13 @@ fn d11_nobody_reads_our_output() {
 fn d12_no_input_at_all() {
     let (mut run, peer) = talk("--no-stdin -p 0 --count 1");
     let line = run.err.until(" -> ");
-    let from = line.split("connected udp ").nth(1).unwrap().split(' ').next().unwrap();
+    let from = line
+        .split("connected udp ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
     peer.say("out of the blue", from.parse().unwrap());
     let ended = run.end();
     assert_eq!((ended.code, ended.text().as_str()), (0, "out of the blue"));
@@ -224,5 +254,9 @@ fn d15_empty_input() {
     let mut run = connect(&peer.at()).stdin(Stdio::null()).start();
     let ended = run.end();
     assert_eq!((ended.code, ended.text().as_str()), (0, ""));
-    assert!(ended.after >= Duration::from_millis(500), "{:?}", ended.after);
+    assert!(
+        ended.after >= Duration::from_millis(500),
+        "{:?}",
+        ended.after
+    );
 }

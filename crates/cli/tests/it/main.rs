@@ -1,5 +1,13 @@
 //! The command line as a person or a script runs it: real processes, over sockets of this machine only.
 
+mod console;
+mod editor;
 mod eof;
 mod eof_datagrams;
+mod help;
+mod interop;
+mod load;
+mod matrix;
+mod shown;
 mod stage;
+mod wrong;

@@ -3,18 +3,18 @@
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long anything here may take before a test fails.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(10);
 
 /// A process that is told what to do and whose output is gathered; killed when dropped.
 pub(crate) struct Run {
@@ -44,7 +44,10 @@ impl Ended {
     /// The line of the failure. Fails unless there is exactly one.
     #[track_caller]
     pub(crate) fn complaint(&self) -> &str {
-        let mut lines = self.err.lines().filter(|line| line.starts_with("sockeye: "));
+        let mut lines = self
+            .err
+            .lines()
+            .filter(|line| line.starts_with("sockeye: "));
         match (lines.next(), lines.next()) {
             (Some(line), None) => line,
             _ => panic!("not one line of failure: {self:?}"),
@@ -90,7 +93,9 @@ pub(crate) fn python<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) ->
     let arguments = arguments.into_iter().map(|word| word.as_ref().to_owned());
     program(
         "python3",
-        ["-u".into(), script.into_os_string()].into_iter().chain(arguments),
+        ["-u".into(), script.into_os_string()]
+            .into_iter()
+            .chain(arguments),
     )
 }
 
@@ -106,11 +111,6 @@ impl Line {
             .env("XDG_CONFIG_HOME", home.path().join("config"))
             .env("XDG_STATE_HOME", home.path().join("state"));
         self.home = home.clone();
-        self
-    }
-
-    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.command.env(name, value);
         self
     }
 
@@ -136,8 +136,14 @@ impl Line {
         let mut child = self.command.spawn().unwrap_or_else(|error| {
             panic!("cannot run {name}: {error}; ./test installs every program that tests need")
         });
-        let out = child.stdout.take().map_or_else(Gathered::default, Gathered::from);
-        let err = child.stderr.take().map_or_else(Gathered::default, Gathered::from);
+        let out = child
+            .stdout
+            .take()
+            .map_or_else(Gathered::nothing, Gathered::from);
+        let err = child
+            .stderr
+            .take()
+            .map_or_else(Gathered::nothing, Gathered::from);
         Run {
             name,
             input: child.stdin.take(),
@@ -193,10 +199,6 @@ impl Run {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     #[track_caller]
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
@@ -214,8 +216,8 @@ impl Run {
                 start.elapsed() < LONG,
                 "it did not end: {}\nout: {:?}\nerr: {}",
                 self.name,
-                self.out.text(),
-                self.err.text()
+                self.out.text().chars().take(500).collect::<String>(),
+                self.err.text().chars().take(2000).collect::<String>()
             );
             std::thread::sleep(Duration::from_millis(2));
         };
@@ -223,7 +225,9 @@ impl Run {
         self.out.to_the_end();
         self.err.to_the_end();
         Ended {
-            code: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
+            code: status
+                .code()
+                .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
             out: self.out.bytes(),
             err: self.err.text(),
             after,
@@ -264,7 +268,7 @@ impl<R: Read + Send + 'static> From<R> for Gathered {
             let mut buffer = vec![0; 64 * 1024];
             loop {
                 let n = source.read(&mut buffer).unwrap_or(0);
-                let mut gathering = filled.0.0.lock().unwrap();
+                let mut gathering = filled.lock();
                 gathering.bytes.extend_from_slice(&buffer[..n]);
                 gathering.ended = n == 0;
                 filled.0.1.notify_all();
@@ -278,8 +282,17 @@ impl<R: Read + Send + 'static> From<R> for Gathered {
 }
 
 impl Gathered {
+    /// Of an output that goes elsewhere.
+    fn nothing() -> Self {
+        Self::from(std::io::empty())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Gathering> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.0.0.lock().unwrap().bytes.clone()
+        self.lock().bytes.clone()
     }
 
     pub(crate) fn text(&self) -> String {
@@ -288,17 +301,31 @@ impl Gathered {
 
     #[track_caller]
     fn wait(&self, what: &dyn Debug, enough: impl Fn(&[u8]) -> bool, ends: bool) -> Vec<u8> {
-        let (gathering, changed) = &*self.0;
         let start = Instant::now();
-        let mut gathering = gathering.lock().unwrap();
-        while !enough(&gathering.bytes) && !(ends && gathering.ended) {
-            let shown = || String::from_utf8_lossy(&gathering.bytes).into_owned();
-            assert!(!gathering.ended, "the end came before {what:?}: {}", shown());
+        let mut gathering = self.lock();
+        loop {
+            if enough(&gathering.bytes) || ends && gathering.ended {
+                return gathering.bytes.clone();
+            }
+            let shown = || {
+                gathering
+                    .bytes
+                    .iter()
+                    .take(2000)
+                    .copied()
+                    .collect::<Vec<_>>()
+            };
+            let shown = || String::from_utf8_lossy(&shown()).escape_debug().to_string();
+            assert!(
+                !gathering.ended,
+                "the end came before {what:?}: {}",
+                shown()
+            );
             let left = LONG.checked_sub(start.elapsed());
             let left = left.unwrap_or_else(|| panic!("{what:?} did not come: {}", shown()));
-            gathering = changed.wait_timeout(gathering, left).unwrap().0;
+            let waited = self.0.1.wait_timeout(gathering, left);
+            gathering = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        gathering.bytes.clone()
     }
 
     /// Waits for `text`; gives everything so far.
@@ -362,7 +389,10 @@ impl Server {
         let run = line.start();
         let at = run.err.rest_of("listening ");
         let (_, at) = at.split_once(' ').expect("`listening PROTOCOL ADDRESS`");
-        Self { at: at.to_owned(), run }
+        Self {
+            at: at.to_owned(),
+            run,
+        }
     }
 
     pub(crate) fn port(&self) -> &str {
@@ -398,10 +428,6 @@ impl Listener {
         self.0.local_addr().unwrap().to_string()
     }
 
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.0.local_addr().unwrap()
-    }
-
     /// The next connection.
     #[track_caller]
     pub(crate) fn accept(&self) -> TcpStream {
@@ -416,7 +442,10 @@ impl Listener {
 #[track_caller]
 pub(crate) fn readable(fd: &impl std::os::fd::AsFd) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let limit = Timespec { tv_sec: LONG.as_secs() as i64, tv_nsec: 0 };
+    let limit = Timespec {
+        tv_sec: LONG.as_secs() as i64,
+        tv_nsec: 0,
+    };
     let ready = poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&limit)).unwrap();
     assert!(ready > 0, "nothing came");
 }
@@ -439,7 +468,7 @@ pub(crate) fn drain(stream: &mut impl Read) -> (Vec<u8>, Wire) {
     match stream.read_to_end(&mut bytes) {
         Ok(_) => (bytes, Wire::Fin),
         Err(error) if error.kind() == ErrorKind::ConnectionReset => (bytes, Wire::Reset),
-        Err(error) => panic!("neither FIN nor RST: {error}, after {bytes:?}"),
+        Err(error) => panic!("neither FIN nor RST: {error}, after {} bytes", bytes.len()),
     }
 }
 

@@ -1,0 +1,58 @@
+//! Who is to be reached: what the words of `connect` mean with the contacts of the config file.
+
+use anyhow::Result;
+use sockeye::Address;
+use wire::address::{Scheme, Target};
+
+use crate::args::ConnectArgs;
+use crate::config::Config;
+use crate::failure::Usage;
+
+/// Who is to be reached, and what they are called.
+pub(crate) struct Peer {
+    pub(crate) name: String,
+    pub(crate) address: Address,
+}
+
+/// Everyone that the words name.
+///
+/// # Errors
+/// When a word is no address, or no contact is called so.
+pub(crate) fn peers(args: &ConnectArgs) -> Result<Vec<Peer>> {
+    if let [host, port] = &args.words[..]
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && !host.starts_with('@')
+        && host.parse::<Address>().is_err()
+    {
+        let address = Address::from_host_port(host, port)?;
+        return Ok(vec![Peer {
+            name: address.to_string(),
+            address: plain(address, args),
+        }]);
+    }
+    args.words.iter().map(|word| peer(word, args)).collect()
+}
+
+fn peer(word: &str, args: &ConnectArgs) -> Result<Peer> {
+    let address = match word.strip_prefix('@') {
+        Some("") => {
+            let what = "no name after `@`: `sockeye contacts` lists which there are";
+            return Err(Usage(what.to_owned()).into());
+        }
+        Some(name) => Config::load()?.contact(name)?,
+        None => word.parse()?,
+    };
+    let name = word.strip_prefix('@').unwrap_or(word).to_owned();
+    Ok(Peer {
+        name,
+        address: plain(address, args),
+    })
+}
+
+/// `-u` chooses UDP where no scheme was written.
+fn plain(address: Address, args: &ConnectArgs) -> Address {
+    match (&address.target, address.scheme) {
+        (Target::Net { .. }, None) if args.udp => address.with_scheme(Scheme::Udp),
+        _ => address,
+    }
+}

@@ -1,0 +1,127 @@
+//! Every page of help as it is, in plain files: `UPDATE_GOLDEN=1 cargo test` writes them anew.
+
+use std::path::Path;
+
+use crate::stage::{program, sockeye, words};
+
+/// Compares with `tests/golden/NAME`.
+#[track_caller]
+fn golden(name: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&file, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&file).unwrap_or_default();
+    let difference = expected
+        .lines()
+        .zip(text.lines())
+        .find(|(old, new)| old != new);
+    assert!(
+        expected == text,
+        "{name} differs, first {difference:?}; UPDATE_GOLDEN=1 cargo test writes it anew"
+    );
+}
+
+#[track_caller]
+fn page(name: &str, line: &str) {
+    let ended = sockeye(words(line)).run();
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{line}");
+    let text = ended.text();
+    let wide = text.lines().find(|line| line.chars().count() > 120);
+    assert_eq!(wide, None, "{line}");
+    golden(name, &text);
+}
+
+#[test]
+fn help() {
+    page("help.txt", "--help");
+    page("help-short.txt", "-h");
+}
+
+#[test]
+fn help_of_serve() {
+    page("serve.txt", "serve --help");
+    page("serve-short.txt", "serve -h");
+}
+
+#[test]
+fn help_of_connect() {
+    page("connect.txt", "connect --help");
+    page("connect-short.txt", "connect -h");
+}
+
+#[test]
+fn help_of_contacts() {
+    page("contacts.txt", "contacts --help");
+    page("contacts-add.txt", "contacts add --help");
+}
+
+#[test]
+fn help_of_completions_and_man() {
+    page("completions.txt", "completions --help");
+    page("man-help.txt", "man --help");
+}
+
+#[test]
+fn manual() {
+    let ended = sockeye(["man"]).run();
+    assert_eq!(ended.code, 0);
+    let version = concat!("sockeye ", env!("CARGO_PKG_VERSION"));
+    golden(
+        "man.roff",
+        &ended
+            .text()
+            .replace(version, "sockeye VERSION")
+            .replace(concat!("v", env!("CARGO_PKG_VERSION")), "vVERSION"),
+    );
+    let folder = crate::stage::folder();
+    let ended = sockeye(["man", folder.path().to_str().unwrap()]).run();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for page in [
+        "sockeye.1",
+        "sockeye-serve.1",
+        "sockeye-connect.1",
+        "sockeye-contacts.1",
+    ] {
+        let text = std::fs::read_to_string(folder.path().join(page)).unwrap();
+        assert!(text.contains(".SH NAME"), "{page}");
+    }
+}
+
+#[test]
+fn version() {
+    let ended = sockeye(["--version"]).run();
+    assert_eq!(
+        ended.text(),
+        concat!("sockeye ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn nothing_at_all_is_told_what_there_is() {
+    let ended = sockeye([""; 0]).run();
+    assert_eq!(ended.code, 2);
+    assert!(
+        ended.err.contains("Usage: sockeye") && ended.err.contains("serve"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ended = sockeye(["completions", shell]).run();
+        assert_eq!(ended.code, 0);
+        let text = ended.text();
+        assert!(
+            text.contains("connect") && text.contains("frame"),
+            "{shell}"
+        );
+        if shell == "bash" {
+            let checked = program("bash", ["-n"]).with(&ended.out);
+            assert_eq!((checked.code, checked.err.as_str()), (0, ""));
+        }
+    }
+}
