@@ -134,7 +134,7 @@ impl Attendance {
         // Held here, because letting go of it would close our direction.
         let (receiver, mut sender) = session.split();
         let (patience, patient) = watch::channel(console.at_end.before());
-        let talking = talk(&mut sender, queue, patience, console.at_end, packets);
+        let talking = talk(&mut sender, queue, patience, &console, packets);
         let listening = listen(&console, &name, receiver, &heard, patient);
         tokio::pin!(talking);
         tokio::pin!(listening);
@@ -223,12 +223,20 @@ async fn talk(
     sender: &mut Sender,
     mut queue: mpsc::Receiver<Order>,
     patience: watch::Sender<Patience>,
-    at_end: AtEnd,
+    console: &Console,
     packets: bool,
 ) -> sockeye::Result<()> {
+    let Console { screen, at_end, .. } = console;
+    let forgiving = screen.has_editor();
     while let Some(order) = queue.recv().await {
         match order {
-            Order::Say(data) => sender.send(data).await?,
+            Order::Say(data) => match sender.send(data).await {
+                // Nothing of it went out, and a person can say it again.
+                Err(error @ sockeye::Error::Framing { .. }) if forgiving => {
+                    screen.tell(&format!("not sent: {error}")).await;
+                }
+                sent => sent?,
+            },
             Order::Close => {
                 sender.finish().await?;
                 patience.send_replace(Patience::Spent);

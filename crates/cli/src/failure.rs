@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use sockeye::{AddressError, Error, Operation};
 
-/// Exit codes. Scripts rely on them: see docs/EXIT-CODES in the manual.
+/// Exit codes. Scripts rely on them: `sockeye --help` lists them.
 pub(crate) mod code {
     pub(crate) const NETWORK: u8 = 1;
     pub(crate) const USAGE: u8 = 2;
@@ -106,7 +106,11 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 fn io_hint(operation: Operation, source: &std::io::Error, address: &str) -> Option<&'static str> {
-    let unix = address.starts_with(['/', '@', '.']);
+    // Internet addresses end in a port.
+    let unix = address
+        .rsplit(':')
+        .next()
+        .is_none_or(|port| port.parse::<u16>().is_err());
     Some(match (operation, source.kind()) {
         (Operation::Listen, ErrorKind::AddrInUse) if unix => {
             "another program listens there: choose another name"
@@ -114,6 +118,7 @@ fn io_hint(operation: Operation, source: &std::io::Error, address: &str) -> Opti
         (Operation::Listen, ErrorKind::AddrInUse) => {
             "another program listens there: choose another port, or :0 for any free one; `ss -lntup` shows who"
         }
+        (Operation::Listen, ErrorKind::AlreadyExists) => "choose another name",
         (Operation::Listen, ErrorKind::PermissionDenied) if unix => {
             "the folder or the name there is not yours to use"
         }

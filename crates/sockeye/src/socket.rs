@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
 use crate::error::{Error, Operation, Result};
 
@@ -152,7 +152,7 @@ impl SocketOptions {
                 "IP_MULTICAST_IF",
                 self.for_family(
                     address,
-                    || socket.set_multicast_if_v4(&interface_v4(name)?),
+                    || multicast_leaves_by_v4(&socket, name),
                     || socket.set_multicast_if_v6(interface_index(name)?),
                 ),
             )?;
@@ -249,11 +249,14 @@ impl Membership {
     fn join(&self, socket: &Socket) -> io::Result<()> {
         match self.group {
             IpAddr::V4(group) => {
-                let interface = self
-                    .interface
-                    .as_deref()
-                    .map_or(Ok(Ipv4Addr::UNSPECIFIED), interface_v4)?;
-                socket.join_multicast_v4(&group, &interface)
+                let interface = match self.interface.as_deref() {
+                    None => InterfaceIndexOrAddress::Address(Ipv4Addr::UNSPECIFIED),
+                    Some(name) => match name.parse() {
+                        Ok(address) => InterfaceIndexOrAddress::Address(address),
+                        Err(_) => InterfaceIndexOrAddress::Index(interface_index(name)?),
+                    },
+                };
+                socket.join_multicast_v4_n(&group, &interface)
             }
             IpAddr::V6(group) => {
                 let index = self.interface.as_deref().map_or(Ok(0), interface_index)?;
@@ -288,14 +291,15 @@ pub(crate) fn interface_index(name: &str) -> io::Result<u32> {
     rustix::net::netdevice::name_to_index(&probe, name).map_err(Into::into)
 }
 
-/// The IPv4 address of an interface that is given by that address.
-fn interface_v4(name: &str) -> io::Result<Ipv4Addr> {
-    name.parse().map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("write the interface `{name}` by its IPv4 address"),
-        )
-    })
+/// IPv4 names the interface by its address or, in a second form, by its number.
+fn multicast_leaves_by_v4(socket: &Socket, name: &str) -> io::Result<()> {
+    if let Ok(address) = name.parse() {
+        return socket.set_multicast_if_v4(&address);
+    }
+    let index = interface_index(name)?;
+    let any = Ipv4Addr::UNSPECIFIED;
+    rustix::net::sockopt::set_ip_multicast_if_with_ifindex(socket, &any, &any, index)?;
+    Ok(())
 }
 
 /// The address to bind when a dialed peer at `peer` was given none.

@@ -62,6 +62,11 @@ pub(crate) struct SocketArgs {
 }
 
 impl SocketArgs {
+    /// Whether everyone on the network may be meant.
+    pub(crate) fn broadcasts(&self) -> bool {
+        self.broadcast
+    }
+
     pub(crate) fn options(&self) -> SocketOptions {
         let mut options = SocketOptions::default();
         options.reuse_address = self.reuseaddr;

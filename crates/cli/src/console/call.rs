@@ -252,6 +252,7 @@ fn style(args: &ConnectArgs, several: bool) -> Style {
         (false, false) => Form::Plain,
     };
     Style {
+        shared: args.socket.broadcasts(),
         form,
         timestamps: args.timestamps,
         names: several,

@@ -34,6 +34,7 @@ pub(crate) fn open(args: &ServeArgs, log: &Log) -> Result<OpenDesk> {
     let encoding = (args.encoding != Default::default()).then_some(args.encoding);
     // One session alone is shown as nc shows it.
     let style = Style {
+        shared: false,
         form,
         timestamps: false,
         names: !args.once,

@@ -101,7 +101,14 @@ impl Lines {
             }
             Line::List => list(console).await,
             Line::Close(name) => match roster.find(name) {
-                Ok(member) => drop(member.orders.send(Order::Close).await),
+                Ok(member) if member.orders.send(Order::Close).await.is_ok() => {
+                    let name = Name(&member.name);
+                    screen.tell(&format!("closing {name}")).await;
+                }
+                Ok(member) => {
+                    let name = Name(&member.name);
+                    screen.tell(&format!("{name} is over already")).await;
+                }
                 Err(why) => screen.tell(&why).await,
             },
             Line::Quit => console.over.cancel(),

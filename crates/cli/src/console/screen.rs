@@ -57,6 +57,8 @@ pub(crate) struct Style {
     pub(crate) names: bool,
     /// What the framing takes away is given back: a line end, or at a terminal any end.
     pub(crate) ends: Ends,
+    /// Others than the peer are expected to answer: it is a broadcast address.
+    pub(crate) shared: bool,
     /// Decode from this encoding; bytes pass as they are when `None` and nobody is watching.
     pub(crate) encoding: Option<Encoding>,
 }
@@ -69,6 +71,7 @@ pub(crate) struct Screen {
     gone: CancellationToken,
     style: Style,
     terminal: bool,
+    editor: bool,
     interrupted: AtomicBool,
 }
 
@@ -92,6 +95,7 @@ impl Screen {
         let gone = CancellationToken::new();
         let going = gone.clone();
         let terminal = io::stdout().is_terminal();
+        let editor = printer.is_some();
         std::thread::spawn(move || {
             let written = match printer {
                 Some(printer) => write_above(queue, printer),
@@ -109,6 +113,7 @@ impl Screen {
             gone,
             style,
             terminal,
+            editor,
             interrupted: AtomicBool::new(false),
         }
     }
@@ -116,6 +121,11 @@ impl Screen {
     /// Cancelled when nobody takes the output any more.
     pub(crate) fn gone(&self) -> &CancellationToken {
         &self.gone
+    }
+
+    /// Whether a person types at a line editor.
+    pub(crate) fn has_editor(&self) -> bool {
+        self.editor
     }
 
     /// Tells the person something that no peer said.
@@ -280,7 +290,7 @@ impl Voice<'_> {
                 std::net::IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
                 std::net::IpAddr::V6(ip) => ip.is_multicast(),
             });
-        if shared {
+        if shared || self.screen.style.shared {
             from.to_string()
         } else {
             format!("unexpected sender {from}")

@@ -43,6 +43,10 @@ fn take(name: &UnixName, kind: rustix::net::SocketType) -> io::Result<OwnedFd> {
             std::fs::remove_file(path)?;
             bind(&socket, &address)?;
         }
+        (Err(Errno::ADDRINUSE), UnixName::Path(_)) => {
+            let why = "a file that is no socket stands there";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        }
         (bound, _) => bound?,
     }
     if let UnixName::Path(path) = name {

@@ -130,6 +130,7 @@ impl Part {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
+            .mode(0o600)
             .open(&path)
             .await;
         let file = file.map_err(|source| failed("create", &path, source))?;

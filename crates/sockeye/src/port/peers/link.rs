@@ -200,7 +200,15 @@ impl<A> PeerLink<A> {
         if proof.credit >= size + HEADERS {
             return Poll::Ready(());
         }
-        proof.held = Some(waker.clone());
+        let first = proof.held.replace(waker.clone()).is_none();
+        drop(state);
+        if first {
+            let peer = self.peer.info.peer();
+            self.peer.info.note(&format!(
+                "an answer to {peer} is held until it sends again: it is over three times what it sent, and \
+                 its address may be forged"
+            ));
+        }
         Poll::Pending
     }
 }
@@ -275,7 +283,15 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
                 error,
             )));
         }
-        ready!(self.poll_credit(size, cx.waker()));
+        if self.poll_credit(size, cx.waker()).is_pending() {
+            if !self.peer.info.is_stopping() {
+                return Poll::Pending;
+            }
+            // The proof will not come any more.
+            self.pending = None;
+            self.peer.lose();
+            return Poll::Ready(Ok(()));
+        }
         let Self {
             exchange,
             pending,
