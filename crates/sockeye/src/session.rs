@@ -235,7 +235,7 @@ impl Session {
             self.finish().await?;
             if let Carrier::Bytes(bytes) = &mut self.carrier {
                 let BytesCarrier { stream, inbox } = &mut **bytes;
-                bytes_link::drain(&mut stream.io, &mut stream.head, inbox).await;
+                bytes_link::drain(&mut stream.io, &mut stream.head, inbox, &self.info).await;
             }
             Ok(())
         })

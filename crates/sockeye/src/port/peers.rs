@@ -11,8 +11,9 @@ use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context as Cx, Poll};
+use std::task::{Context as Cx, Poll, ready};
 use std::time::Duration;
 
 use super::run::Context;
@@ -20,14 +21,15 @@ use crate::error::{Error, Operation, Result};
 use crate::service::Service;
 use crate::session::{Info, Session};
 use bytes::Bytes;
+use tokio::time::Sleep;
 
 mod exchange;
 mod link;
 mod sweeper;
 
-use exchange::Exchange;
 pub(super) use exchange::Outbox;
-use link::{Peer, PeerLink};
+use exchange::{Exchange, Moment};
+use link::{InTable, Peer, PeerLink};
 use sweeper::Sweeper;
 
 /// A UDP session ends after this much silence unless told otherwise.
@@ -110,9 +112,10 @@ pub(super) async fn serve<D: Datagrams>(
         peers: HashSet::new(),
         exchange: Arc::new(Exchange::new()),
         sending: Outbox::new(),
+        leaving: Vec::new(),
         idle,
         turned_away: 0,
-        failures: 0,
+        pause: None,
         context,
     };
     let stop = driver.context.stop.clone();
@@ -121,7 +124,10 @@ pub(super) async fn serve<D: Datagrams>(
     tokio::select! {
         biased;
         () = stop.cancelled() => {}
-        broken = poll_fn(|cx| driver.poll(cx, true)) => return Err(broken),
+        () = poll_fn(|cx| {
+            driver.poll(cx, true);
+            Poll::Pending
+        }) => {}
     }
     driver.wind_down().await;
     Ok(())
@@ -134,49 +140,51 @@ struct Driver<D: Datagrams, S> {
     exchange: Arc<Exchange<D::Address>>,
     /// Taken out of the exchange, not sent yet.
     sending: Outbox<D::Address>,
+    /// No longer in the table, since then; their tasks may still be at work.
+    leaving: Vec<(Moment, Arc<Peer<D::Address>>)>,
     idle: Duration,
     turned_away: u64,
-    /// Receiving failed so often since it last worked.
-    failures: u32,
+    /// Receiving failed, and is tried again after this.
+    pause: Option<Pin<Box<Sleep>>>,
     context: Arc<Context>,
 }
 
 /// Batches that are still read when the port stops.
 const BACKLOG: usize = 64;
 
-/// One failure to receive is a peer's or a passing one; this many in a row are the socket's.
-const FAILURES: u32 = 16;
+/// How long receiving pauses after it failed: the system may be out of memory, or a network down.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl<D: Datagrams, S: Service> Driver<D, S> {
-    /// One turn: send what the sessions said, receive one batch, then let the sessions run. Resolves only
-    /// when the socket is broken.
-    fn poll(&mut self, cx: &mut Cx<'_>, receiving: bool) -> Poll<Error> {
+    /// One turn: send what the sessions said, receive one batch, then let the sessions run.
+    fn poll(&mut self, cx: &mut Cx<'_>, receiving: bool) {
         self.exchange.register(cx.waker());
         if self.exchange.wants_sweep() {
             self.sweep();
         }
         self.send(cx);
-        if receiving {
-            match self.receive(cx) {
-                Poll::Ready(Ok(())) => {
-                    self.failures = 0;
-                    cx.waker().wake_by_ref();
-                }
-                Poll::Ready(Err(error)) => {
-                    let error = Error::io(Operation::Receive, D::PROTOCOL, error);
-                    self.failures += 1;
-                    if self.failures > FAILURES {
-                        return Poll::Ready(error);
-                    }
-                    if let Some(observer) = &self.context.config.observer {
-                        observer.trouble(&error);
-                    }
-                    cx.waker().wake_by_ref();
-                }
-                Poll::Pending => {}
-            }
+        if !receiving || self.poll_pause(cx).is_pending() {
+            return;
         }
-        Poll::Pending
+        match self.receive(cx) {
+            Poll::Ready(Ok(())) => cx.waker().wake_by_ref(),
+            Poll::Ready(Err(error)) => {
+                if let Some(observer) = &self.context.config.observer {
+                    observer.trouble(&Error::io(Operation::Receive, D::PROTOCOL, error));
+                }
+                self.pause = Some(Box::pin(tokio::time::sleep(PAUSE)));
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending => {}
+        }
+    }
+
+    fn poll_pause(&mut self, cx: &mut Cx<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        Poll::Ready(())
     }
 
     fn receive(&mut self, cx: &mut Cx<'_>) -> Poll<io::Result<()>> {
@@ -186,6 +194,7 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
             peers,
             exchange,
             context,
+            leaving,
             turned_away,
             ..
         } = self;
@@ -195,7 +204,7 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
             // Read once for a batch, and not at all when nothing came.
             let now = *clock.get_or_insert_with(|| exchange.tick());
             if let Some(peer) = peers.get(&address)
-                && peer.0.deliver(&bytes, stride, now)
+                && peer.0.deliver(&bytes, stride, exchange, now)
             {
                 return;
             }
@@ -205,12 +214,12 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         for (address, bytes, stride) in newcomers {
             // An earlier datagram of the same batch may have opened the session.
             if let Some(peer) = peers.get(&address)
-                && peer.0.deliver(&bytes, stride, now)
+                && peer.0.deliver(&bytes, stride, exchange, now)
             {
                 continue;
             }
             if !open(
-                socket, service, peers, exchange, context, address, &bytes, stride,
+                socket, service, peers, exchange, context, leaving, address, &bytes, stride,
             ) {
                 *turned_away += 1;
             }
@@ -252,7 +261,22 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
     fn sweep(&mut self) {
         let now = self.exchange.tick();
         let idle = self.idle;
-        self.peers.retain(|peer| !peer.0.expire(now, idle));
+        let grace = self.context.config.grace;
+        self.leaving.retain(|(since, peer)| {
+            let over = now.since(*since) > grace;
+            if over {
+                peer.cut_off();
+            }
+            !over
+        });
+        let leaving = &mut self.leaving;
+        self.peers.retain(|peer| {
+            let expired = peer.0.expire(now, idle);
+            if expired {
+                leaving.push((now, peer.0.clone()));
+            }
+            !expired
+        });
         if self.peers.is_empty() {
             self.peers.shrink_to_fit();
         }
@@ -277,21 +301,36 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
             Poll::Ready(())
         })
         .await;
-        self.context.goodbye.cancelled().await;
+        // The service may still say something, and it leaves.
+        let context = self.context.clone();
+        let mut goodbye = pin!(context.goodbye.cancelled());
+        poll_fn(|cx| {
+            self.poll(cx, false);
+            goodbye.as_mut().poll(cx)
+        })
+        .await;
         self.peers.iter().for_each(|peer| peer.0.stop());
         let done = poll_fn(|cx| {
-            let Poll::Pending = self.poll(cx, false) else {
-                return Poll::Ready(());
-            };
+            self.poll(cx, false);
             if self.peers.is_empty() && self.sending.is_empty() {
                 Poll::Ready(())
             } else {
                 Poll::Pending
             }
         });
-        if tokio::time::timeout(deadline, done).await.is_err() {
-            // What a full socket has not taken for so long is given up too.
-            self.peers.iter().for_each(|peer| peer.0.cut_off());
+        // Out of time: what a full socket has not taken for so long is given up too.
+        let _ = tokio::time::timeout(deadline, done).await;
+    }
+}
+
+impl<D: Datagrams, S> Drop for Driver<D, S> {
+    /// Nobody else can end these sessions: not after a broken socket, nor when the port was dropped.
+    fn drop(&mut self) {
+        let here = self.peers.iter().map(|peer| &peer.0);
+        let gone = self.leaving.iter().map(|(_, peer)| peer);
+        here.chain(gone).for_each(|peer| peer.cut_off());
+        while let Some(message) = self.sending.pop() {
+            message.peer.lose();
         }
     }
 }
@@ -308,6 +347,7 @@ fn open<D: Datagrams, S: Service>(
     peers: &mut HashSet<ByAddress<D::Address>>,
     exchange: &Arc<Exchange<D::Address>>,
     context: &Arc<Context>,
+    leaving: &mut Vec<(Moment, Arc<Peer<D::Address>>)>,
     address: D::Address,
     bytes: &Bytes,
     stride: usize,
@@ -330,10 +370,17 @@ fn open<D: Datagrams, S: Service>(
         forgeable,
         exchange.now(),
     ));
-    peer.deliver(bytes, stride, exchange.now());
+    peer.deliver(bytes, stride, exchange, exchange.now());
     let link = PeerLink::new(peer.clone(), exchange.clone(), socket.limit(&address));
     let session = Session::of_packets(info, Box::new(link));
-    peer.runs_on(context.start_told(service.clone(), session, permit));
-    peers.insert(ByAddress(peer));
+    let place = InTable {
+        peer: peer.clone(),
+        exchange: exchange.clone(),
+    };
+    peer.runs_on(context.start_told(service.clone(), session, permit, place));
+    // A session that has let go of its peer may still be at work.
+    if let Some(ended) = peers.replace(ByAddress(peer)) {
+        leaving.push((exchange.now(), ended.0));
+    }
     true
 }

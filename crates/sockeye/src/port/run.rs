@@ -69,15 +69,18 @@ impl Context {
         });
     }
 
-    /// Starts a session over datagrams. Who drives their socket tells it when to end.
+    /// Starts a session over datagrams. Who drives their socket tells it when to end; `held` is let go of
+    /// when it has.
     pub(super) fn start_told(
         self: &Arc<Self>,
         service: Arc<impl Service>,
         session: Session,
         permit: OwnedSemaphorePermit,
+        held: impl Send + 'static,
     ) -> AbortHandle {
         let place = Place::take(self, &session, permit);
         let task = crate::task::spawn(&self.tracker, async move {
+            let _held = held;
             let served = service.serve(session).await;
             place.leave(served);
         });

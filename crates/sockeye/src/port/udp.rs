@@ -165,7 +165,7 @@ impl Datagrams for Batches {
         cx: &mut Context<'_>,
         outbox: &mut Outbox<Pair>,
     ) -> Poll<Result<(), Unsent>> {
-        let run = self.run_length(outbox);
+        let mut run = self.run_length(outbox);
         let Some(first) = outbox.front() else {
             return Poll::Ready(Ok(()));
         };
@@ -201,6 +201,8 @@ impl Datagrams for Batches {
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // Offload may be all that the interface refuses: alone, a datagram may be fragmented.
+                Err(_) if run > 1 => run = 1,
                 Err(error) => return Poll::Ready(Err(Unsent(error))),
             }
         }

@@ -20,7 +20,10 @@ use crate::stream::{Source, poll_fill};
 pub(super) struct Inbox {
     cutter: Cutter,
     max_message: usize,
+    /// Nothing more is read.
     ended: bool,
+    /// The peer's end was read.
+    finished: bool,
     /// Runs while an unfinished message pauses, where pauses end messages.
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -31,6 +34,7 @@ impl Inbox {
             cutter: Cutter::new(framing, max_message),
             max_message,
             ended: false,
+            finished: false,
             pause: None,
         }
     }
@@ -71,7 +75,7 @@ impl Inbox {
                 }
             }
             match poll_fill(io, head, cx) {
-                Poll::Ready(Ok(0)) => self.ended = true,
+                Poll::Ready(Ok(0)) => (self.ended, self.finished) = (true, true),
                 Poll::Ready(Ok(n)) => {
                     info.counters().add_bytes_in(n);
                     self.pause = None;
@@ -80,12 +84,28 @@ impl Inbox {
                     return Poll::Ready(Err(Error::io(Operation::Receive, info.peer(), source)));
                 }
                 // Shutting down: what has arrived is read, more is not waited for.
-                Poll::Pending if info.is_stopping() && !io.has_arrived() => self.ended = true,
+                Poll::Pending if info.is_stopping() && !io.has_arrived() => {
+                    self.ended = true;
+                    self.leave_unfinished(head, info);
+                }
                 Poll::Pending => {
                     ready!(self.poll_gap(head, cx));
                     return Poll::Ready(Ok(self.cutter.gap(head).map(Message::binary)));
                 }
             }
+        }
+    }
+
+    /// A message that is not whole when we stop is none: acting on half a command would be worse than on
+    /// none. Without marks every part is whole.
+    fn leave_unfinished(&self, head: &mut BytesMut, info: &Info) {
+        let whole = matches!(self.framing(), Framing::Raw | Framing::Idle(_));
+        if !whole && !head.is_empty() {
+            let (n, peer) = (head.len(), info.peer());
+            info.note(&format!(
+                "dropped {n} bytes of an unfinished message from {peer}"
+            ));
+            head.clear();
         }
     }
 
@@ -115,13 +135,20 @@ pub(super) async fn finish<W: AsyncWrite + Unpin>(io: &mut W, info: &Info) -> Re
 }
 
 /// Throws away what the peer still sends, within bounds.
-pub(super) async fn drain<R: Source>(io: &mut R, head: &mut BytesMut, inbox: &Inbox) {
+pub(super) async fn drain<R: Source>(io: &mut R, head: &mut BytesMut, inbox: &Inbox, info: &Info) {
     const MOST: usize = 64 * 1024;
     const LONGEST: Duration = Duration::from_secs(1);
+    /// Peers that go on in spite of a FIN do not hold up a shutdown for long.
+    const STOPPING: Duration = Duration::from_millis(200);
 
-    if inbox.ended {
+    if inbox.finished {
         return;
     }
+    let longest = if info.is_stopping() {
+        STOPPING
+    } else {
+        LONGEST
+    };
     let reading = async {
         let mut thrown = 0;
         while thrown < MOST {
@@ -133,5 +160,5 @@ pub(super) async fn drain<R: Source>(io: &mut R, head: &mut BytesMut, inbox: &In
         }
     };
     // Whether the peer finished or the time ran out: either way the socket is closed now.
-    let _ = tokio::time::timeout(LONGEST, reading).await;
+    let _ = tokio::time::timeout(longest, reading).await;
 }

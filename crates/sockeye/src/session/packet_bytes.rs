@@ -59,6 +59,10 @@ impl AsyncWrite for PacketBytes {
         self.packets
             .start_send_unpin(message)
             .map_err(io::Error::other)?;
+        // Who writes to a socket need not flush it. What does not fit now leaves with the next call.
+        if let Poll::Ready(Err(error)) = self.packets.poll_flush_unpin(cx) {
+            return Poll::Ready(Err(io::Error::other(error)));
+        }
         Poll::Ready(Ok(data.len()))
     }
 

@@ -20,7 +20,7 @@ const STEP: usize = 1024 * 1024;
 /// As `read` or `write` would; what was counted has been handed to the kernel.
 pub fn pump(source: impl AsFd, socket: impl AsFd, counters: &Counters) -> io::Result<()> {
     let (source, socket) = (source.as_fd(), socket.as_fd());
-    let kind = FileType::from_raw_mode(fstat(source)?.st_mode);
+    let mut kind = FileType::from_raw_mode(fstat(source)?.st_mode);
     if kind == FileType::Fifo {
         // A larger pipe means fewer, larger steps. Unprivileged users may have used up their share.
         let _ = fcntl_setpipe_size(source, STEP);
@@ -37,6 +37,10 @@ pub fn pump(source: impl AsFd, socket: impl AsFd, counters: &Counters) -> io::Re
             Ok(0) => return Ok(()),
             Ok(n) => counters.add_bytes_out(n),
             Err(Errno::INTR) => {}
+            // Files such as those of /proc can only be copied.
+            Err(Errno::INVAL | Errno::NOSYS) if kind != FileType::Unknown => {
+                kind = FileType::Unknown;
+            }
             // Either end may be non-blocking: others who share standard input can make it so.
             Err(Errno::AGAIN) => {
                 wait(source, PollFlags::IN)?;

@@ -1,7 +1,7 @@
 //! Where sessions and the driver of their socket meet: what is to be sent, and who has ended.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub(in crate::port) struct Exchange<A> {
     /// Milliseconds since `start`, as of the driver's last turn: a clock that costs sessions nothing.
     now: AtomicU64,
     sweep: AtomicBool,
+    /// Bytes that wait in the queues of all peers.
+    queued: AtomicUsize,
 }
 
 /// Milliseconds since the port began: all that silence is measured in, and small.
@@ -53,6 +55,9 @@ pub(in crate::port) struct Outgoing<A> {
     pub(in crate::port) peer: Arc<Peer<A>>,
     pub(in crate::port) data: Bytes,
 }
+
+/// Bytes that may wait in the queues of all peers of a socket together.
+const QUEUED: usize = 256 * 1024 * 1024;
 
 /// A message counts for more than its bytes, so that empty ones are bounded too.
 const OVERHEAD: usize = 64;
@@ -112,6 +117,7 @@ impl<A> Exchange<A> {
             start: Instant::now(),
             now: AtomicU64::new(0),
             sweep: AtomicBool::new(false),
+            queued: AtomicUsize::new(0),
         }
     }
 
@@ -168,6 +174,20 @@ impl<A> Exchange<A> {
     pub(super) fn end(&self, peer: Arc<Peer<A>>) {
         self.lock().ended.push(peer);
         self.driver.wake();
+    }
+
+    /// Takes room in the queues, if there is some.
+    pub(super) fn enqueue(&self, size: usize) -> bool {
+        // Only the driver adds, so that looking first is enough.
+        let free = self.queued.load(Relaxed) + size <= QUEUED;
+        if free {
+            self.queued.fetch_add(size, Relaxed);
+        }
+        free
+    }
+
+    pub(super) fn dequeue(&self, size: usize) {
+        self.queued.fetch_sub(size, Relaxed);
     }
 
     pub(super) fn ask_for_sweep(&self) {

@@ -74,19 +74,25 @@ impl<A> Peer<A> {
     }
 
     /// Queues a run of datagrams. `false` when the session has ended, so that it needs a new one.
-    pub(super) fn deliver(&self, run: &Bytes, stride: usize, now: Moment) -> bool {
+    pub(super) fn deliver(
+        &self,
+        run: &Bytes,
+        stride: usize,
+        exchange: &Exchange<A>,
+        now: Moment,
+    ) -> bool {
         let mut state = self.lock();
         if state.gone {
             return false;
         }
         state.last = now;
         if run.len() <= stride {
-            self.queue(&mut state, run.clone());
+            self.queue(&mut state, run.clone(), exchange);
         } else {
             let mut at = 0;
             while at < run.len() {
                 let end = (at + stride).min(run.len());
-                self.queue(&mut state, run.slice(at..end));
+                self.queue(&mut state, run.slice(at..end), exchange);
                 at = end;
             }
         }
@@ -94,16 +100,17 @@ impl<A> Peer<A> {
         true
     }
 
-    fn queue(&self, state: &mut State, datagram: Bytes) {
+    fn queue(&self, state: &mut State, datagram: Bytes, exchange: &Exchange<A>) {
         if let Some(proof) = &mut state.proof {
             proof.datagrams += 1;
             proof.credit += 3 * (datagram.len() + HEADERS);
         }
-        if state.bytes + datagram.len() + OVERHEAD > QUEUE {
+        let size = datagram.len() + OVERHEAD;
+        if state.bytes + size > QUEUE || !exchange.enqueue(size) {
             self.info.counters().add_lost();
             return;
         }
-        state.bytes += datagram.len() + OVERHEAD;
+        state.bytes += size;
         if state.inbox.capacity() == 0 {
             // Most peers have one datagram waiting at most, and there may be 100,000 of them.
             state.inbox.reserve_exact(1);
@@ -119,6 +126,9 @@ impl<A> Peer<A> {
     /// A message to this peer could not be sent.
     pub(super) fn fail(&self, error: io::Error) {
         let mut state = self.lock();
+        if state.gone {
+            self.info.counters().add_lost();
+        }
         state.error = Some(error);
         wake(state);
     }
@@ -215,7 +225,21 @@ impl<A> PeerLink<A> {
 
 impl<A> Drop for PeerLink<A> {
     fn drop(&mut self) {
-        self.peer.lock().gone = true;
+        let mut state = self.peer.lock();
+        state.gone = true;
+        state.inbox = VecDeque::new();
+        self.exchange.dequeue(std::mem::take(&mut state.bytes));
+    }
+}
+
+/// Keeps a peer in the table until its session's task has ended, and not only its conversation.
+pub(super) struct InTable<A> {
+    pub(super) peer: Arc<Peer<A>>,
+    pub(super) exchange: Arc<Exchange<A>>,
+}
+
+impl<A> Drop for InTable<A> {
+    fn drop(&mut self) {
         self.exchange.end(self.peer.clone());
     }
 }
@@ -227,7 +251,9 @@ impl<A: Unpin> Stream for PeerLink<A> {
         let info = &self.peer.info;
         let mut state = self.peer.lock();
         if let Some(data) = state.inbox.pop_front() {
-            state.bytes -= data.len() + OVERHEAD;
+            let size = data.len() + OVERHEAD;
+            state.bytes -= size;
+            self.exchange.dequeue(size);
             return Poll::Ready(Some(Ok(Message::binary(data))));
         }
         if let Some(error) = state.error.take() {
@@ -330,7 +356,7 @@ mod tests {
 
     fn arrive(link: &PeerLink<&'static str>, data: &'static [u8], stride: usize) -> bool {
         link.peer
-            .deliver(&Bytes::from_static(data), stride, Moment(0))
+            .deliver(&Bytes::from_static(data), stride, &link.exchange, Moment(0))
     }
 
     /// Whether a message of `size` bytes may be sent now.
@@ -366,10 +392,11 @@ mod tests {
         let mut link = link(true);
         arrive(&link, b"", 0);
         let peer = link.peer.clone();
+        let exchange = link.exchange.clone();
         let sending = link.send(Message::binary(vec![0; 500].into()));
         let arriving = async {
             tokio::task::yield_now().await;
-            peer.deliver(&Bytes::new(), 0, Moment(0));
+            peer.deliver(&Bytes::new(), 0, &exchange, Moment(0));
         };
         let both = async { tokio::join!(sending, arriving).0 };
         let sent = tokio::time::timeout(Duration::from_secs(5), both).await;
