@@ -267,7 +267,7 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
             if over {
                 peer.cut_off();
             }
-            !over
+            !over && peer.is_at_work()
         });
         let leaving = &mut self.leaving;
         self.peers.retain(|peer| {

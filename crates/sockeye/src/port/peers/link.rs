@@ -144,6 +144,12 @@ impl<A> Peer<A> {
         self.lock().task = Some(task);
     }
 
+    /// Whether the session's task has not ended.
+    pub(super) fn is_at_work(&self) -> bool {
+        let task = &self.lock().task;
+        task.as_ref().is_some_and(|task| !task.is_finished())
+    }
+
     /// The session has had its time.
     pub(super) fn cut_off(&self) {
         if let Some(task) = self.lock().task.take() {
