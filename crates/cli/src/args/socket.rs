@@ -56,7 +56,7 @@ pub(crate) struct SocketArgs {
     /// IPV6_V6ONLY: an IPv6 socket does not hear IPv4 [default: off]
     #[arg(long, value_name = "on|off", value_parser = switch)]
     v6only: Option<bool>,
-    /// TCP_CONGESTION: the congestion control, such as cubic or reno
+    /// TCP_CONGESTION: the congestion control, such as cubic or bbr [default: reno on loopback]
     #[arg(long, value_name = "NAME")]
     congestion: Option<String>,
 }
