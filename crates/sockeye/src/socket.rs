@@ -132,6 +132,7 @@ impl SocketOptions {
                 "IP_MULTICAST_LOOP",
                 self.for_family(
                     address,
+                    role,
                     || socket.set_multicast_loop_v4(on),
                     || socket.set_multicast_loop_v6(on),
                 ),
@@ -142,6 +143,7 @@ impl SocketOptions {
                 "IP_MULTICAST_TTL",
                 self.for_family(
                     address,
+                    role,
                     || socket.set_multicast_ttl_v4(ttl),
                     || socket.set_multicast_hops_v6(ttl),
                 ),
@@ -152,6 +154,7 @@ impl SocketOptions {
                 "IP_MULTICAST_IF",
                 self.for_family(
                     address,
+                    role,
                     || multicast_leaves_by_v4(&socket, name),
                     || socket.set_multicast_if_v6(interface_index(name)?),
                 ),
@@ -205,6 +208,7 @@ impl SocketOptions {
                 "IP_TTL",
                 self.for_family(
                     address,
+                    role,
                     || socket.set_ttl_v4(ttl),
                     || socket.set_unicast_hops_v6(ttl),
                 ),
@@ -219,13 +223,22 @@ impl SocketOptions {
         Ok(socket)
     }
 
+    /// Sets an option that has a form for each family. A listener that hears both needs both.
     fn for_family(
         &self,
         address: SocketAddr,
+        role: Role,
         v4: impl FnOnce() -> io::Result<()>,
         v6: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
-        if address.is_ipv4() { v4() } else { v6() }
+        if address.is_ipv4() {
+            return v4();
+        }
+        v6()?;
+        match role == Role::Listen && self.only_v6 != Some(true) {
+            true => v4(),
+            false => Ok(()),
+        }
     }
 }
 

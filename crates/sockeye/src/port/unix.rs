@@ -2,12 +2,13 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net as std_unix;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use rustix::fs::Mode;
 use tokio::net::{UnixDatagram, UnixListener};
 use wire::address::UnixName;
 
@@ -34,6 +35,8 @@ fn take(name: &UnixName, kind: rustix::net::SocketType) -> io::Result<OwnedFd> {
     };
     let socket = open()?;
     let address = address(name)?;
+    // Before bind, so that the file is never open to others (unix(7): bind takes the socket's mode).
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     match (bind(&socket, &address), name) {
         (Err(Errno::ADDRINUSE), UnixName::Path(path)) if is_socket(path) => {
             // Only a refused probe proves that no process has it open.
@@ -48,9 +51,6 @@ fn take(name: &UnixName, kind: rustix::net::SocketType) -> io::Result<OwnedFd> {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
         }
         (bound, _) => bound?,
-    }
-    if let UnixName::Path(path) = name {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     }
     Ok(socket)
 }

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, CWD, RenameFlags, linkat, renameat_with, unlinkat};
+use rustix::io::Errno;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 use wire::framing::Framing;
@@ -159,6 +160,18 @@ impl Part {
             .map_err(|source| failed("write", &self.path, source))
     }
 
+    /// Gives the file its name, unless that is taken.
+    fn move_to(&self, name: &Path) -> rustix::io::Result<()> {
+        match renameat_with(CWD, &self.path, CWD, name, RenameFlags::NOREPLACE) {
+            // Some file systems, such as NFS, cannot promise that in one step; a link is refused as well.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                linkat(CWD, &self.path, CWD, name, AtFlags::empty())?;
+                unlinkat(CWD, &self.path, AtFlags::empty())
+            }
+            moved => moved,
+        }
+    }
+
     fn take_name(&self) -> Result<PathBuf> {
         for number in 1_u32.. {
             let name = if number == 1 {
@@ -166,9 +179,9 @@ impl Part {
             } else {
                 numbered(&self.name, number, self.has_extension)
             };
-            match renameat_with(CWD, &self.path, CWD, &name, RenameFlags::NOREPLACE) {
+            match self.move_to(&name) {
                 Ok(()) => return Ok(name),
-                Err(rustix::io::Errno::EXIST) => {}
+                Err(Errno::EXIST) => {}
                 Err(errno) => return Err(failed("rename to", &name, errno.into())),
             }
         }
