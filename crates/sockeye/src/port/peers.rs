@@ -310,9 +310,11 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         })
         .await;
         self.peers.iter().for_each(|peer| peer.0.stop());
+        self.leaving.iter().for_each(|(_, peer)| peer.stop());
         let done = poll_fn(|cx| {
             self.poll(cx, false);
-            if self.peers.is_empty() && self.sending.is_empty() {
+            let at_work = self.leaving.iter().any(|(_, peer)| peer.is_at_work());
+            if self.peers.is_empty() && self.sending.is_empty() && !at_work {
                 Poll::Ready(())
             } else {
                 Poll::Pending

@@ -40,7 +40,10 @@ struct State {
     proof: Option<Box<Proof>>,
     error: Option<io::Error>,
     task: Option<AbortHandle>,
+    /// The session has let go of it.
     gone: bool,
+    /// The session's task has ended.
+    over: bool,
 }
 
 /// A source that has sent only one datagram may be forged, and the answer then hits somebody else: until a
@@ -65,6 +68,7 @@ impl<A> Peer<A> {
             error: None,
             task: None,
             gone: false,
+            over: false,
         };
         Self {
             address,
@@ -146,8 +150,7 @@ impl<A> Peer<A> {
 
     /// Whether the session's task has not ended.
     pub(super) fn is_at_work(&self) -> bool {
-        let task = &self.lock().task;
-        task.as_ref().is_some_and(|task| !task.is_finished())
+        !self.lock().over
     }
 
     /// The session has had its time.
@@ -246,6 +249,7 @@ pub(super) struct InTable<A> {
 
 impl<A> Drop for InTable<A> {
     fn drop(&mut self) {
+        self.peer.lock().over = true;
         self.exchange.end(self.peer.clone());
     }
 }
