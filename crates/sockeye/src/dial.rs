@@ -154,6 +154,10 @@ async fn candidates(
     }
 }
 
+fn names_no_host() -> Error {
+    Error::unsupported(Operation::Connect, "nowhere", "the address names no host")
+}
+
 impl DialOptions {
     fn identity(&self, protocol: &'static str, local: Endpoint, peer: Endpoint) -> Identity {
         Identity::new(Side::Dialed, protocol, local, peer)

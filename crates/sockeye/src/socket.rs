@@ -315,6 +315,21 @@ fn multicast_leaves_by_v4(socket: &Socket, name: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// The largest UDP payload over IPv4: RFC 768 and RFC 791 leave 65,507 bytes.
+pub(crate) const LARGEST_V4: usize = 65_507;
+
+/// The largest over IPv6, whose length field does not count the header (RFC 8200).
+pub(crate) const LARGEST_V6: usize = 65_527;
+
+/// The largest UDP payload that can go to `peer`. What looks like IPv4 in IPv6 travels as IPv4.
+pub(crate) fn largest_datagram(peer: SocketAddr) -> usize {
+    if peer.ip().to_canonical().is_ipv4() {
+        LARGEST_V4
+    } else {
+        LARGEST_V6
+    }
+}
+
 /// The address to bind when a dialed peer at `peer` was given none.
 pub(crate) fn any_address(peer: SocketAddr) -> SocketAddr {
     let ip: IpAddr = if peer.is_ipv4() {

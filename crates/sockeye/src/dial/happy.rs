@@ -53,9 +53,7 @@ pub(super) async fn connect(
             () = tokio::time::sleep(DELAY), if more => {}
         }
     }
-    Err(first_error.unwrap_or_else(|| {
-        Error::unsupported(Operation::Connect, "nowhere", "the address names no host")
-    }))
+    Err(first_error.unwrap_or_else(super::names_no_host))
 }
 
 async fn attempt(peer: SocketAddr, options: &DialOptions) -> Result<(TcpStream, SocketAddr)> {

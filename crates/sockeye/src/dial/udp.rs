@@ -15,11 +15,7 @@ use wire::address::HostPort;
 use super::DialOptions;
 use crate::error::{Error, Operation, Result};
 use crate::session::{Endpoint, Link, Message, Session};
-use crate::socket::{Role, any_address};
-
-/// The largest payload: RFC 768 and RFC 791 leave 65,507 bytes over IPv4, RFC 8200 20 more.
-const LARGEST_V4: usize = 65_507;
-const LARGEST_V6: usize = 65_527;
+use crate::socket::{LARGEST_V6, Role, any_address, largest_datagram};
 
 pub(super) async fn dial(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
     // No handshake tells which address answers, so the first one that can be routed to is taken.
@@ -30,9 +26,7 @@ pub(super) async fn dial(hosts: &[HostPort], options: &DialOptions) -> Result<Se
             Err(error) => first_error = first_error.or(Some(error)),
         }
     }
-    Err(first_error.unwrap_or_else(|| {
-        Error::unsupported(Operation::Connect, "nowhere", "the address names no host")
-    }))
+    Err(first_error.unwrap_or_else(super::names_no_host))
 }
 
 fn open(peer: SocketAddr, options: &DialOptions) -> Result<Session> {
@@ -154,11 +148,7 @@ impl Sink<Message> for UdpPackets {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<()> {
-        let limit = if self.peer.is_ipv4() {
-            LARGEST_V4
-        } else {
-            LARGEST_V6
-        };
+        let limit = largest_datagram(self.peer);
         if message.data.len() > limit {
             return Err(Error::TooLarge {
                 address: self.peer.to_string(),

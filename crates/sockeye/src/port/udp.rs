@@ -18,7 +18,7 @@ use super::gate::is_local;
 use super::peers::{Datagrams, Outbox, Unsent};
 use crate::error::{Error, Operation, Result};
 use crate::session::Endpoint;
-use crate::socket::{Role, SocketOptions, bind};
+use crate::socket::{LARGEST_V4, Role, SocketOptions, bind, largest_datagram};
 
 /// Room for a burst in the kernel, unless told otherwise: the default of some 200 KiB loses datagrams at
 /// rates that one core can serve.
@@ -26,10 +26,6 @@ const BUFFER: usize = 4 * 1024 * 1024;
 
 /// A slot for one datagram or one run of datagrams that the kernel has joined (GRO).
 const SLOT: usize = 64 * 1024;
-
-/// The largest payload: RFC 768 and RFC 791 leave 65,507 bytes over IPv4, RFC 8200 20 more.
-const LARGEST_V4: usize = 65_507;
-const LARGEST_V6: usize = 65_527;
 
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -216,11 +212,7 @@ impl Datagrams for Batches {
     }
 
     fn limit(&self, address: &Pair) -> usize {
-        if address.peer.ip().to_canonical().is_ipv4() {
-            LARGEST_V4
-        } else {
-            LARGEST_V6
-        }
+        largest_datagram(address.peer)
     }
 
     fn may_be_forged(&self, address: &Pair) -> bool {
