@@ -1,14 +1,16 @@
 //! Dialing: the other end of any port, as a session.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UnixStream;
-use wire::address::{Address, HostPort, Scheme, Target, UnixName};
+use tokio::net::{TcpStream, UnixStream};
+use wire::address::{Address, Host, HostPort, Scheme, Target, UnixName};
 use wire::framing::Framing;
 use wire::text::Encoding;
 
 use crate::error::{Error, Operation, Result};
+use crate::protocol::tls::TlsClient;
 use crate::resolve::{Family, Purpose, resolve};
 use crate::session::{Endpoint, Identity, Link, MAX_MESSAGE, Observer, Session, Side};
 use crate::socket::{self, SocketOptions};
@@ -40,6 +42,8 @@ pub struct DialOptions {
     pub from_anyone: bool,
     /// Socket options.
     pub options: SocketOptions,
+    /// Whom to trust in TLS.
+    pub tls: TlsClient,
     /// Who hears of it.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -56,6 +60,7 @@ impl Default for DialOptions {
             source_port: None,
             from_anyone: false,
             options: SocketOptions::default(),
+            tls: TlsClient::default(),
             observer: None,
         }
     }
@@ -87,23 +92,85 @@ async fn reach(to: &Address, options: &DialOptions) -> Result<Session> {
     match (&to.target, to.scheme) {
         (Target::Net { hosts, .. }, None | Some(Scheme::Tcp)) => tcp(hosts, options).await,
         (Target::Net { hosts, .. }, Some(Scheme::Udp)) => udp::dial(hosts, options).await,
+        (Target::Net { hosts, .. }, Some(Scheme::Tls)) => tls(hosts, options).await,
         (Target::Unix(name), Some(Scheme::Unixgram)) => unixgram(name, options),
         (Target::Unix(name), _) => unix(name, options).await,
         _ => Err(Error::unsupported(
             Operation::Connect,
             to,
-            "only tcp, udp, unix and unixgram addresses can be dialed",
+            "only tcp, udp, tls, unix and unixgram addresses can be dialed",
         )),
     }
 }
 
 async fn tcp(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
+    let reached = connect(hosts, options).await?;
+    Ok(options.bytes("tcp", reached.tcp.into(), reached.local, reached.peer))
+}
+
+async fn tls(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
+    let (stream, identity) = secured(hosts, "tls", &[], options).await?;
+    let link = Link::Bytes(stream, options.framing.clone());
+    Ok(Session::new(link, identity, options.max_message))
+}
+
+/// A TCP connection to one of several hosts.
+struct Reached {
+    tcp: TcpStream,
+    local: Endpoint,
+    peer: Endpoint,
+    /// Which of the hosts it is.
+    host: HostPort,
+}
+
+async fn connect(hosts: &[HostPort], options: &DialOptions) -> Result<Reached> {
     let candidates = candidates(hosts, options).await?;
-    let (tcp, peer) = happy::connect(&candidates, options).await?;
+    let addresses: Vec<_> = candidates.iter().map(|(address, _)| *address).collect();
+    let (tcp, peer) = happy::connect(&addresses, options).await?;
     let local = tcp
         .local_addr()
         .map_err(|source| Error::io(Operation::Connect, peer, source))?;
-    Ok(options.bytes("tcp", tcp.into(), local.into(), peer.into()))
+    let (_, host) = candidates
+        .iter()
+        .find(|(address, _)| *address == peer)
+        .ok_or_else(names_no_host)?;
+    Ok(Reached {
+        tcp,
+        local: local.into(),
+        peer: peer.into(),
+        host: (*host).clone(),
+    })
+}
+
+/// A TLS connection to one of several hosts, offering `alpn`, with the identity of a session over it.
+async fn secured(
+    hosts: &[HostPort],
+    protocol: &'static str,
+    alpn: &[&str],
+    options: &DialOptions,
+) -> Result<(ByteStream, Identity)> {
+    let reached = connect(hosts, options).await?;
+    let name = name_of(&reached.host.host);
+    let (stream, facts) = options
+        .tls
+        .connect(reached.tcp.into(), &name, alpn)
+        .await
+        .map_err(|source| Error::Tls {
+            operation: Operation::Connect,
+            address: reached.host.to_string(),
+            source,
+        })?;
+    let identity = options.identity(protocol, reached.local, reached.peer);
+    Ok((stream, identity.in_tls(Arc::new(facts))))
+}
+
+/// A host as certificates name it: without brackets and zone.
+fn name_of(host: &Host) -> String {
+    match host {
+        Host::V6 { ip, .. } => ip.to_string(),
+        Host::Unspecified => "localhost".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 async fn unix(name: &UnixName, options: &DialOptions) -> Result<Session> {
@@ -136,15 +203,18 @@ fn unixgram(name: &UnixName, options: &DialOptions) -> Result<Session> {
 }
 
 /// Every socket address of every host, the hosts in their order and each host's families taking turns.
-async fn candidates(
-    hosts: &[HostPort],
+async fn candidates<'a>(
+    hosts: &'a [HostPort],
     options: &DialOptions,
-) -> Result<Vec<std::net::SocketAddr>> {
+) -> Result<Vec<(SocketAddr, &'a HostPort)>> {
     let mut all = Vec::new();
     let mut failed = None;
     for host in hosts {
         match resolve(host, options.family, Purpose::Dial).await {
-            Ok(addresses) => all.extend(happy::interleave(addresses)),
+            Ok(addresses) => {
+                let addresses = happy::interleave(addresses);
+                all.extend(addresses.into_iter().map(|address| (address, host)));
+            }
             Err(error) => failed = Some(error),
         }
     }
@@ -177,7 +247,7 @@ impl DialOptions {
     }
 
     /// Our own end, where it was chosen.
-    fn source(&self, peer: std::net::SocketAddr) -> Option<std::net::SocketAddr> {
+    fn source(&self, peer: SocketAddr) -> Option<SocketAddr> {
         if self.source_address.is_none() && self.source_port.is_none() {
             return None;
         }

@@ -59,6 +59,28 @@ pub enum Error {
         source: FrameError,
     },
 
+    /// The peer broke the rules of a protocol.
+    #[error("cannot {operation} {address}: {reason}")]
+    Protocol {
+        /// What was tried.
+        operation: Operation,
+        /// The peer.
+        address: String,
+        /// Which rule, as a sentence without a full stop.
+        reason: String,
+    },
+
+    /// The TLS handshake failed.
+    #[error("cannot {operation} {address}: {}", cause(source))]
+    Tls {
+        /// What was tried.
+        operation: Operation,
+        /// The peer.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+
     /// A datagram that no packet can hold.
     #[error(
         "cannot send to {address}: a datagram of {size} bytes is too large, the limit is {limit}"

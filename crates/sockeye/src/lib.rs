@@ -44,6 +44,8 @@
 mod dial;
 mod error;
 mod port;
+mod protocol;
+mod request;
 mod resolve;
 pub mod service;
 mod session;
@@ -54,11 +56,14 @@ mod task;
 pub use dial::{DialOptions, dial};
 pub use error::{Error, Operation, Result};
 pub use port::{Listening, MAX_SESSIONS, Port, PortConfig};
+pub use protocol::http::Settings as HttpSettings;
+pub use protocol::tls::{TlsClient, TlsServer};
+pub use request::{Answer, Body, Request, Response};
 pub use resolve::Family;
 pub use service::{AnyService, Service, service_fn};
 pub use session::{
     Direction, Ending, Endpoint, Identity, Info, Kind, Link, MAX_MESSAGE, Message, Observer,
-    Packets, Receiver, Sender, Session, Side,
+    Packets, Receiver, RequestHead, Sender, Session, Side, Tls,
 };
 pub use socket::{Keepalive, Membership, SocketOptions};
 pub use stream::pump::pump;

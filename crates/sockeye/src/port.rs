@@ -14,6 +14,8 @@ use wire::framing::Framing;
 use wire::text::Encoding;
 
 use crate::error::{Error, Operation, Result};
+use crate::protocol::http;
+use crate::protocol::tls::TlsServer;
 use crate::resolve::Family;
 use crate::service::Service;
 use crate::session::{Endpoint, MAX_MESSAGE, Observer};
@@ -23,6 +25,7 @@ mod accept;
 mod bind;
 mod gate;
 mod peers;
+mod route;
 mod run;
 mod tcp;
 mod udp;
@@ -30,6 +33,7 @@ mod unix;
 
 use accept::Accept;
 use gate::Gate;
+use route::Spoken;
 use run::Context;
 
 /// How a port treats those who come. `Default` is safe for anyone who can reach the port.
@@ -58,6 +62,12 @@ pub struct PortConfig {
     pub family: Family,
     /// Socket options.
     pub options: SocketOptions,
+    /// A client that says nothing for this long gets its session, if the service has something to say first.
+    pub greet_after: Duration,
+    /// Who this end is in TLS.
+    pub tls: TlsServer,
+    /// What HTTP clients get to see.
+    pub http: Arc<http::Settings>,
     /// Who hears of it.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -79,6 +89,9 @@ impl Default for PortConfig {
             deny: Vec::new(),
             family: Family::Any,
             options: SocketOptions::default(),
+            greet_after: Duration::from_millis(300),
+            tls: TlsServer::default(),
+            http: Arc::default(),
             observer: None,
         }
     }
@@ -87,7 +100,7 @@ impl Default for PortConfig {
 /// One listening socket of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listening {
-    /// `tcp`, `udp`, `unix` or `unixgram`.
+    /// As the scheme of an address: `tcp` (and all that it carries), `udp`, `tls`, `http`, `https`, `unix`, ….
     pub protocol: &'static str,
     /// Where, with the real port number.
     pub at: Endpoint,
@@ -125,9 +138,9 @@ impl Port {
         let mut ends = Vec::new();
         for address in at {
             match (&address.target, address.scheme) {
-                (Target::Net { hosts, .. }, None | Some(Scheme::Tcp | Scheme::Udp)) => {
-                    let tcp = address.scheme != Some(Scheme::Udp);
-                    let udp = address.scheme != Some(Scheme::Tcp);
+                (Target::Net { hosts, .. }, scheme) if can_listen(scheme) => {
+                    let tcp = Spoken::by(scheme);
+                    let udp = matches!(scheme, None | Some(Scheme::Udp));
                     for host in hosts {
                         ends.extend(bind::both(host, tcp, udp, &config).await?);
                     }
@@ -139,7 +152,7 @@ impl Port {
                     ends.push(End::Unix(unix::Listener::bind(name, &config)?))
                 }
                 _ => {
-                    let reason = "only tcp, udp, unix and unixgram addresses can be served";
+                    let reason = "only tcp, udp, tls, http, https, unix and unixgram addresses can be served";
                     return Err(Error::unsupported(Operation::Listen, address, reason));
                 }
             }
@@ -168,6 +181,7 @@ impl Port {
         let context = Arc::new(Context {
             gate: Gate::new(&self.config),
             config: self.config,
+            enough: CancellationToken::new(),
             stop: stop.clone(),
             goodbye: CancellationToken::new(),
             leaving: AtomicBool::new(false),
@@ -203,6 +217,10 @@ impl Port {
     }
 }
 
+fn can_listen(scheme: Option<Scheme>) -> bool {
+    scheme == Some(Scheme::Udp) || Spoken::by(scheme).is_some()
+}
+
 struct Farewell(Arc<Context>);
 
 impl Drop for Farewell {
@@ -215,7 +233,7 @@ impl End {
     fn listening(&self) -> Listening {
         match self {
             Self::Tcp(tcp) => Listening {
-                protocol: "tcp",
+                protocol: tcp.spoken().name(),
                 at: tcp.local(),
             },
             Self::Udp(udp) => Listening {

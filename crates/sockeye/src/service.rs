@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::request::{Answer, Request};
 use crate::session::Session;
 
 mod echo;
@@ -26,6 +27,17 @@ pub use upper::Upper;
 pub trait Service: Send + Sync + 'static {
     /// Serves one session to its end.
     fn serve(&self, session: Session) -> impl Future<Output = Result<()>> + Send;
+
+    /// Answers a request, or makes a session of it.
+    fn http(&self, request: Request) -> impl Future<Output = Result<Answer>> + Send {
+        async move { Ok(Answer::Session(request)) }
+    }
+
+    /// Whether it has something to say before the peer has: then a client that stays silent gets its session
+    /// after a moment, and not with its first bytes.
+    fn speaks_first(&self) -> bool {
+        false
+    }
 
     /// Told once, when the port stops and before its sessions are ended.
     fn shutdown(&self) -> impl Future<Output = ()> + Send {
@@ -80,11 +92,24 @@ impl AnyService {
     pub fn new(service: impl Service) -> Self {
         Self(Arc::new(service))
     }
+
+    /// The same of a service that is shared already.
+    pub(crate) fn shared(service: Arc<impl Service>) -> Self {
+        Self(service)
+    }
 }
 
 impl Service for AnyService {
     fn serve(&self, session: Session) -> impl Future<Output = Result<()>> + Send {
         self.0.serve_boxed(session)
+    }
+
+    fn http(&self, request: Request) -> impl Future<Output = Result<Answer>> + Send {
+        self.0.http_boxed(request)
+    }
+
+    fn speaks_first(&self) -> bool {
+        self.0.speaks_first_dyn()
     }
 
     fn shutdown(&self) -> impl Future<Output = ()> + Send {
@@ -95,6 +120,14 @@ impl Service for AnyService {
 impl<S: Service> Service for Arc<S> {
     fn serve(&self, session: Session) -> impl Future<Output = Result<()>> + Send {
         S::serve(self, session)
+    }
+
+    fn http(&self, request: Request) -> impl Future<Output = Result<Answer>> + Send {
+        S::http(self, request)
+    }
+
+    fn speaks_first(&self) -> bool {
+        S::speaks_first(self)
     }
 
     fn shutdown(&self) -> impl Future<Output = ()> + Send {
@@ -113,12 +146,22 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// [`Service`] in a form that can stand behind a pointer.
 trait DynService: Send + Sync {
     fn serve_boxed(&self, session: Session) -> BoxFuture<'_, Result<()>>;
+    fn http_boxed(&self, request: Request) -> BoxFuture<'_, Result<Answer>>;
+    fn speaks_first_dyn(&self) -> bool;
     fn shutdown_boxed(&self) -> BoxFuture<'_, ()>;
 }
 
 impl<S: Service> DynService for S {
     fn serve_boxed(&self, session: Session) -> BoxFuture<'_, Result<()>> {
         Box::pin(self.serve(session))
+    }
+
+    fn http_boxed(&self, request: Request) -> BoxFuture<'_, Result<Answer>> {
+        Box::pin(self.http(request))
+    }
+
+    fn speaks_first_dyn(&self) -> bool {
+        self.speaks_first()
     }
 
     fn shutdown_boxed(&self) -> BoxFuture<'_, ()> {

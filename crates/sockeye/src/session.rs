@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use wire::framing::Framing;
+use wire::sniff::{Matcher, Protocol};
 use wire::text::Encoding;
 
 use crate::error::{Error, Result};
@@ -19,7 +20,7 @@ mod sending;
 mod split;
 mod tap;
 
-pub use info::{Direction, Ending, Endpoint, Identity, Info, Observer, Side};
+pub use info::{Direction, Ending, Endpoint, Identity, Info, Observer, RequestHead, Side, Tls};
 pub use message::{Kind, Message};
 pub use split::{Receiver, Sender};
 
@@ -187,6 +188,39 @@ impl Session {
         };
         info.note_received(received.as_ref());
         Poll::Ready(Ok(received))
+    }
+
+    /// Waits until it is known which protocol the peer speaks; packets and all that is none are
+    /// [`Protocol::Raw`]. The bytes stay where they are.
+    pub(crate) fn poll_sniff(
+        &mut self,
+        matchers: &[Matcher],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Protocol>> {
+        let Self { info, carrier } = self;
+        match carrier {
+            Carrier::Bytes(bytes) => {
+                let BytesCarrier { stream, inbox: _ } = &mut **bytes;
+                bytes_link::poll_sniff(&mut stream.io, &mut stream.head, matchers, info, cx)
+            }
+            Carrier::Packets(_) => Poll::Ready(Ok(Protocol::Raw)),
+        }
+    }
+
+    /// Whether bytes have been read that no message has taken.
+    pub(crate) fn has_read_ahead(&self) -> bool {
+        match &self.carrier {
+            Carrier::Bytes(bytes) => !bytes.stream.head.is_empty(),
+            Carrier::Packets(_) => false,
+        }
+    }
+
+    /// The peer is about to be spoken to as a plain one. If its first bytes are of one of these protocols
+    /// nevertheless, `recv` says so, for it cannot understand what it was sent.
+    pub(crate) fn refuse(&mut self, matchers: &'static [Matcher]) {
+        if let Carrier::Bytes(bytes) = &mut self.carrier {
+            bytes.inbox.refuse(matchers);
+        }
     }
 
     /// Sends one message and waits until the carrier has taken it.

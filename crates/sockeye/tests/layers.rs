@@ -12,13 +12,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // 2. stream → wire; session → stream; the service trait → session; services → all of these.
     ("stream", &[]),
     ("session", &["stream", "error"]),
+    // A request as services see it knows no protocol.
+    ("request", &[]),
     // A service names neither a port nor a protocol.
-    ("service/*", &["service", "session", "stream", "error"]),
-    ("service", &["session", "error"]),
+    (
+        "service/*",
+        &["service", "session", "stream", "request", "error"],
+    ),
+    ("service", &["session", "request", "error"]),
+    // 3. A protocol knows what it carries and who is served, and no other protocol.
+    ("protocol/*", PROTOCOL),
+    ("protocol", PROTOCOL),
     // What both ends have in common knows neither of them.
     ("socket", &["session", "error"]),
     ("resolve", &["socket", "error"]),
-    // 3 and 4. Both ends know sessions and the service trait, and not each other.
+    // 4. Both ends know protocols, sessions and the service trait, and not each other.
     ("port/*", PORT),
     ("port", PORT),
     ("dial/*", DIAL),
@@ -27,8 +35,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lib", &["*"]),
 ];
 
+const PROTOCOL: &[&str] = &[
+    "service::Service",
+    "service::AnyService",
+    "session",
+    "stream",
+    "request",
+    "task",
+    "error",
+];
+
 const PORT: &[&str] = &[
     "service::Service",
+    "service::AnyService",
+    "protocol",
     "session",
     "stream",
     "socket",
@@ -37,7 +57,9 @@ const PORT: &[&str] = &[
     "error",
 ];
 
-const DIAL: &[&str] = &["session", "stream", "socket", "resolve", "error"];
+const DIAL: &[&str] = &[
+    "protocol", "session", "stream", "socket", "resolve", "error",
+];
 
 #[test]
 fn modules_use_only_what_stands_below_them() {

@@ -41,7 +41,7 @@ fn options(args: &ConnectArgs) -> DialOptions {
         source_port: args.source_port,
         from_anyone: args.from_anyone,
         options: args.socket.options(),
-        observer: None,
+        ..DialOptions::default()
     }
 }
 

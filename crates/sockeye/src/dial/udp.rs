@@ -20,7 +20,7 @@ use crate::socket::{LARGEST_V6, Role, any_address, largest_datagram};
 pub(super) async fn dial(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
     // No handshake tells which address answers, so the first one that can be routed to is taken.
     let mut first_error = None;
-    for peer in super::candidates(hosts, options).await? {
+    for (peer, _) in super::candidates(hosts, options).await? {
         match open(peer, options) {
             Ok(session) => return Ok(session),
             Err(error) => first_error = first_error.or(Some(error)),

@@ -5,7 +5,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::run::Context;
+use tokio_util::sync::CancellationToken;
+
+use super::route::{self, Spoken};
+use super::run::{Context, Place};
 use crate::error::{Error, Operation, Result};
 use crate::service::Service;
 use crate::session::{Endpoint, Link, Session};
@@ -13,7 +16,10 @@ use crate::stream::ByteStream;
 
 /// A socket that connections come from.
 pub(super) trait Accept: Send {
-    const PROTOCOL: &'static str;
+    /// What carries the bytes.
+    const CARRIER: &'static str;
+    /// What they may say.
+    fn spoken(&self) -> Spoken;
     fn local(&self) -> Endpoint;
     fn accept(&self) -> impl Future<Output = io::Result<Connection>> + Send;
 }
@@ -32,7 +38,8 @@ pub(super) async fn serve<L: Accept>(
     service: Arc<impl Service>,
     context: Arc<Context>,
 ) -> Result<()> {
-    let stop = context.stop.clone();
+    let (stop, enough) = (context.stop.clone(), context.enough.clone());
+    let spoken = listener.spoken();
     let accepting = async {
         loop {
             // Accepted before there is room for it: a listener that nobody comes to must not keep the
@@ -53,20 +60,23 @@ pub(super) async fn serve<L: Accept>(
             let Some(permit) = context.gate.enter().await else {
                 return;
             };
-            let Some(last) = context.gate.count() else {
-                return;
-            };
-            let identity = context.identity(L::PROTOCOL, connection.local, connection.peer);
+            let identity = context.identity(L::CARRIER, connection.local, connection.peer);
             let link = Link::Bytes(connection.stream, context.config.framing.clone());
             let session = Session::new(link, identity, context.config.max_message);
-            context.start(service.clone(), session, permit);
-            if last {
+            let mut place = Place::wait(&context, &session, Some(permit));
+            // Where nothing is looked at it is a session already, and may be the last.
+            if spoken == Spoken::Plain && !place.open() {
+                return;
+            }
+            let serving = route::serve(spoken, place, session, service.clone());
+            crate::task::spawn(&context.tracker, serving);
+            if context.enough.is_cancelled() {
                 return;
             }
         }
     };
     tokio::select! {
-        () = accepting => {
+        () = until(accepting, enough) => {
             // Enough sessions were served: the last of them stops the port when it ends.
             drop(listener);
             stop.cancelled().await;
@@ -74,6 +84,14 @@ pub(super) async fn serve<L: Accept>(
         () = stop.cancelled() => {}
     }
     Ok(())
+}
+
+/// `work`, or less.
+async fn until(work: impl Future<Output = ()>, enough: CancellationToken) {
+    tokio::select! {
+        () = work => {}
+        () = enough.cancelled() => {}
+    }
 }
 
 async fn next(listener: &impl Accept, context: &Context) -> Connection {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use wire::address::{Host, HostPort};
 
+use super::route::Spoken;
 use super::{End, PortConfig, tcp, udp};
 use crate::error::{Error, Result};
 use crate::resolve::{Family, Purpose, resolve};
@@ -13,10 +14,10 @@ use crate::socket::SocketOptions;
 /// How often a free number is looked for when the system's choice for the first socket is taken for another.
 const TRIES: usize = 32;
 
-/// Binds `host` for TCP, UDP or both, all on one number.
+/// Binds `host` for TCP (and what may be spoken there), UDP or both, all on one number.
 pub(super) async fn both(
     host: &HostPort,
-    tcp: bool,
+    tcp: Option<Spoken>,
     udp: bool,
     config: &PortConfig,
 ) -> Result<Vec<End>> {
@@ -52,7 +53,7 @@ pub(super) async fn both(
 
 fn all(
     addresses: &[SocketAddr],
-    tcp: bool,
+    tcp: Option<Spoken>,
     udp: bool,
     options: &SocketOptions,
 ) -> Result<Vec<End>> {
@@ -63,8 +64,8 @@ fn all(
         if let Some(number) = number {
             address.set_port(number);
         }
-        if tcp {
-            let listener = tcp::Listener::bind(address, options)?;
+        if let Some(spoken) = tcp {
+            let listener = tcp::Listener::bind(address, spoken, options)?;
             address.set_port(listener.port());
             ends.push(End::Tcp(listener));
         }

@@ -361,8 +361,10 @@ fn open<D: Datagrams, S: Service>(
     let Some(permit) = context.gate.try_enter() else {
         return false;
     };
-    if context.gate.count().is_none() {
-        return false;
+    match context.gate.count() {
+        None => return false,
+        Some(true) => context.enough.cancel(),
+        Some(false) => {}
     }
     let info = Arc::new(Info::new(context.identity(D::PROTOCOL, local, peer)));
     let forgeable = socket.may_be_forged(&address);

@@ -22,6 +22,8 @@ use crate::session::{Ending, Endpoint, Identity, Info, Session, Side};
 pub(super) struct Context {
     pub(super) config: PortConfig,
     pub(super) gate: Gate,
+    /// As many sessions as there may be in total have been opened: nobody new is taken.
+    pub(super) enough: CancellationToken,
     /// Nobody new is taken.
     pub(super) stop: CancellationToken,
     /// Cancelled after the service has heard of the stop: sessions end now.
@@ -55,20 +57,6 @@ impl Context {
         }
     }
 
-    /// Starts a session over a connection, on a task of its own.
-    pub(super) fn start(
-        self: &Arc<Self>,
-        service: Arc<impl Service>,
-        session: Session,
-        permit: OwnedSemaphorePermit,
-    ) {
-        let place = Place::take(self, &session, permit);
-        crate::task::spawn(&self.tracker, async move {
-            let served = place.limit(service.serve(session)).await;
-            place.leave(served);
-        });
-    }
-
     /// Starts a session over datagrams. Who drives their socket tells it when to end; `held` is let go of
     /// when it has.
     pub(super) fn start_told(
@@ -78,7 +66,8 @@ impl Context {
         permit: OwnedSemaphorePermit,
         held: impl Send + 'static,
     ) -> AbortHandle {
-        let place = Place::take(self, &session, permit);
+        let mut place = Place::wait(self, &session, Some(permit));
+        place.tell_opened();
         let task = crate::task::spawn(&self.tracker, async move {
             let _held = held;
             let served = service.serve(session).await;
@@ -89,29 +78,78 @@ impl Context {
 }
 
 /// A session's place in the port, given back also when its service panics or is cut off.
-struct Place {
+pub(super) struct Place {
     context: Arc<Context>,
     info: Arc<Info>,
-    left: bool,
-    _permit: OwnedSemaphorePermit,
+    state: State,
+    /// `None` inside a connection that has one.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nobody has been told of it.
+    Waiting,
+    Open,
+    Left,
 }
 
 impl Place {
-    fn take(context: &Arc<Context>, session: &Session, permit: OwnedSemaphorePermit) -> Self {
-        let info = session.info().clone();
-        if let Some(observer) = info.observer() {
-            observer.opened(&info);
-        }
+    /// A place for `session`, should it turn out to be one.
+    pub(super) fn wait(
+        context: &Arc<Context>,
+        session: &Session,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         Self {
             context: context.clone(),
-            info,
-            left: false,
+            info: session.info().clone(),
+            state: State::Waiting,
             _permit: permit,
         }
     }
 
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    pub(super) fn info(&self) -> &Info {
+        &self.info
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// It is a session: it counts, and who watches is told. `false`: enough have been served.
+    pub(super) fn open(&mut self) -> bool {
+        if self.is_open() {
+            return true;
+        }
+        let context = &self.context;
+        let Some(last) = context.gate.count() else {
+            return false;
+        };
+        if last {
+            context.enough.cancel();
+        }
+        self.tell_opened();
+        true
+    }
+
+    /// The same for a session that has been counted.
+    fn tell_opened(&mut self) {
+        self.state = State::Open;
+        if let Some(observer) = self.info.observer() {
+            observer.opened(&self.info);
+        }
+    }
+
     /// Runs `serving` within the port's limits: idle time, and grace when the port stops.
-    async fn limit(&self, serving: impl Future<Output = Result<()>>) -> Result<(), Ending> {
+    pub(super) async fn limit(
+        &self,
+        serving: impl Future<Output = Result<()>>,
+    ) -> Result<(), Ending> {
         let config = &self.context.config;
         let mut serving = pin!(serving);
         // Timers are boxed: few sessions have one, and none has both for long.
@@ -139,7 +177,10 @@ impl Place {
     ///
     /// Waiting for the goodbye is set up once. After that each poll costs one look at a flag, where `select!`
     /// would take the token's locks for every message of every session.
-    async fn until_goodbye<F: Future>(&self, mut serving: Pin<&mut F>) -> Option<F::Output> {
+    pub(super) async fn until_goodbye<F: Future>(
+        &self,
+        mut serving: Pin<&mut F>,
+    ) -> Option<F::Output> {
         let context = &*self.context;
         let mut goodbye = pin!(context.goodbye.cancelled());
         let mut waiting = false;
@@ -157,7 +198,7 @@ impl Place {
     }
 
     /// The session has ended in one of the ways there are.
-    fn leave(mut self, served: Result<(), impl Into<Ending>>) {
+    pub(super) fn leave(mut self, served: Result<(), impl Into<Ending>>) {
         let info = &self.info;
         let ending = match served {
             Err(ending) => ending.into(),
@@ -171,25 +212,26 @@ impl Place {
             Ok(()) if info.is_stopping() => Ending::Stopped,
             Ok(()) => Ending::ServiceFinished,
         };
-        self.tell(&ending);
+        self.tell_closed(&ending);
     }
 
-    fn tell(&mut self, ending: &Ending) {
-        self.left = true;
+    fn tell_closed(&mut self, ending: &Ending) {
+        if self.state != State::Open {
+            return;
+        }
+        self.state = State::Left;
         if let Some(observer) = self.info.observer() {
             observer.closed(&self.info, ending);
+        }
+        if self.context.gate.has_served_all() {
+            self.context.stop.cancel();
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if !self.left {
-            self.tell(&Ending::Stopped);
-        }
-        if self.context.gate.has_served_all() {
-            self.context.stop.cancel();
-        }
+        self.tell_closed(&Ending::Stopped);
     }
 }
 

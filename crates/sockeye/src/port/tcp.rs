@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use super::accept::{Accept, Connection};
+use super::route::Spoken;
 use crate::error::{Error, Operation, Result};
 use crate::session::Endpoint;
 use crate::socket::{Role, SocketOptions, bind};
@@ -14,10 +15,15 @@ use crate::socket::{Role, SocketOptions, bind};
 pub(super) struct Listener {
     listener: TcpListener,
     local: SocketAddr,
+    spoken: Spoken,
 }
 
 impl Listener {
-    pub(super) fn bind(address: SocketAddr, options: &SocketOptions) -> Result<Self> {
+    pub(super) fn bind(
+        address: SocketAddr,
+        spoken: Spoken,
+        options: &SocketOptions,
+    ) -> Result<Self> {
         let socket = options.tcp(address, Role::Listen)?;
         bind(&socket, address)?;
         let backlog = i32::try_from(options.backlog()).unwrap_or(i32::MAX);
@@ -25,7 +31,11 @@ impl Listener {
             socket.listen(backlog)?;
             let listener = TcpListener::from_std(socket.into())?;
             let local = listener.local_addr()?;
-            Ok(Self { listener, local })
+            Ok(Self {
+                listener,
+                local,
+                spoken,
+            })
         };
         listening().map_err(|source| Error::io(Operation::Listen, address, source))
     }
@@ -36,7 +46,11 @@ impl Listener {
 }
 
 impl Accept for Listener {
-    const PROTOCOL: &'static str = "tcp";
+    const CARRIER: &'static str = "tcp";
+
+    fn spoken(&self) -> Spoken {
+        self.spoken
+    }
 
     fn local(&self) -> Endpoint {
         Endpoint::Net(self.local)

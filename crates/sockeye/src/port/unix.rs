@@ -15,6 +15,7 @@ use wire::address::UnixName;
 use super::PortConfig;
 use super::accept::{Accept, Connection};
 use super::peers::{Datagrams, Outbox, Unsent};
+use super::route::Spoken;
 use crate::error::{Error, Operation, Result};
 use crate::session::Endpoint;
 use crate::socket::unix::{address, endpoint};
@@ -120,7 +121,12 @@ impl Listener {
 }
 
 impl Accept for Listener {
-    const PROTOCOL: &'static str = "unix";
+    const CARRIER: &'static str = "unix";
+
+    /// The scheme names the carrier and not what it carries.
+    fn spoken(&self) -> Spoken {
+        Spoken::Any
+    }
 
     fn local(&self) -> Endpoint {
         self.name.endpoint.clone()

@@ -52,6 +52,10 @@ impl Service for Hello {
         }
         session.close().await
     }
+
+    fn speaks_first(&self) -> bool {
+        !self.greeting.is_empty()
+    }
 }
 
 fn say(session: &Session, text: &str) -> Result<Vec<u8>> {

@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
 use wire::framing::{Cutter, Framing};
+use wire::sniff::{Matcher, Protocol, Verdict, sniff};
 
 use crate::error::{Error, Operation, Result};
 use crate::session::{Info, Message};
@@ -24,6 +25,8 @@ pub(super) struct Inbox {
     ended: bool,
     /// The peer's end was read.
     finished: bool,
+    /// What the first bytes must not be: we have spoken already, as if they could only be plain ones.
+    refused: Option<&'static [Matcher]>,
     /// Runs while an unfinished message pauses, where pauses end messages.
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -35,12 +38,18 @@ impl Inbox {
             max_message,
             ended: false,
             finished: false,
+            refused: None,
             pause: None,
         }
     }
 
     pub(super) fn reframe(&mut self, framing: Framing) {
         self.cutter = Cutter::new(framing, self.max_message);
+    }
+
+    /// The peer was spoken to as a plain one: bytes of any of these protocols end the session.
+    pub(super) fn refuse(&mut self, matchers: &'static [Matcher]) {
+        self.refused = Some(matchers);
     }
 
     pub(super) fn framing(&self) -> &Framing {
@@ -79,6 +88,9 @@ impl Inbox {
                 Poll::Ready(Ok(n)) => {
                     info.counters().add_bytes_in(n);
                     self.pause = None;
+                    if let Some(matchers) = self.refused.take() {
+                        check_plain(head, matchers, info)?;
+                    }
                 }
                 Poll::Ready(Err(source)) => {
                     return Poll::Ready(Err(Error::io(Operation::Receive, info.peer(), source)));
@@ -124,6 +136,46 @@ impl Inbox {
             _ => Poll::Pending,
         }
     }
+}
+
+/// Reads until it is known what the peer speaks. A peer that ends before, or a stop, is [`Protocol::Raw`]:
+/// the session finds that end again.
+pub(super) fn poll_sniff<R: Source>(
+    io: &mut R,
+    head: &mut BytesMut,
+    matchers: &[Matcher],
+    info: &Info,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Protocol>> {
+    loop {
+        if !head.is_empty()
+            && let Verdict::Is(protocol) = sniff(head, matchers)
+        {
+            return Poll::Ready(Ok(protocol));
+        }
+        match poll_fill(io, head, cx) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Protocol::Raw)),
+            Poll::Ready(Ok(n)) => info.counters().add_bytes_in(n),
+            Poll::Ready(Err(source)) => {
+                return Poll::Ready(Err(Error::io(Operation::Receive, info.peer(), source)));
+            }
+            Poll::Pending if info.is_stopping() => return Poll::Ready(Ok(Protocol::Raw)),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+}
+
+fn check_plain(head: &[u8], matchers: &[Matcher], info: &Info) -> Result<()> {
+    let name = match sniff(head, matchers) {
+        Verdict::NeedMore | Verdict::Is(Protocol::Raw) => return Ok(()),
+        Verdict::Is(Protocol::Tls) => "TLS",
+        Verdict::Is(Protocol::Http1 | Protocol::Http2) => "HTTP",
+    };
+    Err(Error::Protocol {
+        operation: Operation::Receive,
+        address: info.peer().to_string(),
+        reason: format!("it began to speak {name} after it had been greeted as a plain client"),
+    })
 }
 
 /// Ends our direction. A peer that has already gone is no error: there is nobody left to tell.

@@ -37,6 +37,38 @@ pub struct Identity {
     peer: Endpoint,
     encoding: Encoding,
     observer: Option<Arc<dyn Observer>>,
+    tls: Option<Arc<Tls>>,
+    request: Option<Arc<RequestHead>>,
+}
+
+/// What was agreed on in a TLS handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// `TLSv1.3`, `TLSv1.2`.
+    pub version: &'static str,
+    /// The cipher suite's registered name.
+    pub cipher: &'static str,
+    /// The protocol that was agreed on by name (ALPN, RFC 7301).
+    pub alpn: Option<String>,
+    /// The name that the client asked for (SNI, RFC 6066, section 3).
+    pub server_name: Option<String>,
+    /// The SHA-256 of each certificate that the peer showed, its own first.
+    pub peer_certificates: Vec<[u8; 32]>,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+}
+
+/// The request that a session began with.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// `GET`, `POST`, …
+    pub method: http::Method,
+    /// The target as it was sent.
+    pub uri: http::Uri,
+    /// The version that carries it.
+    pub version: http::Version,
+    /// The header fields.
+    pub headers: http::HeaderMap,
 }
 
 /// Who opened the session.
@@ -124,12 +156,17 @@ impl Info {
         self.id
     }
 
+    /// What was known of it from the start.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Who opened it.
     pub fn side(&self) -> Side {
         self.identity.side
     }
 
-    /// The protocols it runs over, from the bottom up: `tcp`, `udp`, `unix`.
+    /// What it runs over, as the scheme of an address: `tcp`, `udp`, `unix`, `tls`, `https`, `wss`, ….
     pub fn protocol(&self) -> &'static str {
         self.identity.protocol
     }
@@ -147,6 +184,16 @@ impl Info {
     /// The encoding of text in this session.
     pub fn encoding(&self) -> Encoding {
         self.identity.encoding
+    }
+
+    /// What was agreed on, when it runs in TLS.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.identity.tls.as_ref()
+    }
+
+    /// The request that it began with, when that was HTTP's.
+    pub fn request(&self) -> Option<&Arc<RequestHead>> {
+        self.identity.request.as_ref()
     }
 
     /// How long it has been open.
@@ -263,6 +310,8 @@ impl Identity {
             peer,
             encoding: Encoding::UTF_8,
             observer: None,
+            tls: None,
+            request: None,
         }
     }
 
@@ -275,6 +324,53 @@ impl Identity {
     pub fn encoding(mut self, encoding: Encoding) -> Self {
         self.encoding = encoding;
         self
+    }
+
+    /// The same ends, with another protocol on top.
+    #[must_use]
+    pub(crate) fn over(mut self, protocol: &'static str) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// In TLS, with what was agreed on there.
+    #[must_use]
+    pub(crate) fn in_tls(mut self, tls: Arc<Tls>) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Begun by a request.
+    #[must_use]
+    pub(crate) fn asked_by(mut self, request: Arc<RequestHead>) -> Self {
+        self.request = Some(request);
+        self
+    }
+
+    /// Our end.
+    pub fn local(&self) -> &Endpoint {
+        &self.local
+    }
+
+    /// The peer's end.
+    pub fn peer(&self) -> &Endpoint {
+        &self.peer
+    }
+
+    /// The encoding of text.
+    pub fn text_encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// What was agreed on, in TLS.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
+    }
+
+    pub(crate) fn note(&self, what: &str) {
+        if let Some(observer) = &self.observer {
+            observer.note(what);
+        }
     }
 
     /// `observer` hears of it.

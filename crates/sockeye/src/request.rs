@@ -1,0 +1,117 @@
+//! An HTTP request and its answer, as a service sees them: independent of the version that carries them.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+/// A request: the head, and a body that is read as it comes. [`Identity`](crate::Identity) in its
+/// extensions says who asks.
+pub type Request = http::Request<Body>;
+
+/// An answer: the head, and a body that is sent as it is made.
+pub type Response = http::Response<Body>;
+
+/// What a service does with a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// This is the answer.
+    Response(Response),
+    /// A session: the request body is what it receives, the response body what it sends.
+    Session(Request),
+}
+
+/// The bytes of a request or of an answer.
+pub struct Body(Inner);
+
+enum Inner {
+    Empty,
+    Whole(Bytes),
+    Stream(Pin<Box<dyn Stream>>),
+}
+
+trait Stream: http_body::Body<Data = Bytes, Error = io::Error> + Send {}
+
+impl<T: http_body::Body<Data = Bytes, Error = io::Error> + Send> Stream for T {}
+
+impl Body {
+    /// No bytes.
+    pub const fn empty() -> Self {
+        Self(Inner::Empty)
+    }
+
+    /// Bytes that are made or read while they are sent.
+    pub fn stream(
+        body: impl http_body::Body<Data = Bytes, Error = io::Error> + Send + 'static,
+    ) -> Self {
+        Self(Inner::Stream(Box::pin(body)))
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(match bytes.is_empty() {
+            true => Inner::Empty,
+            false => Inner::Whole(bytes),
+        })
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Bytes::from_static(text.as_bytes()).into()
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Inner::Stream(stream) = &mut self.0 {
+            return stream.as_mut().poll_frame(cx);
+        }
+        Poll::Ready(match std::mem::replace(&mut self.0, Inner::Empty) {
+            Inner::Whole(bytes) => Some(Ok(Frame::data(bytes))),
+            Inner::Empty | Inner::Stream(_) => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Empty => true,
+            Inner::Whole(_) => false,
+            Inner::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Empty => SizeHint::with_exact(0),
+            Inner::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Inner::Stream(stream) => stream.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Inner::Empty => f.write_str("Empty"),
+            Inner::Whole(bytes) => write!(f, "Whole({} bytes)", bytes.len()),
+            Inner::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
