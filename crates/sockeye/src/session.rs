@@ -25,7 +25,7 @@ pub use message::{Kind, Message};
 pub use split::{Receiver, Sender};
 
 use bytes_link::Inbox;
-use sending::Sending;
+use sending::{Outbox, Sending};
 
 /// The largest message that is taken from a peer unless told otherwise: 16 MiB.
 pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
@@ -66,13 +66,18 @@ impl<T: Stream<Item = Result<Message>> + Sink<Message, Error = Error> + Send + U
 /// Boxed either way, so that handing a session on moves pointers and the futures that hold it stay small.
 enum Carrier {
     Bytes(Box<BytesCarrier>),
-    Packets(Box<dyn Packets>),
+    Packets(Box<dyn Packets>, Fed),
 }
 
 struct BytesCarrier {
     stream: ByteStream,
     inbox: Inbox,
+    outbox: Outbox,
 }
+
+/// Whether a carrier of packets may keep some that it was not told to send at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Fed(bool);
 
 impl Session {
     /// A session over `link`. Messages from a byte stream may have up to `max_message` bytes.
@@ -81,7 +86,12 @@ impl Session {
             Link::Bytes(stream, framing) => {
                 let info = Info::new(identity);
                 let inbox = Inbox::new(framing, max_message);
-                let carrier = Carrier::Bytes(Box::new(BytesCarrier { stream, inbox }));
+                let outbox = Outbox::default();
+                let carrier = Carrier::Bytes(Box::new(BytesCarrier {
+                    stream,
+                    inbox,
+                    outbox,
+                }));
                 Self {
                     info: Arc::new(info),
                     carrier,
@@ -98,7 +108,7 @@ impl Session {
     pub(crate) fn of_packets(info: Arc<Info>, packets: Box<dyn Packets>) -> Self {
         Self {
             info,
-            carrier: Carrier::Packets(packets),
+            carrier: Carrier::Packets(packets, Fed(false)),
         }
     }
 
@@ -141,7 +151,7 @@ impl Session {
 
     /// Whether the carrier itself keeps message boundaries.
     pub fn keeps_boundaries(&self) -> bool {
-        matches!(self.carrier, Carrier::Packets(_))
+        matches!(self.carrier, Carrier::Packets(..))
     }
 
     /// Whether a message arrives as it was sent: kept by the carrier, or by a framing that marks its end.
@@ -150,7 +160,7 @@ impl Session {
             Carrier::Bytes(bytes) => {
                 !matches!(bytes.inbox.framing(), Framing::Raw | Framing::Idle(_))
             }
-            Carrier::Packets(_) => true,
+            Carrier::Packets(..) => true,
         }
     }
 
@@ -177,11 +187,33 @@ impl Session {
         let Self { info, carrier } = self;
         let received = match carrier {
             Carrier::Bytes(bytes) => {
-                let BytesCarrier { stream, inbox } = &mut **bytes;
-                ready!(inbox.poll_receive(&mut stream.io, &mut stream.head, info, cx))?
+                let BytesCarrier {
+                    stream,
+                    inbox,
+                    outbox,
+                } = &mut **bytes;
+                let gathered = match outbox.is_empty() {
+                    true => None,
+                    false => inbox.cut(&mut stream.head, info)?,
+                };
+                if gathered.is_none() {
+                    // Before more is waited for, and not for each message of a batch.
+                    ready!(outbox.poll_write(&mut stream.io, info, cx))?;
+                    ready!(inbox.poll_receive(&mut stream.io, &mut stream.head, info, cx))?
+                } else {
+                    gathered
+                }
             }
-            Carrier::Packets(packets) => {
-                let received = ready!(packets.poll_next_unpin(cx)).transpose()?;
+            Carrier::Packets(packets, fed) => {
+                let received = match packets.poll_next_unpin(cx) {
+                    Poll::Ready(received) => received.transpose()?,
+                    Poll::Pending => {
+                        if fed.0 && packets.poll_flush_unpin(cx)?.is_ready() {
+                            fed.0 = false;
+                        }
+                        return Poll::Pending;
+                    }
+                };
                 info.count_packet_in(received.as_ref());
                 received
             }
@@ -200,10 +232,10 @@ impl Session {
         let Self { info, carrier } = self;
         match carrier {
             Carrier::Bytes(bytes) => {
-                let BytesCarrier { stream, inbox: _ } = &mut **bytes;
+                let stream = &mut bytes.stream;
                 bytes_link::poll_sniff(&mut stream.io, &mut stream.head, matchers, info, cx)
             }
-            Carrier::Packets(_) => Poll::Ready(Ok(Protocol::Raw)),
+            Carrier::Packets(..) => Poll::Ready(Ok(Protocol::Raw)),
         }
     }
 
@@ -211,7 +243,7 @@ impl Session {
     pub(crate) fn has_read_ahead(&self) -> bool {
         match &self.carrier {
             Carrier::Bytes(bytes) => !bytes.stream.head.is_empty(),
-            Carrier::Packets(_) => false,
+            Carrier::Packets(..) => false,
         }
     }
 
@@ -235,10 +267,58 @@ impl Session {
         let mut sending = Sending::new(message.into(), info);
         poll_fn(move |cx| match carrier {
             Carrier::Bytes(bytes) => {
-                let BytesCarrier { stream, inbox } = &mut **bytes;
+                let BytesCarrier {
+                    stream,
+                    inbox,
+                    outbox,
+                } = &mut **bytes;
+                ready!(outbox.poll_write(&mut stream.io, info, cx))?;
                 sending.poll_bytes(&mut stream.io, inbox.framing(), info, cx)
             }
-            Carrier::Packets(packets) => sending.poll_packets(packets, info, cx),
+            Carrier::Packets(packets, _) => sending.poll_packets(packets, info, cx),
+        })
+    }
+
+    /// Sends one message, but lets it wait for others: what was fed leaves with the next [`send`](Self::send),
+    /// [`flush`](Self::flush) or [`finish`](Self::finish), when much has gathered, and before
+    /// [`recv`](Self::recv) waits. So a service that answers a batch of messages answers with one write.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn feed(
+        &mut self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<()>> + Send + '_ {
+        let Self { info, carrier } = self;
+        let mut sending = Sending::new(message.into(), info);
+        poll_fn(move |cx| match carrier {
+            Carrier::Bytes(bytes) => {
+                let BytesCarrier {
+                    stream,
+                    inbox,
+                    outbox,
+                } = &mut **bytes;
+                sending.poll_gather(&mut stream.io, outbox, inbox.framing(), info, cx)
+            }
+            Carrier::Packets(packets, fed) => {
+                fed.0 = true;
+                sending.poll_feed(packets, info, cx)
+            }
+        })
+    }
+
+    /// Sends what was fed and waits until the carrier has taken it.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn flush(&mut self) -> impl Future<Output = Result<()>> + Send + '_ {
+        let Self { info, carrier } = self;
+        poll_fn(move |cx| match carrier {
+            Carrier::Bytes(bytes) => {
+                let BytesCarrier { stream, outbox, .. } = &mut **bytes;
+                outbox.poll_write(&mut stream.io, info, cx)
+            }
+            Carrier::Packets(packets, _) => packets.poll_flush_unpin(cx),
         })
     }
 
@@ -248,10 +328,11 @@ impl Session {
     /// # Errors
     /// When the connection broke before.
     pub async fn finish(&mut self) -> Result<()> {
+        self.flush().await?;
         let Self { info, carrier } = self;
         match carrier {
             Carrier::Bytes(bytes) => bytes_link::finish(&mut bytes.stream.io, info).await,
-            Carrier::Packets(packets) => packets.close().await,
+            Carrier::Packets(packets, _) => packets.close().await,
         }
     }
 
@@ -268,7 +349,7 @@ impl Session {
         Box::pin(async move {
             self.finish().await?;
             if let Carrier::Bytes(bytes) = &mut self.carrier {
-                let BytesCarrier { stream, inbox } = &mut **bytes;
+                let BytesCarrier { stream, inbox, .. } = &mut **bytes;
                 bytes_link::drain(&mut stream.io, &mut stream.head, inbox, &self.info).await;
             }
             Ok(())
@@ -285,11 +366,16 @@ impl Session {
         let Self { info, carrier } = self;
         match carrier {
             Carrier::Bytes(bytes) => {
-                let BytesCarrier { mut stream, inbox } = *bytes;
+                let BytesCarrier {
+                    stream,
+                    inbox,
+                    outbox,
+                } = *bytes;
+                let mut stream = outbox.before(stream);
                 stream.tally = Some(info.clone());
                 Link::Bytes(tap::tapped(stream, &info), inbox.framing().clone())
             }
-            Carrier::Packets(packets) => Link::Packets(packets),
+            Carrier::Packets(packets, _) => Link::Packets(packets),
         }
     }
 
@@ -306,10 +392,14 @@ impl Session {
     /// nobody watches the messages.
     pub fn raw_socket(&self) -> Option<std::io::Result<std::os::fd::OwnedFd>> {
         match &self.carrier {
-            Carrier::Bytes(bytes) if bytes.inbox.framing().is_raw() && !self.info.is_watched() => {
+            Carrier::Bytes(bytes)
+                if bytes.inbox.framing().is_raw()
+                    && bytes.outbox.is_empty()
+                    && !self.info.is_watched() =>
+            {
                 bytes.stream.duplicate()
             }
-            Carrier::Bytes(_) | Carrier::Packets(_) => None,
+            Carrier::Bytes(_) | Carrier::Packets(..) => None,
         }
     }
 }
@@ -322,7 +412,7 @@ impl std::fmt::Debug for Carrier {
                 .field(&bytes.stream)
                 .field(bytes.inbox.framing())
                 .finish(),
-            Self::Packets(_) => f.write_str("Packets"),
+            Self::Packets(..) => f.write_str("Packets"),
         }
     }
 }

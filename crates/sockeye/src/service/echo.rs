@@ -15,7 +15,7 @@ impl Service for Echo {
             let Some(message) = session.recv().await? else {
                 return session.close().await;
             };
-            session.send(message).await?;
+            session.feed(message).await?;
         }
     }
 }

@@ -18,7 +18,7 @@ pub struct Reply {
 impl Service for Reply {
     async fn serve(&self, mut session: Session) -> Result<()> {
         while session.recv().await?.is_some() {
-            session.send(self.answer.clone()).await?;
+            session.feed(self.answer.clone()).await?;
             if self.close {
                 break;
             }

@@ -28,7 +28,7 @@ impl Service for Upper {
             // A read that was only the first half of a character has no answer yet.
             if one_by_one || !answer.is_empty() || message.data.is_empty() {
                 session
-                    .send(Message {
+                    .feed(Message {
                         data: answer.into(),
                         ..message
                     })

@@ -56,6 +56,23 @@ impl Inbox {
         self.cutter.framing()
     }
 
+    /// The next message of those that have been read.
+    pub(super) fn cut(&mut self, head: &mut BytesMut, info: &Info) -> Result<Option<Message>> {
+        let cut = if self.ended {
+            self.cutter.finish(head)
+        } else {
+            self.cutter.cut(head)
+        };
+        match cut {
+            Ok(data) => Ok(data.map(Message::binary)),
+            Err(source) => Err(Error::Framing {
+                operation: Operation::Receive,
+                address: info.peer().to_string(),
+                source,
+            }),
+        }
+    }
+
     pub(super) fn poll_receive<R: Source>(
         &mut self,
         io: &mut R,
@@ -64,24 +81,9 @@ impl Inbox {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>>> {
         loop {
-            let cut = if self.ended {
-                self.cutter.finish(head)
-            } else {
-                self.cutter.cut(head)
-            };
-            match cut {
-                Ok(Some(data)) => return Poll::Ready(Ok(Some(Message::binary(data)))),
-                Ok(None) if self.ended => return Poll::Ready(Ok(None)),
-                Ok(None) => {}
-                Err(source) => {
-                    let address = info.peer().to_string();
-                    let operation = Operation::Receive;
-                    return Poll::Ready(Err(Error::Framing {
-                        operation,
-                        address,
-                        source,
-                    }));
-                }
+            match self.cut(head, info)? {
+                None if !self.ended => {}
+                cut => return Poll::Ready(Ok(cut)),
             }
             match poll_fill(io, head, cx) {
                 Poll::Ready(Ok(0)) => (self.ended, self.finished) = (true, true),

@@ -1,15 +1,17 @@
-//! One message on its way out, over either kind of carrier.
+//! Messages on their way out, over either kind of carrier: one by one, or gathered.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use futures_util::{Sink, SinkExt};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wire::framing::Framing;
 
 use crate::error::{Error, Operation, Result};
 use crate::session::{Info, Message};
+use crate::stream::{ByteStream, Io};
 
 /// A message that is being sent, and how much of it has gone.
 pub(super) struct Sending {
@@ -66,6 +68,55 @@ impl Sending {
         Poll::Ready(flushed.map_err(|source| Error::io(Operation::Send, info.peer(), source)))
     }
 
+    /// Puts the message, with what the framing puts around it, behind the others in `outbox`; one that is
+    /// large, or has nothing around it, is written instead.
+    pub(super) fn poll_gather<W: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut W,
+        outbox: &mut Outbox,
+        framing: &Framing,
+        info: &Info,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<()>> {
+        let data = self
+            .message
+            .as_ref()
+            .map_or(&[][..], |message| &message.data);
+        if framing.is_raw() || data.len() > LARGE || outbox.bytes.len() > FULL {
+            ready!(outbox.poll_write(io, info, cx))?;
+        }
+        if framing.is_raw() || data.len() > LARGE {
+            return self.poll_bytes(io, framing, info, cx);
+        }
+        let wrapper = framing.wrap(data).map_err(|source| Error::Framing {
+            operation: Operation::Send,
+            address: info.peer().to_string(),
+            source,
+        })?;
+        for part in [wrapper.head(), data, wrapper.tail()] {
+            outbox.bytes.extend_from_slice(part);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands the message to a packet carrier, which may keep it until it is flushed.
+    pub(super) fn poll_feed<P>(
+        &mut self,
+        packets: &mut P,
+        info: &Info,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<()>>
+    where
+        P: Sink<Message, Error = Error> + Unpin,
+    {
+        ready!(packets.poll_ready_unpin(cx))?;
+        if let Some(message) = self.message.take() {
+            info.counters().add_bytes_out(message.data.len());
+            packets.start_send_unpin(message)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     pub(super) fn poll_packets<P>(
         &mut self,
         packets: &mut P,
@@ -85,6 +136,110 @@ impl Sending {
         ready!(packets.poll_flush_unpin(cx))?;
         info.counters().add_bytes_out(self.written);
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Messages that are gathered leave with the next one beyond this.
+const FULL: usize = 64 * 1024;
+
+/// A message beyond this is not worth copying to save a system call.
+const LARGE: usize = 16 * 1024;
+
+/// Framed messages that wait to be written with one call.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// `stream`, which will write what still waits here before anything else.
+    pub(super) fn before(mut self, stream: ByteStream) -> ByteStream {
+        let unsent = self.bytes.split_off(self.written);
+        if unsent.is_empty() {
+            return stream;
+        }
+        let ByteStream { head, io, tally } = stream;
+        let io = Io::Other(Box::new(After {
+            unsent: unsent.into(),
+            io,
+        }));
+        ByteStream { head, io, tally }
+    }
+
+    /// Writes all that waits, and gives the memory back: an idle session owns none.
+    pub(super) fn poll_write<W: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut W,
+        info: &Info,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<()>> {
+        if self.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let Self { bytes, written } = self;
+        let polled = ready!(poll_write_all(written, bytes.len(), info, |written| {
+            Pin::new(&mut *io).poll_write(cx, &bytes[written..])
+        }));
+        let flushed = match polled {
+            Ok(()) => ready!(Pin::new(io).poll_flush(cx)),
+            Err(error) => Err(error),
+        };
+        *self = Self::default();
+        Poll::Ready(flushed.map_err(|source| Error::io(Operation::Send, info.peer(), source)))
+    }
+}
+
+/// A stream that has something to write before it does as it is told.
+struct After {
+    unsent: Bytes,
+    io: Io,
+}
+
+impl After {
+    fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.unsent.has_remaining() {
+            match ready!(Pin::new(&mut self.io).poll_write(cx, &self.unsent))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.unsent.advance(n),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for After {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, out)
+    }
+}
+
+impl AsyncWrite for After {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_unsent(cx))?;
+        Pin::new(&mut self.io).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_unsent(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_unsent(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 

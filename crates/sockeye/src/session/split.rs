@@ -47,7 +47,12 @@ enum Outlet {
 pub(super) fn split(info: Arc<Info>, carrier: Carrier) -> (Receiver, Sender) {
     let (inlet, outlet) = match carrier {
         Carrier::Bytes(bytes) => {
-            let BytesCarrier { stream, inbox } = *bytes;
+            let BytesCarrier {
+                stream,
+                inbox,
+                outbox,
+            } = *bytes;
+            let stream = outbox.before(stream);
             let framing = inbox.framing().clone();
             let (read, write) = halves(stream.io);
             (
@@ -59,7 +64,7 @@ pub(super) fn split(info: Arc<Info>, carrier: Carrier) -> (Receiver, Sender) {
                 Outlet::Bytes { io: write, framing },
             )
         }
-        Carrier::Packets(packets) => {
+        Carrier::Packets(packets, _) => {
             let (sink, stream) = packets.split();
             (Inlet::Packets(stream), Outlet::Packets(sink))
         }

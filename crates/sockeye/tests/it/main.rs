@@ -12,6 +12,7 @@ mod datagrams;
 mod dialing;
 mod endings;
 mod framing;
+mod gather;
 mod limits;
 mod link;
 mod matrix;
