@@ -13,11 +13,13 @@ use std::path::PathBuf;
 use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 
 mod connect;
+mod guard;
 mod serve;
 mod socket;
 mod values;
 
 pub(crate) use connect::{ConnectArgs, Eof, Eol};
+pub(crate) use guard::GuardArgs;
 pub(crate) use serve::ServeArgs;
 pub(crate) use socket::SocketArgs;
 

@@ -8,6 +8,8 @@ use wire::text::{nearest::nearest, unescape};
 use crate::args::ServeArgs;
 use crate::failure::Usage;
 
+pub(crate) mod port;
+
 /// The services by name.
 const SERVICES: [&str; 6] = ["echo", "upper", "hello", "reply", "sink", "console"];
 

@@ -15,6 +15,7 @@ use crate::resolve::{Family, Purpose, resolve};
 use crate::session::{Endpoint, Identity, Link, MAX_MESSAGE, Observer, Session, Side};
 use crate::socket::{self, SocketOptions};
 use crate::stream::ByteStream;
+use crate::token::Token;
 
 mod happy;
 mod udp;
@@ -44,6 +45,8 @@ pub struct DialOptions {
     pub options: SocketOptions,
     /// Whom to trust in TLS.
     pub tls: TlsClient,
+    /// What the peer asks for before it talks.
+    pub token: Option<Token>,
     /// Who hears of it.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -61,6 +64,7 @@ impl Default for DialOptions {
             from_anyone: false,
             options: SocketOptions::default(),
             tls: TlsClient::default(),
+            token: None,
             observer: None,
         }
     }
@@ -89,6 +93,20 @@ pub async fn dial(to: &Address, options: &DialOptions) -> Result<Session> {
 }
 
 async fn reach(to: &Address, options: &DialOptions) -> Result<Session> {
+    let mut session = open(to, options).await?;
+    if let (Some(token), true) = (&options.token, says_token_first(to)) {
+        session.say(&format!("{}\n", token.secret())).await?;
+    }
+    Ok(session)
+}
+
+/// Where no protocol has a place of its own for the token, it is the first line or the first datagram.
+fn says_token_first(to: &Address) -> bool {
+    use Scheme::{Tcp, Tls, Udp, Unix, Unixgram};
+    matches!(to.scheme, None | Some(Tcp | Tls | Udp | Unix | Unixgram))
+}
+
+async fn open(to: &Address, options: &DialOptions) -> Result<Session> {
     match (&to.target, to.scheme) {
         (Target::Net { hosts, .. }, None | Some(Scheme::Tcp)) => tcp(hosts, options).await,
         (Target::Net { hosts, .. }, Some(Scheme::Udp)) => udp::dial(hosts, options).await,

@@ -52,10 +52,11 @@ mod session;
 mod socket;
 mod stream;
 mod task;
+mod token;
 
 pub use dial::{DialOptions, dial};
 pub use error::{Error, Operation, Result};
-pub use port::{Listening, MAX_SESSIONS, Port, PortConfig};
+pub use port::{Listening, MAX_SESSIONS, Port, PortConfig, Rate};
 pub use protocol::http::Settings as HttpSettings;
 pub use protocol::tls::{TlsClient, TlsServer};
 pub use request::{Answer, Body, Request, Response};
@@ -68,6 +69,7 @@ pub use session::{
 pub use socket::{Keepalive, Membership, SocketOptions};
 pub use stream::pump::pump;
 pub use stream::{AsyncIo, ByteStream, Counters};
+pub use token::{MAX_TOKEN, Token};
 pub use wire::address::{Address, AddressError};
 pub use wire::framing::Framing;
 pub use wire::text::Encoding;

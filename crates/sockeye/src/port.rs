@@ -20,6 +20,7 @@ use crate::resolve::Family;
 use crate::service::Service;
 use crate::session::{Endpoint, MAX_MESSAGE, Observer};
 use crate::socket::SocketOptions;
+use crate::token::Token;
 
 mod accept;
 mod bind;
@@ -33,6 +34,7 @@ mod unix;
 
 use accept::Accept;
 use gate::Gate;
+pub use gate::Rate;
 use route::Spoken;
 use run::Context;
 
@@ -58,6 +60,12 @@ pub struct PortConfig {
     pub allow: Vec<IpNet>,
     /// These may not.
     pub deny: Vec<IpNet>,
+    /// How many sessions one address may have open.
+    pub sessions_per_address: Option<u32>,
+    /// How fast one address may open them.
+    pub rate_per_address: Option<Rate>,
+    /// What they must know.
+    pub token: Option<Token>,
     /// Which families a host name stands for.
     pub family: Family,
     /// Socket options.
@@ -87,6 +95,9 @@ impl Default for PortConfig {
             grace: Duration::from_secs(5),
             allow: Vec::new(),
             deny: Vec::new(),
+            sessions_per_address: None,
+            rate_per_address: None,
+            token: None,
             family: Family::Any,
             options: SocketOptions::default(),
             greet_after: Duration::from_millis(300),

@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::BytesMut;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use wire::framing::Framing;
 use wire::sniff::{Matcher, Protocol};
@@ -237,6 +238,34 @@ impl Session {
             }
             Carrier::Packets(..) => Poll::Ready(Ok(Protocol::Raw)),
         }
+    }
+
+    /// Takes the first line off a byte stream before there are messages; over packets there is none.
+    pub(crate) fn poll_line(
+        &mut self,
+        most: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<BytesMut>> {
+        let Self { info, carrier } = self;
+        match carrier {
+            Carrier::Bytes(bytes) => {
+                let stream = &mut bytes.stream;
+                bytes_link::poll_line(&mut stream.io, &mut stream.head, most, info, cx)
+            }
+            Carrier::Packets(..) => Poll::Ready(Ok(BytesMut::new())),
+        }
+    }
+
+    /// Says `line` before there are messages: without what the framing puts around one.
+    pub(crate) async fn say(&mut self, line: &str) -> Result<()> {
+        match &mut self.carrier {
+            Carrier::Bytes(bytes) => bytes.outbox.push(line.as_bytes()),
+            Carrier::Packets(packets, _) => {
+                let bytes = line.as_bytes().to_vec();
+                packets.feed(bytes.into()).await?;
+            }
+        }
+        self.flush().await
     }
 
     /// Whether bytes have been read that no message has taken.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("task", &[]),
+    ("token", &[]),
     // 2. stream → wire; session → stream; the service trait → session; services → all of these.
     ("stream", &[]),
     ("session", &["stream", "error"]),
@@ -42,6 +43,7 @@ const PROTOCOL: &[&str] = &[
     "stream",
     "request",
     "task",
+    "token",
     "error",
 ];
 
@@ -54,11 +56,12 @@ const PORT: &[&str] = &[
     "socket",
     "resolve",
     "task",
+    "token",
     "error",
 ];
 
 const DIAL: &[&str] = &[
-    "protocol", "session", "stream", "socket", "resolve", "error",
+    "protocol", "session", "stream", "socket", "resolve", "token", "error",
 ];
 
 #[test]

@@ -105,6 +105,18 @@ pub(crate) struct ConnectArgs {
     #[arg(help_heading = SHOWN, short, long)]
     pub(crate) verbose: bool,
 
+    /// The secret that the server asks for; better in the environment or a file
+    #[arg(
+        long,
+        value_name = "TEXT",
+        env = "SOCKEYE_TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) token: Option<String>,
+    /// The file whose first line is the secret
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub(crate) token_file: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) socket: SocketArgs,
 }

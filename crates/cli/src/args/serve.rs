@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use ipnet::IpNet;
 use sockeye::{Encoding, Framing};
 
-use super::SocketArgs;
-use super::values::{network, size, time};
+use super::values::{size, time};
+use super::{GuardArgs, SocketArgs};
 
 /// Listen, and serve whoever comes
 ///
@@ -61,15 +60,12 @@ pub(crate) struct ServeArgs {
     /// End a session after this much silence [default: none; UDP 60s]
     #[arg(help_heading = SESSIONS, short = 'i', long, value_name = "TIME", value_parser = time)]
     pub(crate) idle_timeout: Option<Duration>,
-    /// Only these may come: a network such as 192.168.0.0/16 or an address (repeatable)
-    #[arg(help_heading = SESSIONS, long, value_name = "CIDR", value_parser = network, value_delimiter = ',')]
-    pub(crate) allow: Vec<IpNet>,
-    /// These may not come (repeatable; wins over --allow)
-    #[arg(help_heading = SESSIONS, long, value_name = "CIDR", value_parser = network, value_delimiter = ',')]
-    pub(crate) deny: Vec<IpNet>,
     /// The Content-Type of answers over HTTP
     #[arg(help_heading = MESSAGES, long, value_name = "TYPE")]
     pub(crate) content_type: Option<String>,
+    /// How long a client may say nothing before a service that speaks first greets it
+    #[arg(help_heading = SESSIONS, long, value_name = "TIME", default_value = "300ms", value_parser = time)]
+    pub(crate) greet_after: Duration,
     /// IPv4 only
     #[arg(help_heading = SESSIONS, short = '4', long, conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
@@ -87,6 +83,8 @@ pub(crate) struct ServeArgs {
     #[arg(help_heading = REPORT, long)]
     pub(crate) json: bool,
 
+    #[command(flatten)]
+    pub(crate) guard: GuardArgs,
     #[command(flatten)]
     pub(crate) socket: SocketArgs,
 }

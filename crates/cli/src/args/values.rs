@@ -69,6 +69,24 @@ pub(crate) fn network(text: &str) -> Result<ipnet::IpNet, String> {
         .map_err(|_| "write a network such as 192.168.0.0/16, or one address".to_owned())
 }
 
+/// `10/s`, `100/m`, `5/2s`: so many in so much time.
+pub(crate) fn rate(text: &str) -> Result<sockeye::Rate, String> {
+    let wrong = || "write a rate such as 10/s, 100/m or 5/2s".to_owned();
+    let (count, per) = text.split_once('/').ok_or_else(wrong)?;
+    let count = count.parse().ok().filter(|count| *count > 0);
+    let per = match per.starts_with(|c: char| c.is_ascii_digit()) {
+        true => time(per)?,
+        false => time(&format!("1{per}"))?,
+    };
+    if per.is_zero() {
+        return Err(wrong());
+    }
+    Ok(sockeye::Rate {
+        count: count.ok_or_else(wrong)?,
+        per,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +117,21 @@ mod tests {
             "18446744073709551615G",
         ] {
             assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rates() {
+        let of = |count, seconds| sockeye::Rate {
+            count,
+            per: Duration::from_secs(seconds),
+        };
+        assert_eq!(rate("10/s"), Ok(of(10, 1)));
+        assert_eq!(rate("100/m"), Ok(of(100, 60)));
+        assert_eq!(rate("5/2s"), Ok(of(5, 2)));
+        assert_eq!(rate("5/2"), Ok(of(5, 2)));
+        for wrong in ["", "10", "0/s", "10/0s", "-1/s", "10/x", "/s"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
         }
     }
 

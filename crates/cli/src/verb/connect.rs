@@ -10,12 +10,13 @@ use crate::args::{ConnectArgs, Said};
 use crate::console::{call, script};
 use crate::failure::{self, code};
 use crate::peers::{Peer, peers};
+use crate::plan::port::token;
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: ConnectArgs, said: Vec<Said>) -> Result<ExitCode> {
     let peers = peers(&args)?;
     let parts = script::read(said, args.encoding.unwrap_or_default())?;
-    let options = options(&args);
+    let options = options(&args)?;
     let mut signals = Signals::listen()?;
     let reached = tokio::select! {
         reached = reach(peers, &options, args.retry) => reached?,
@@ -30,8 +31,8 @@ pub(crate) struct Reached {
     pub(crate) failed: Option<u8>,
 }
 
-fn options(args: &ConnectArgs) -> DialOptions {
-    DialOptions {
+fn options(args: &ConnectArgs) -> Result<DialOptions> {
+    Ok(DialOptions {
         framing: args.frame.clone(),
         encoding: args.encoding.unwrap_or_default(),
         max_message: args.max_message,
@@ -41,8 +42,9 @@ fn options(args: &ConnectArgs) -> DialOptions {
         source_port: args.source_port,
         from_anyone: args.from_anyone,
         options: args.socket.options(),
+        token: token(args.token.as_deref(), args.token_file.as_deref())?,
         ..DialOptions::default()
-    }
+    })
 }
 
 /// Dials everyone. One that cannot be reached ends nothing for the others.

@@ -1,17 +1,15 @@
 //! `sockeye serve`: listen, and serve whoever comes.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Result;
+use sockeye::Port;
 use sockeye::service::{Echo, Upper};
-use sockeye::{Family, Port, PortConfig};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::ServeArgs;
 use crate::console::{Desk, desk};
-use crate::plan::{Chosen, Plan};
+use crate::plan::{self, Chosen, Plan};
 use crate::report::{Form, Log, Reporter, announce::announce};
 use crate::signals::Signals;
 
@@ -32,9 +30,10 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode> {
         reporter.hint(&format!("note: {lint}"));
     }
     let service = plan.service(&args)?;
+    let config = plan::port::config(&args, reporter.clone())?;
     // Heard from the first socket on: a signal right after `listening` removes Unix sockets, too.
     let mut signals = Signals::listen()?;
-    let port = Port::bind_all(&plan.addresses, config(&args, reporter.clone())).await?;
+    let port = Port::bind_all(&plan.addresses, config).await?;
     announce(&reporter, &port.listening());
 
     let stop = CancellationToken::new();
@@ -77,21 +76,4 @@ async fn until_signalled(
         _ = signals.next() => {}
     }
     Ok(ExitCode::from(code))
-}
-
-fn config(args: &ServeArgs, reporter: Arc<Reporter>) -> PortConfig {
-    PortConfig {
-        framing: args.frame.clone(),
-        encoding: args.encoding,
-        max_message: args.max_message,
-        sessions: Arc::new(Semaphore::new(args.max_sessions)),
-        total_sessions: args.once.then_some(1),
-        idle_timeout: args.idle_timeout,
-        allow: args.allow.clone(),
-        deny: args.deny.clone(),
-        family: Family::wanted(args.ipv4, args.ipv6),
-        options: args.socket.options(),
-        observer: Some(reporter),
-        ..PortConfig::default()
-    }
 }

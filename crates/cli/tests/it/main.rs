@@ -4,6 +4,7 @@ mod console;
 mod editor;
 mod eof;
 mod eof_datagrams;
+mod guard;
 mod help;
 mod interop;
 mod load;

@@ -45,25 +45,25 @@ pub(super) async fn serve<L: Accept>(
             // Accepted before there is room for it: a listener that nobody comes to must not keep the
             // room from the port's other sockets.
             let connection = next(&listener, &context).await;
-            if !context.gate.admits(&connection.peer) {
-                context.note(&format!(
-                    "refused {}: not allowed to connect",
-                    connection.peer
-                ));
-                continue;
-            }
+            let mut admission = match context.gate.admit(&connection.peer) {
+                Ok(admission) => admission,
+                Err(why) => {
+                    context.note(&format!("refused {}: {why}", connection.peer));
+                    continue;
+                }
+            };
             if context.gate.is_full() {
                 context.note(
                     "as many sessions are open as may be: new connections wait until one ends",
                 );
             }
-            let Some(permit) = context.gate.enter().await else {
+            let Some(()) = context.gate.enter(&mut admission).await else {
                 return;
             };
             let identity = context.identity(L::CARRIER, connection.local, connection.peer);
             let link = Link::Bytes(connection.stream, context.config.framing.clone());
             let session = Session::new(link, identity, context.config.max_message);
-            let mut place = Place::wait(&context, &session, Some(permit));
+            let mut place = Place::wait(&context, &session, admission);
             // Where nothing is looked at it is a session already, and may be the last.
             if spoken == Spoken::Plain && !place.open() {
                 return;

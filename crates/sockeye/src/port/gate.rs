@@ -7,18 +7,33 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use tokio::time::Instant;
+
 use super::PortConfig;
 use crate::session::Endpoint;
+
+mod crowd;
+
+pub use crowd::Rate;
+use crowd::{Crowd, Seat};
 
 #[derive(Debug)]
 pub(super) struct Gate {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
+    crowd: Crowd,
     sessions: Arc<Semaphore>,
     /// Sessions that may still be opened in total; negative once they are used up.
     left: Option<AtomicI64>,
     /// Sessions of that total that have not ended.
     unended: Option<AtomicI64>,
+}
+
+/// What somebody has been given at the gate, and gives back at the end.
+#[derive(Debug, Default)]
+pub(super) struct Admission {
+    _seat: Option<Seat>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Gate {
@@ -31,30 +46,40 @@ impl Gate {
         Self {
             allow: config.allow.clone(),
             deny: config.deny.clone(),
+            crowd: Crowd::new(config.sessions_per_address, config.rate_per_address),
             sessions: config.sessions.clone(),
             left: total(),
             unended: total(),
         }
     }
 
-    /// Whether the lists let `peer` in. Unix peers are let in: the file's mode has decided.
-    pub(super) fn admits(&self, peer: &Endpoint) -> bool {
+    /// Whether `peer` may come in, or why not. Unix peers are let in: the file's mode has decided.
+    pub(super) fn admit(&self, peer: &Endpoint) -> Result<Admission, String> {
         let Some(address) = peer.socket_addr() else {
-            return true;
+            return Ok(Admission::default());
         };
         let ip = address.ip();
         let is_in = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&ip));
-        !is_in(&self.deny) && (self.allow.is_empty() || is_in(&self.allow))
+        if is_in(&self.deny) || !(self.allow.is_empty() || is_in(&self.allow)) {
+            return Err("not allowed to connect".to_owned());
+        }
+        let seat = self.crowd.seat(ip, Instant::now());
+        Ok(Admission {
+            _seat: seat.map_err(|crowded| crowded.to_string())?,
+            permit: None,
+        })
     }
 
     /// Waits for room for one more session.
-    pub(super) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        self.sessions.clone().acquire_owned().await.ok()
+    pub(super) async fn enter(&self, admission: &mut Admission) -> Option<()> {
+        admission.permit = Some(self.sessions.clone().acquire_owned().await.ok()?);
+        Some(())
     }
 
     /// Takes room for one more session if there is some.
-    pub(super) fn try_enter(&self) -> Option<OwnedSemaphorePermit> {
-        self.sessions.clone().try_acquire_owned().ok()
+    pub(super) fn try_enter(&self, admission: &mut Admission) -> Option<()> {
+        admission.permit = Some(self.sessions.clone().try_acquire_owned().ok()?);
+        Some(())
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -355,10 +355,16 @@ fn open<D: Datagrams, S: Service>(
     stride: usize,
 ) -> bool {
     let (local, peer) = socket.endpoints(&address);
-    if !context.gate.admits(&peer) {
+    let Ok(mut admission) = context.gate.admit(&peer) else {
         return false;
-    }
-    let Some(permit) = context.gate.try_enter() else {
+    };
+    // Who must know a token says it in the first datagram, which is no message then.
+    let said = match &context.config.token {
+        None => 0,
+        Some(token) if token.is_line(&bytes[..stride.min(bytes.len())]) => stride.min(bytes.len()),
+        Some(_) => return false,
+    };
+    let Some(()) = context.gate.try_enter(&mut admission) else {
         return false;
     };
     match context.gate.count() {
@@ -374,14 +380,16 @@ fn open<D: Datagrams, S: Service>(
         forgeable,
         exchange.now(),
     ));
-    peer.deliver(bytes, stride, exchange, exchange.now());
+    if said == 0 || said < bytes.len() {
+        peer.deliver(&bytes.slice(said..), stride, exchange, exchange.now());
+    }
     let link = PeerLink::new(peer.clone(), exchange.clone(), socket.limit(&address));
     let session = Session::of_packets(info, Box::new(link));
     let place = InTable {
         peer: peer.clone(),
         exchange: exchange.clone(),
     };
-    peer.runs_on(context.start_told(service.clone(), session, permit, place));
+    peer.runs_on(context.start_told(service.clone(), session, admission, place));
     // A session that has let go of its peer may still be at work.
     if let Some(ended) = peers.replace(ByAddress(peer)) {
         leaving.push((exchange.now(), ended.0));

@@ -10,12 +10,14 @@ use tokio::time::{Sleep, sleep, timeout};
 use wire::address::Scheme;
 use wire::sniff::{self, Matcher, Protocol};
 
+use super::gate::Admission;
 use super::run::{Context, Place};
 use crate::error::{Error, Operation, Result};
 use crate::protocol::{Host, http, tls};
 use crate::service::{AnyService, Service};
 use crate::session::{Ending, Identity, Link, Session};
 use crate::stream::ByteStream;
+use crate::token::{MAX_TOKEN, Token};
 
 /// Bytes that have come and tell nothing yet are taken as they are after this long.
 const UNDECIDED: Duration = Duration::from_secs(3);
@@ -111,7 +113,15 @@ pub(super) async fn serve(
 impl Layer {
     /// The bytes are the session's.
     async fn converse(self, service: Arc<impl Service>) {
-        let Self { mut place, session } = self;
+        let Self {
+            mut place,
+            mut session,
+        } = self;
+        if let Some(token) = &place.context().config.token
+            && !knows(token, &place, &mut session).await
+        {
+            return refuse(&place, session).await;
+        }
         if place.open() {
             let served = place.limit(service.serve(session)).await;
             place.leave(served);
@@ -143,6 +153,8 @@ impl Layer {
                     let limit = config.idle_timeout.unwrap_or_default();
                     return place.leave(Err(Ending::Idle(limit)));
                 }
+                // Not a session before it has said the token.
+                Ok(None) if config.token.is_some() => patience = None,
                 Ok(None) => {
                     if !place.open() {
                         return;
@@ -186,6 +198,32 @@ impl Layer {
         }
         place.leave(served);
     }
+}
+
+/// Whether the first line is the token.
+async fn knows(token: &Token, place: &Place, session: &mut Session) -> bool {
+    let line = poll_fn(|cx| session.poll_line(MAX_TOKEN + "\r\n".len(), cx));
+    let line = pin!(timeout(HANDSHAKE, line));
+    match place.until_goodbye(line).await {
+        Some(Ok(Ok(line))) => token.is_line(&line),
+        // Gone, stopped, or silent: in any case not somebody who knows it.
+        _ => false,
+    }
+}
+
+/// Turns away who does not know the token.
+async fn refuse(place: &Place, mut session: Session) {
+    let peer = session.info().peer().to_string();
+    let context = place.context();
+    context.note(&format!("refused {peer}: it did not say the token first"));
+    let told = async {
+        session
+            .send("the token is missing or wrong: say it in the first line\n")
+            .await?;
+        session.close().await
+    };
+    // Whether it still listens is its own affair.
+    let _ = timeout(HANDSHAKE, told).await;
 }
 
 /// Waits until it is known what the peer speaks. `None`: it has said nothing for as long as `patience`.
@@ -260,7 +298,7 @@ impl Lower {
         }
         let link = Link::Bytes(stream, context.config.framing.clone());
         let session = Session::new(link, identity, context.config.max_message);
-        let place = Place::wait(&context, &session, None);
+        let place = Place::wait(&context, &session, Admission::default());
         let layer = Layer { place, session };
         let service = Arc::new(guests.service);
         match spoken {
@@ -284,6 +322,7 @@ impl Lower {
             framing: config.framing.clone(),
             max_message: config.max_message,
             settings: config.http.clone(),
+            token: config.token.clone(),
             host: Arc::new(self.guests),
         };
         let served = http::serve(self.stream, version, connection).await;
@@ -299,7 +338,7 @@ struct Guests {
 
 impl Host for Guests {
     fn open(&self, session: Session) -> bool {
-        let mut place = Place::wait(&self.context, &session, None);
+        let mut place = Place::wait(&self.context, &session, Admission::default());
         if !place.open() {
             return false;
         }

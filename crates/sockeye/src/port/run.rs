@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Gate, PortConfig};
+use super::PortConfig;
+use super::gate::{Admission, Gate};
 use crate::error::Result;
 use crate::service::Service;
 use crate::session::{Ending, Endpoint, Identity, Info, Session, Side};
@@ -63,10 +63,10 @@ impl Context {
         self: &Arc<Self>,
         service: Arc<impl Service>,
         session: Session,
-        permit: OwnedSemaphorePermit,
+        admission: Admission,
         held: impl Send + 'static,
     ) -> AbortHandle {
-        let mut place = Place::wait(self, &session, Some(permit));
+        let mut place = Place::wait(self, &session, admission);
         place.tell_opened();
         let task = crate::task::spawn(&self.tracker, async move {
             let _held = held;
@@ -82,8 +82,8 @@ pub(super) struct Place {
     context: Arc<Context>,
     info: Arc<Info>,
     state: State,
-    /// `None` inside a connection that has one.
-    _permit: Option<OwnedSemaphorePermit>,
+    /// Empty inside a connection that has one.
+    _admission: Admission,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,16 +96,12 @@ enum State {
 
 impl Place {
     /// A place for `session`, should it turn out to be one.
-    pub(super) fn wait(
-        context: &Arc<Context>,
-        session: &Session,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> Self {
+    pub(super) fn wait(context: &Arc<Context>, session: &Session, admission: Admission) -> Self {
         Self {
             context: context.clone(),
             info: session.info().clone(),
             state: State::Waiting,
-            _permit: permit,
+            _admission: admission,
         }
     }
 

@@ -22,8 +22,10 @@ use crate::request::{Answer, Body, Response};
 use crate::service::{AnyService, Service};
 use crate::session::Identity;
 use crate::stream::ByteStream;
+use crate::token::Token;
 
 mod exchange;
+mod token;
 
 /// How long a client may take to send a request's head.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -46,6 +48,8 @@ pub(crate) struct Connection {
     pub(crate) framing: Framing,
     pub(crate) max_message: usize,
     pub(crate) settings: Arc<Settings>,
+    /// What a request must say.
+    pub(crate) token: Option<Token>,
 }
 
 /// What a port was told about HTTP.
@@ -109,6 +113,11 @@ async fn answer(
     connection: Arc<Connection>,
     request: ::http::Request<Incoming>,
 ) -> Result<Response, Infallible> {
+    if let Some(token) = &connection.token
+        && !token::says(token, request.uri(), request.headers())
+    {
+        return Ok(token::ask());
+    }
     let mut request = request.map(inbound);
     request
         .extensions_mut()

@@ -167,6 +167,32 @@ pub(super) fn poll_sniff<R: Source>(
     }
 }
 
+/// Takes the first line with its end, whatever the framing; what there is when the peer ends before, or when
+/// there is no end within `most` bytes.
+pub(super) fn poll_line<R: Source>(
+    io: &mut R,
+    head: &mut BytesMut,
+    most: usize,
+    info: &Info,
+    cx: &mut Context<'_>,
+) -> Poll<Result<BytesMut>> {
+    loop {
+        if let Some(end) = head.iter().take(most).position(|byte| *byte == b'\n') {
+            return Poll::Ready(Ok(head.split_to(end + 1)));
+        }
+        if head.len() >= most {
+            return Poll::Ready(Ok(head.split_to(most)));
+        }
+        match ready!(poll_fill(io, head, cx)) {
+            Ok(0) => return Poll::Ready(Ok(head.split())),
+            Ok(n) => info.counters().add_bytes_in(n),
+            Err(source) => {
+                return Poll::Ready(Err(Error::io(Operation::Receive, info.peer(), source)));
+            }
+        }
+    }
+}
+
 fn check_plain(head: &[u8], matchers: &[Matcher], info: &Info) -> Result<()> {
     let name = match sniff(head, matchers) {
         Verdict::NeedMore | Verdict::Is(Protocol::Raw) => return Ok(()),

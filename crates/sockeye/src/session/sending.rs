@@ -157,6 +157,10 @@ impl Outbox {
         self.bytes.is_empty()
     }
 
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// `stream`, which will write what still waits here before anything else.
     pub(super) fn before(mut self, stream: ByteStream) -> ByteStream {
         let unsent = self.bytes.split_off(self.written);

@@ -1,0 +1,55 @@
+//! What the flags of `serve` mean for the port.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use sockeye::{Family, PortConfig, Token};
+use tokio::sync::Semaphore;
+
+use crate::args::ServeArgs;
+use crate::failure::Usage;
+use crate::report::Reporter;
+
+/// # Errors
+/// When a file that a flag names cannot be read, or says nothing useful.
+pub(crate) fn config(args: &ServeArgs, reporter: Arc<Reporter>) -> Result<PortConfig> {
+    let guard = &args.guard;
+    Ok(PortConfig {
+        framing: args.frame.clone(),
+        encoding: args.encoding,
+        max_message: args.max_message,
+        sessions: Arc::new(Semaphore::new(args.max_sessions)),
+        total_sessions: args.once.then_some(1),
+        idle_timeout: args.idle_timeout,
+        allow: guard.allow.clone(),
+        deny: guard.deny.clone(),
+        sessions_per_address: guard.max_per_address,
+        rate_per_address: guard.rate_per_address,
+        token: token(guard.token.as_deref(), guard.token_file.as_deref())?,
+        greet_after: args.greet_after,
+        family: Family::wanted(args.ipv4, args.ipv6),
+        options: args.socket.options(),
+        observer: Some(reporter),
+        ..PortConfig::default()
+    })
+}
+
+/// The secret of both ends, from the flag, the environment or a file.
+///
+/// # Errors
+/// When the file cannot be read, or nobody could say the secret in a line.
+pub(crate) fn token(text: Option<&str>, file: Option<&Path>) -> Result<Option<Token>> {
+    let read;
+    let secret = match (text, file) {
+        (Some(text), _) => text,
+        (None, Some(path)) => {
+            read = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the token from {}", path.display()))?;
+            read.lines().next().unwrap_or_default()
+        }
+        (None, None) => return Ok(None),
+    };
+    let token = Token::new(secret).map_err(|why| Usage(why.to_owned()))?;
+    Ok(Some(token))
+}
