@@ -57,7 +57,7 @@ mod token;
 pub use dial::{DialOptions, dial};
 pub use error::{Error, Operation, Result};
 pub use port::{Listening, MAX_SESSIONS, Port, PortConfig, Rate};
-pub use protocol::http::Settings as HttpSettings;
+pub use protocol::http::{Page, Settings as HttpSettings};
 pub use protocol::tls::{TlsClient, TlsServer};
 pub use request::{Answer, Body, Request, Response};
 pub use resolve::Family;

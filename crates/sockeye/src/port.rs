@@ -113,6 +113,8 @@ impl Default for PortConfig {
 pub struct Listening {
     /// As the scheme of an address: `tcp` (and all that it carries), `udp`, `tls`, `http`, `https`, `unix`, ….
     pub protocol: &'static str,
+    /// Whether clients may begin with TLS, HTTP or WebSocket as well as with plain bytes.
+    pub sniffs: bool,
     /// Where, with the real port number.
     pub at: Endpoint,
 }
@@ -242,23 +244,19 @@ impl Drop for Farewell {
 
 impl End {
     fn listening(&self) -> Listening {
-        match self {
-            Self::Tcp(tcp) => Listening {
-                protocol: tcp.spoken().name(),
-                at: tcp.local(),
-            },
-            Self::Udp(udp) => Listening {
-                protocol: "udp",
-                at: udp.local(),
-            },
-            Self::Unix(unix) => Listening {
-                protocol: "unix",
-                at: unix.local(),
-            },
-            Self::Unixgram(unix) => Listening {
-                protocol: "unixgram",
-                at: unix.local(),
-            },
+        let (protocol, sniffs, at) = match self {
+            Self::Tcp(tcp) => {
+                let spoken = tcp.spoken();
+                (spoken.name(), spoken == Spoken::Any, tcp.local())
+            }
+            Self::Udp(udp) => ("udp", false, udp.local()),
+            Self::Unix(unix) => ("unix", unix.spoken() == Spoken::Any, unix.local()),
+            Self::Unixgram(unix) => ("unixgram", false, unix.local()),
+        };
+        Listening {
+            protocol,
+            sniffs,
+            at,
         }
     }
 

@@ -4,16 +4,30 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use sockeye::{Family, PortConfig, Token};
+use sockeye::{Family, HttpSettings, Page, PortConfig, Token};
 use tokio::sync::Semaphore;
 
 use crate::args::ServeArgs;
 use crate::failure::Usage;
 use crate::report::Reporter;
 
+/// Other ways to reach what a browser has reached.
+const WAYS: &[&str] = &[
+    "sockeye connect {host}:{port}",
+    "nc {host} {port}",
+    "nc -u {host} {port}",
+    "curl -T - -N http://{host}:{port}/",
+    "websocat ws://{host}:{port}/",
+    "openssl s_client -quiet -connect {host}:{port}",
+];
+
 /// # Errors
 /// When a file that a flag names cannot be read, or says nothing useful.
-pub(crate) fn config(args: &ServeArgs, reporter: Arc<Reporter>) -> Result<PortConfig> {
+pub(crate) fn config(
+    args: &ServeArgs,
+    service: &str,
+    reporter: Arc<Reporter>,
+) -> Result<PortConfig> {
     let guard = &args.guard;
     Ok(PortConfig {
         framing: args.frame.clone(),
@@ -30,6 +44,14 @@ pub(crate) fn config(args: &ServeArgs, reporter: Arc<Reporter>) -> Result<PortCo
         greet_after: args.greet_after,
         family: Family::wanted(args.ipv4, args.ipv6),
         options: args.socket.options(),
+        http: Arc::new(HttpSettings {
+            page: Some(Page {
+                service: service.to_owned(),
+                version: env!("CARGO_PKG_VERSION"),
+                ways: WAYS,
+            }),
+            ..HttpSettings::default()
+        }),
         observer: Some(reporter),
         ..PortConfig::default()
     })

@@ -1,5 +1,7 @@
 //! What a server says when it is ready: one line for each socket, and how to reach it.
 
+use std::net::SocketAddr;
+
 use sockeye::{Endpoint, Listening};
 
 use super::Reporter;
@@ -26,25 +28,25 @@ pub(crate) fn announce(reporter: &Reporter, listening: &[Listening]) {
             std::net::Ipv6Addr::LOCALHOST.into()
         });
     }
-    let scheme = if first.protocol == "udp" {
-        "udp://"
-    } else {
-        ""
-    };
-    let nc = if first.protocol == "udp" {
-        "nc -u"
-    } else {
-        "nc"
-    };
-    reporter.hint(&format!(
-        "reach it with: sockeye connect {scheme}{host}, or {nc} {} {}",
-        host.ip(),
-        host.port()
-    ));
+    reporter.hint(&format!("reach it with: {}", ways(first, host)));
     if at.ip().is_loopback() {
         reporter.hint(&format!(
             "only this machine can; serve '*:{}' opens it to the network",
             at.port()
         ));
+    }
+}
+
+/// What a person can type.
+fn ways(listening: &Listening, at: SocketAddr) -> String {
+    let (host, port) = (at.ip(), at.port());
+    match listening.protocol {
+        "tcp" if listening.sniffs => {
+            format!("sockeye connect {at}, or nc {host} {port}, or http://{at}/ in a browser")
+        }
+        "tcp" => format!("sockeye connect tcp://{at}, or nc {host} {port}"),
+        "udp" => format!("sockeye connect udp://{at}, or nc -u {host} {port}"),
+        "tls" => format!("sockeye connect tls://{at}, or openssl s_client -quiet -connect {at}"),
+        scheme => format!("sockeye connect {scheme}://{at}, or {scheme}://{at}/ in a browser"),
     }
 }

@@ -30,7 +30,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode> {
         reporter.hint(&format!("note: {lint}"));
     }
     let service = plan.service(&args)?;
-    let config = plan::port::config(&args, reporter.clone())?;
+    let config = plan::port::config(&args, plan.service, reporter.clone())?;
     // Heard from the first socket on: a signal right after `listening` removes Unix sockets, too.
     let mut signals = Signals::listen()?;
     let port = Port::bind_all(&plan.addresses, config).await?;

@@ -25,7 +25,10 @@ use crate::stream::ByteStream;
 use crate::token::Token;
 
 mod exchange;
+mod page;
 mod token;
+
+pub use page::Page;
 
 /// How long a client may take to send a request's head.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -57,6 +60,8 @@ pub(crate) struct Connection {
 pub struct Settings {
     /// The `Content-Type` of what a service sends; plain text in the session's encoding when `None`.
     pub content_type: Option<HeaderValue>,
+    /// What browsers get where the service speaks in sessions; nothing of its own when `None`.
+    pub page: Option<Page>,
 }
 
 /// Serves one connection to its end.
@@ -113,6 +118,10 @@ async fn answer(
     connection: Arc<Connection>,
     request: ::http::Request<Incoming>,
 ) -> Result<Response, Infallible> {
+    let page = connection.settings.page.as_ref();
+    if let Some(part) = page.and_then(|page| page::part(page, &connection, &request)) {
+        return Ok(part);
+    }
     if let Some(token) = &connection.token
         && !token::says(token, request.uri(), request.headers())
     {
@@ -124,6 +133,9 @@ async fn answer(
         .insert(Arc::new(connection.identity.clone()));
     let answered = match connection.service.http(request).await {
         Ok(Answer::Response(response)) => response,
+        Ok(Answer::Session(request)) if page.is_some() && page::is_wanted(&request) => {
+            page::whole()
+        }
         Ok(Answer::Session(request)) => exchange::open(&connection, request).await,
         Err(error) => {
             connection.identity.note(&error.to_string());

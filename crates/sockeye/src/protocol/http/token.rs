@@ -45,7 +45,8 @@ fn in_protocols(token: &Token, headers: &HeaderMap) -> bool {
 
 /// 401 with the scheme that is asked for (RFC 9110, section 15.5.2).
 pub(super) fn ask() -> Response {
-    let words = "the token is missing or wrong: say it as `Authorization: Bearer TOKEN`\n";
+    let words = "the token is missing or wrong: say it as `Authorization: Bearer TOKEN`, \
+                 or open /.sockeye/#token=TOKEN in a browser\n";
     let mut response = status(StatusCode::UNAUTHORIZED, words);
     let scheme = HeaderValue::from_static("Bearer realm=\"sockeye\"");
     response

@@ -1,0 +1,183 @@
+// The console page: puts the log, the composer, the connection and its facts together.
+import { Composer } from './page/composer.js';
+import { Facts } from './page/facts.js';
+import { Link } from './page/link.js';
+import { Log } from './page/log.js';
+import { $, download, make, remember, remembered, toClipboard } from './page/browser.js';
+import { bytesOf, codec } from './page/text.js';
+import { count, speak, t } from './page/words.js';
+
+const ENCODINGS = ['UTF-8', 'GB18030', 'Big5', 'Shift_JIS', 'EUC-KR', 'ISO-8859-1'];
+const KEYS = {
+  'Enter  Shift+Enter': 'keySend', '↑  ↓': 'keyHistory', '/': 'keySearch', i: 'keyInput', 'Ctrl+L': 'keyClear',
+  'Tab  ↑  ↓': 'keyRows', 'c  h  Enter': 'keyRow', Esc: 'keyLeave', '?': 'keyHelp',
+};
+/** How often what came in is told to screen readers, in milliseconds. */
+const TELL = 4_000;
+
+/** What the person chose, kept for the next visit; and what the server said of itself. */
+const state = {
+  chosen: remembered(localStorage, 'chosen', { lang: navigator.language, theme: '', eol: '', view: 'text', again: true }),
+  facts: {},
+  codec: codec('UTF-8'),
+  token: takeToken(),
+  told: 0,
+};
+const log = new Log(state);
+const link = new Link(`${location.origin.replace('http', 'ws')}/`, protocols(state.token), { changed, received });
+const composer = new Composer(state, link, sent);
+const facts = new Facts(state, link);
+
+/** The token of `#token=…`, which must not stay where it can be read or shared. */
+function takeToken() {
+  const token = new URLSearchParams(location.hash.slice(1)).get('token');
+  if (!token) return remembered(sessionStorage, 'token', '');
+  history.replaceState(null, '', location.pathname + location.search);
+  remember(sessionStorage, 'token', token);
+  return token;
+}
+
+function protocols(token) {
+  const bytes = String.fromCharCode(...new TextEncoder().encode(token));
+  const safe = btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  return token ? ['sockeye', `token.${safe}`] : ['sockeye'];
+}
+
+function changed() {
+  const { ending } = link;
+  if (link.state === 'open') {
+    log.add('note', () => t('open'));
+    askFacts();
+  } else if (ending && link.state !== 'connecting') {
+    log.add('note', () => `${t('closed')}: ${facts.ending(ending)}`);
+    composer.stop();
+  }
+  facts.show();
+}
+
+function received(data) {
+  const bytes = bytesOf(data).length;
+  link.count('in', bytes);
+  log.add('in', data, bytes);
+}
+
+function sent(data, bytes) {
+  link.count('out', bytes);
+  log.add('out', data, bytes);
+}
+
+async function askFacts() {
+  const headers = state.token ? { authorization: `Bearer ${state.token}` } : {};
+  try {
+    const answer = await fetch('/.sockeye/facts.json', { headers, cache: 'no-store' });
+    if (answer.ok) state.facts = await answer.json();
+  } catch { /* the page works without them */ }
+  offerEncodings();
+  facts.show();
+}
+
+/** The encodings of the server that this browser has, too. The server's own is chosen until another is. */
+function offerEncodings() {
+  const { encodings = ENCODINGS, encoding = 'UTF-8' } = state.facts;
+  const chosen = state.encoding ?? encoding;
+  const known = [...new Set([encoding, ...encodings])].filter(exists);
+  $('encoding').replaceChildren(...known.map((name) => new Option(name, name, false, name === chosen)));
+  useEncoding();
+}
+
+function exists(name) {
+  try {
+    return codec(name);
+  } catch {
+    return false;
+  }
+}
+
+function useEncoding() {
+  state.codec = codec($('encoding').value);
+  log.redraw();
+}
+
+function choose(what) {
+  Object.assign(state.chosen, what);
+  remember(localStorage, 'chosen', state.chosen);
+}
+
+function useLanguage() {
+  $('lang').value = speak(state.chosen.lang);
+  $('keys-list').replaceChildren(...Object.entries(KEYS).flatMap(([keys, key]) => [make('dt', keys), make('dd', t(key))]));
+  $('search').placeholder = t('search');
+  composer.show();
+  facts.show();
+  log.redraw();
+}
+
+function useTheme() {
+  document.documentElement.dataset.theme = $('theme').value = state.chosen.theme;
+}
+
+function toggleDetails(open) {
+  $('facts').hidden = !open;
+  $('details').ariaExpanded = open;
+}
+
+function tell() {
+  const n = link.counters.in.n - state.told;
+  if (n) $('live').textContent = t('heard', { n: count(n) });
+  state.told += n;
+}
+
+const SHORTCUTS = {
+  '/': () => $('search').focus(),
+  i: () => $('input').focus(),
+  '?': () => $('keys').showModal(),
+};
+
+function key(event) {
+  const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && event.target.type !== 'radio';
+  if (event.ctrlKey && event.key === 'l') log.clear();
+  else if (event.key === 'Escape' && !$('keys').open) leave(event.target);
+  else if (!typing && !event.ctrlKey && !event.altKey && !event.metaKey && SHORTCUTS[event.key]) SHORTCUTS[event.key]();
+  else return;
+  event.preventDefault();
+}
+
+function leave(from) {
+  if (from === $('search') && from.value) {
+    from.value = '';
+    return log.filter('');
+  }
+  (from === $('input') ? $('view') : $('input')).focus();
+}
+
+function wire() {
+  const on = (id, what, then) => $(id).addEventListener(what, then);
+  on('connect', 'click', () => (link.state === 'open' || link.state === 'connecting' ? link.disconnect() : link.connect()));
+  on('details', 'click', () => toggleDetails($('facts').hidden));
+  on('search', 'input', ({ target }) => log.filter(target.value));
+  on('encoding', 'change', ({ target }) => { state.encoding = target.value; useEncoding(); });
+  on('copy', 'click', ({ target }) => toClipboard(log.asText(), target));
+  on('save-txt', 'click', () => download('txt', log.asText()));
+  on('save-jsonl', 'click', () => download('jsonl', log.asJson()));
+  on('clear', 'click', () => log.clear());
+  on('help', 'click', () => $('keys').showModal());
+  on('lang', 'change', ({ target }) => { choose({ lang: target.value }); useLanguage(); });
+  on('theme', 'change', ({ target }) => { choose({ theme: target.value }); useTheme(); });
+  on('eol', 'change', ({ target }) => choose({ eol: target.value }));
+  on('reconnect', 'change', ({ target }) => { choose({ again: target.checked }); link.again = target.checked; });
+  for (const radio of document.querySelectorAll('[name=view]')) {
+    radio.addEventListener('change', () => { choose({ view: radio.value }); log.redraw(); });
+    radio.checked = radio.value === state.chosen.view;
+  }
+  document.addEventListener('keydown', key);
+}
+
+wire();
+$('eol').value = state.chosen.eol;
+$('reconnect').checked = link.again = state.chosen.again;
+toggleDetails(matchMedia('(min-width: 64rem)').matches);
+useTheme();
+offerEncodings();
+useLanguage();
+link.connect();
+setInterval(tell, TELL);

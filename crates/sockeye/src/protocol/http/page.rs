@@ -1,0 +1,197 @@
+//! The page that a browser gets where a service speaks in sessions: a console that talks to it.
+
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use serde_json::json;
+
+use super::{Connection, status};
+use crate::request::{Body, Request, Response};
+
+/// What the page tells about the port it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// What the service is called.
+    pub service: String,
+    /// The version of the program.
+    pub version: &'static str,
+    /// Other ways to reach the port, as command lines with `{host}` and `{port}` in them.
+    pub ways: &'static [&'static str],
+}
+
+/// Where the page's parts are, whatever the service has at other paths.
+const FOLDER: &str = "/.sockeye/";
+
+const STYLE: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+const HTML: &[u8] = include_bytes!("../../../assets/page.html");
+
+macro_rules! asset {
+    ($name:literal, $kind:expr) => {
+        (
+            $name,
+            $kind,
+            include_bytes!(concat!("../../../assets/", $name)),
+        )
+    };
+}
+
+const ASSETS: &[(&str, &str, &[u8])] = &[
+    asset!("page.css", STYLE),
+    asset!("page.js", SCRIPT),
+    asset!("page/browser.js", SCRIPT),
+    asset!("page/composer.js", SCRIPT),
+    asset!("page/facts.js", SCRIPT),
+    asset!("page/link.js", SCRIPT),
+    asset!("page/log.js", SCRIPT),
+    asset!("page/text.js", SCRIPT),
+    asset!("page/words.js", SCRIPT),
+];
+
+/// Encodings that the page offers, by the names that browsers know (WHATWG Encoding, section 4.2).
+const ENCODINGS: &[&str] = &[
+    "UTF-8",
+    "GB18030",
+    "GBK",
+    "Big5",
+    "Shift_JIS",
+    "EUC-JP",
+    "EUC-KR",
+    "windows-1252",
+    "windows-1251",
+    "ISO-8859-2",
+];
+
+/// Nothing but what this port serves itself, and no other page around it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The answer to a request for a part of the page. Everyone may see these: they hold nothing of what the
+/// service knows.
+pub(super) fn part(
+    page: &Page,
+    connection: &Connection,
+    request: &::http::Request<impl Sized>,
+) -> Option<Response> {
+    let name = request.uri().path().strip_prefix(FOLDER)?;
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Some(status(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD here\n",
+        ));
+    }
+    if name.is_empty() {
+        return Some(whole());
+    }
+    if name == "facts.json" {
+        let facts = facts(page, connection, request.version());
+        return Some(answer("application/json", facts.into()));
+    }
+    let found = ASSETS.iter().find(|(asset, _, _)| *asset == name);
+    Some(match found {
+        Some((_, kind, bytes)) => answer(kind, bytes::Bytes::from_static(bytes).into()),
+        None => status(StatusCode::NOT_FOUND, "there is no such part of the page\n"),
+    })
+}
+
+/// Whether a person looks: a browser that opens an address says that it wants HTML.
+pub(super) fn is_wanted(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD) && accepts_html(request.headers())
+}
+
+/// The page itself.
+pub(super) fn whole() -> Response {
+    answer(
+        "text/html; charset=utf-8",
+        bytes::Bytes::from_static(HTML).into(),
+    )
+}
+
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT);
+    accepted
+        .iter()
+        .filter_map(|field| field.to_str().ok())
+        .flat_map(|field| field.split(','))
+        .filter_map(|range| range.split(';').next())
+        .any(|range| range.trim().eq_ignore_ascii_case("text/html"))
+}
+
+fn answer(kind: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    for (name, value) in [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        // The page belongs to the program that runs: a newer one has a newer page.
+        (header::CACHE_CONTROL, "no-cache"),
+    ] {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+fn facts(page: &Page, connection: &Connection, version: Version) -> String {
+    let identity = &connection.identity;
+    let tls = identity
+        .tls()
+        .map(|tls| json!({"version": tls.version, "cipher": tls.cipher, "alpn": tls.alpn}));
+    let (host, port) = match identity.local().socket_addr() {
+        Some(local) => (local.ip().to_string(), local.port().to_string()),
+        None => (identity.local().to_string(), String::new()),
+    };
+    let ways = page.ways.iter();
+    let ways = ways.map(|way| way.replace("{host}", &host).replace("{port}", &port));
+    json!({
+        "v": 1,
+        "service": page.service,
+        "version": page.version,
+        "encoding": identity.text_encoding().name(),
+        "encodings": ENCODINGS,
+        "local": identity.local().to_string(),
+        "peer": identity.peer().to_string(),
+        "protocol": name(version),
+        "tls": tls,
+        "limit": connection.max_message,
+        "ways": ways.collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+fn name(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_want_the_page_and_programs_do_not() {
+        for (accept, method, wanted) in [
+            // What Chromium and Firefox send, and what curl sends.
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                Method::GET,
+                true,
+            ),
+            ("TEXT/HTML;q=0.5", Method::HEAD, true),
+            ("*/*", Method::GET, false),
+            ("text/html", Method::POST, false),
+            ("text/htmlx", Method::GET, false),
+        ] {
+            let request = ::http::Request::builder()
+                .method(method)
+                .header(header::ACCEPT, accept)
+                .body(Body::empty())
+                .unwrap();
+            assert_eq!(is_wanted(&request), wanted, "{accept}");
+        }
+    }
+}
