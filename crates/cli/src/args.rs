@@ -10,7 +10,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod connect;
 mod guard;
@@ -51,9 +51,12 @@ Exit codes: 0 ok, 1 network, 2 usage, 3 timeout, 5 protocol violation,
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    // These three are described where their flags are: a line here would hide that.
-    Serve(ServeArgs),
-    Connect(ConnectArgs),
+    // For the list of verbs. The rest is told where the flags are.
+    /// Listen, and serve whoever comes
+    Serve(Typed<ServeArgs>),
+    /// Talk to any server
+    Connect(Typed<ConnectArgs>),
+    // Described where it is: it has few flags, and completions of `help` are made before a verb is typed.
     Contacts(ContactsArgs),
     /// Print completions for a shell.
     Completions {
@@ -67,10 +70,35 @@ pub(crate) enum Verb {
     },
 }
 
+/// The flags of a verb, which the parser hears of when that verb is typed: telling it of all flags of all verbs is
+/// a tenth of what the program needs to start.
+#[derive(Debug)]
+pub(crate) struct Typed<A>(pub(crate) A);
+
+impl<A: Args> Args for Typed<A> {
+    fn augment_args(verb: Command) -> Command {
+        verb.defer(A::augment_args)
+    }
+
+    fn augment_args_for_update(verb: Command) -> Command {
+        verb.defer(A::augment_args_for_update)
+    }
+}
+
+impl<A: Args> FromArgMatches for Typed<A> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        A::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
 /// Names for addresses: list, add, remove
 ///
 /// They are kept under [contacts] in $XDG_CONFIG_HOME/sockeye/config.toml (~/.config without it).
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:
@@ -104,7 +132,7 @@ pub(crate) enum ContactsAction {
 }
 
 /// The whole command line, for parsing, the manual and completions.
-pub(crate) fn command() -> clap::Command {
+pub(crate) fn command() -> Command {
     Cli::command()
 }
 

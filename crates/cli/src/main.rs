@@ -23,10 +23,10 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let done = match cli.verb {
-        Verb::Serve(serve) => run(Threads::ByCores, verb::serve::run(serve)),
+        Verb::Serve(serve) => run(Threads::ByCores, || verb::serve::run(serve.0)),
         Verb::Connect(connect) => {
             let script = args::script(&matches);
-            run(Threads::One, verb::connect::run(connect, script))
+            run(Threads::One, || verb::connect::run(connect.0, script))
         }
         Verb::Contacts(contacts) => verb::contacts::run(contacts),
         Verb::Completions { shell } => verb::completions(shell),
@@ -42,18 +42,33 @@ enum Threads {
     ByCores,
 }
 
-fn run(
+/// Not inlined, so that the frames of the verbs, which are large, are not part of `main`'s: touching them takes as
+/// long as printing the version does.
+#[inline(never)]
+fn run<F: Future<Output = anyhow::Result<ExitCode>>>(
     threads: Threads,
-    work: impl Future<Output = anyhow::Result<ExitCode>>,
+    work: impl FnOnce() -> F,
 ) -> anyhow::Result<ExitCode> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Counting them reads files of the system, which takes longer than starting the runtime.
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let mut builder = match threads {
-        Threads::ByCores if cores > 2 => tokio::runtime::Builder::new_multi_thread(),
+        Threads::ByCores if cores() > 2 => tokio::runtime::Builder::new_multi_thread(),
         Threads::ByCores | Threads::One => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build()?;
-    let done = runtime.block_on(work);
+    let done = runtime.block_on(work());
     // A thread that waits in a read of the terminal must not hold up the exit.
     runtime.shutdown_background();
     done
+}
+
+#[cfg(test)]
+mod tests {
+    /// A panic in one session must not end the others: the unwinder that `build.rs` has linked in works.
+    #[test]
+    fn a_panic_can_be_caught() {
+        let caught = std::panic::catch_unwind(|| panic!("one session"));
+        let why = caught.expect_err("it came through");
+        assert_eq!(why.downcast_ref(), Some(&"one session"));
+    }
 }

@@ -120,6 +120,8 @@ fn completions() {
             "{shell}"
         );
         if shell == "bash" {
+            // `sockeye help contacts add`: verbs of a verb are known before it is typed.
+            assert!(text.contains("help__subcmd__contacts,add"));
             let checked = program("bash", ["-n"]).with(&ended.out);
             assert_eq!((checked.code, checked.err.as_str()), (0, ""));
         }
