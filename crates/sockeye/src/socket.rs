@@ -8,6 +8,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, TcpKe
 
 use crate::error::{Error, Operation, Result};
 
+pub(crate) mod slot;
 pub(crate) mod unix;
 
 /// Socket options, by their BSD names. `None` leaves what the system has.

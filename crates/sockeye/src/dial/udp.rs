@@ -15,6 +15,7 @@ use wire::address::HostPort;
 use super::DialOptions;
 use crate::error::{Error, Operation, Result};
 use crate::session::{Endpoint, Link, Message, Session};
+use crate::socket::slot::Slot;
 use crate::socket::{LARGEST_V6, Role, any_address, largest_datagram};
 
 pub(super) async fn dial(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
@@ -53,7 +54,7 @@ fn open(peer: SocketAddr, options: &DialOptions) -> Result<Session> {
         peer,
         hear_all,
         trouble: None,
-        pending: None,
+        outgoing: Slot::default(),
         slot: Vec::new(),
     };
     let identity = options.identity("udp", local, peer.into());
@@ -78,7 +79,7 @@ struct UdpPackets {
     hear_all: bool,
     /// Waits for an error: see [`poll_trouble`](Self::poll_trouble).
     trouble: Option<Pin<Box<dyn Future<Output = io::Result<Ready>> + Send>>>,
-    pending: Option<Message>,
+    outgoing: Slot,
     slot: Vec<u8>,
 }
 
@@ -156,24 +157,23 @@ impl Sink<Message> for UdpPackets {
                 limit,
             });
         }
-        self.pending = Some(message);
-        Ok(())
+        let put = self.outgoing.put(message.data);
+        put.map_err(|source| Error::io(Operation::Send, self.peer, source))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some(message) = &self.pending else {
-            return Poll::Ready(Ok(()));
-        };
-        let sent = if self.hear_all {
-            ready!(self.socket.poll_send_to(cx, &message.data, self.peer))
-        } else {
-            ready!(self.socket.poll_send(cx, &message.data))
-        };
-        self.pending = None;
-        Poll::Ready(
-            sent.map(|_| ())
-                .map_err(|source| Error::io(Operation::Send, self.peer, source)),
-        )
+        let Self {
+            socket,
+            peer,
+            hear_all,
+            outgoing,
+            ..
+        } = &mut *self;
+        let left = outgoing.poll_leave(|message| match hear_all {
+            true => socket.poll_send_to(cx, message, *peer),
+            false => socket.poll_send(cx, message),
+        });
+        left.map_err(|source| Error::io(Operation::Send, *peer, source))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {

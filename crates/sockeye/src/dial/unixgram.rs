@@ -17,6 +17,7 @@ use wire::address::UnixName;
 
 use crate::error::{Error, Operation, Result};
 use crate::session::{Endpoint, Message};
+use crate::socket::slot::Slot;
 use crate::socket::unix;
 
 /// The largest datagram that is received.
@@ -35,7 +36,7 @@ pub(super) fn connect(name: &UnixName) -> io::Result<(UnixgramPackets, Endpoint)
         UnixgramPackets {
             socket,
             peer,
-            pending: None,
+            outgoing: Slot::default(),
             slot: vec![0; LARGEST],
         },
         local,
@@ -45,7 +46,7 @@ pub(super) fn connect(name: &UnixName) -> io::Result<(UnixgramPackets, Endpoint)
 pub(super) struct UnixgramPackets {
     socket: UnixDatagram,
     peer: String,
-    pending: Option<Message>,
+    outgoing: Slot,
     slot: Vec<u8>,
 }
 
@@ -73,20 +74,19 @@ impl Sink<Message> for UnixgramPackets {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<()> {
-        self.pending = Some(message);
-        Ok(())
+        let put = self.outgoing.put(message.data);
+        put.map_err(|source| Error::io(Operation::Send, &self.peer, source))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some(message) = &self.pending else {
-            return Poll::Ready(Ok(()));
-        };
-        let sent = ready!(self.socket.poll_send(cx, &message.data));
-        self.pending = None;
-        Poll::Ready(
-            sent.map(|_| ())
-                .map_err(|source| Error::io(Operation::Send, &self.peer, source)),
-        )
+        let Self {
+            socket,
+            peer,
+            outgoing,
+            ..
+        } = &mut *self;
+        let left = outgoing.poll_leave(|message| socket.poll_send(cx, message));
+        left.map_err(|source| Error::io(Operation::Send, peer, source))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {

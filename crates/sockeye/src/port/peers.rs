@@ -5,10 +5,8 @@
 //! batch and not per datagram. A slow session never holds up the others: its queue is bounded, the
 //! newest datagram is dropped and counted.
 
-use std::borrow::Borrow;
-use std::collections::HashSet;
 use std::future::poll_fn;
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::io;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
@@ -19,18 +17,18 @@ use std::time::Duration;
 use super::run::Context;
 use crate::error::{Error, Operation, Result};
 use crate::service::Service;
-use crate::session::{Info, Session};
 use bytes::Bytes;
 use tokio::time::Sleep;
 
 mod exchange;
 mod link;
 mod sweeper;
+mod table;
 
+use exchange::Exchange;
 pub(super) use exchange::Outbox;
-use exchange::{Exchange, Moment};
-use link::{InTable, Peer, PeerLink};
 use sweeper::Sweeper;
+use table::{Run, Table};
 
 /// A UDP session ends after this much silence unless told otherwise.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
@@ -73,29 +71,6 @@ pub(super) trait Datagrams: Send + 'static {
     fn may_be_forged(&self, address: &Self::Address) -> bool;
 }
 
-/// A peer in the table, found by its address, which so stands in memory once.
-struct ByAddress<A>(Arc<Peer<A>>);
-
-impl<A> Borrow<A> for ByAddress<A> {
-    fn borrow(&self) -> &A {
-        &self.0.address
-    }
-}
-
-impl<A: Hash> Hash for ByAddress<A> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.address.hash(state);
-    }
-}
-
-impl<A: Eq> PartialEq for ByAddress<A> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.address == other.0.address
-    }
-}
-
-impl<A: Eq> Eq for ByAddress<A> {}
-
 /// The first message of the outbox could not be sent.
 #[derive(Debug)]
 pub(super) struct Unsent(pub(super) io::Error);
@@ -106,15 +81,15 @@ pub(super) async fn serve<D: Datagrams>(
     context: Arc<Context>,
 ) -> Result<()> {
     let idle = context.config.idle_timeout.unwrap_or(IDLE);
+    let exchange = Arc::new(Exchange::new());
     let mut driver = Driver {
         socket,
         service,
-        peers: HashSet::new(),
-        exchange: Arc::new(Exchange::new()),
+        table: Table::new(exchange.clone(), context.clone()),
+        exchange,
         sending: Outbox::new(),
-        leaving: Vec::new(),
+        newcomers: Vec::new(),
         idle,
-        turned_away: 0,
         pause: None,
         context,
     };
@@ -136,14 +111,13 @@ pub(super) async fn serve<D: Datagrams>(
 struct Driver<D: Datagrams, S> {
     socket: D,
     service: Arc<S>,
-    peers: HashSet<ByAddress<D::Address>>,
+    table: Table<D::Address>,
     exchange: Arc<Exchange<D::Address>>,
     /// Taken out of the exchange, not sent yet.
     sending: Outbox<D::Address>,
-    /// No longer in the table, since then; their tasks may still be at work.
-    leaving: Vec<(Moment, Arc<Peer<D::Address>>)>,
+    /// Received from those who have no session yet; empty between turns.
+    newcomers: Vec<Run<D::Address>>,
     idle: Duration,
-    turned_away: u64,
     /// Receiving failed, and is tried again after this.
     pause: Option<Pin<Box<Sleep>>>,
     context: Arc<Context>,
@@ -191,37 +165,28 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         let Self {
             socket,
             service,
-            peers,
+            table,
             exchange,
-            context,
-            leaving,
-            turned_away,
+            newcomers,
             ..
         } = self;
         let mut clock = None;
-        let mut newcomers = Vec::new();
         let received = socket.poll_receive(cx, &mut |address, bytes, stride| {
             // Read once for a batch, and not at all when nothing came.
             let now = *clock.get_or_insert_with(|| exchange.tick());
-            if let Some(peer) = peers.get(&address)
-                && peer.0.deliver(&bytes, stride, exchange, now)
-            {
-                return;
+            let run = Run {
+                address,
+                bytes,
+                stride,
+            };
+            if !table.deliver(&run, now) {
+                newcomers.push(run);
             }
-            newcomers.push((address, bytes, stride));
         });
-        let now = exchange.now();
-        for (address, bytes, stride) in newcomers {
+        for run in newcomers.drain(..) {
             // An earlier datagram of the same batch may have opened the session.
-            if let Some(peer) = peers.get(&address)
-                && peer.0.deliver(&bytes, stride, exchange, now)
-            {
-                continue;
-            }
-            if !open(
-                socket, service, peers, exchange, context, leaving, address, &bytes, stride,
-            ) {
-                *turned_away += 1;
+            if !table.deliver(&run, exchange.now()) {
+                table.open(&run, socket, service);
             }
         }
         received
@@ -229,7 +194,7 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
 
     fn send(&mut self, cx: &mut Cx<'_>) {
         let ended = self.exchange.take(&mut self.sending);
-        self.forget(ended);
+        self.table.forget(ended);
         if self.sending.is_empty() {
             return;
         }
@@ -247,41 +212,9 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         self.exchange.give_room(&self.sending);
     }
 
-    /// Takes peers whose sessions have ended out of the table; a later datagram opens a new session.
-    fn forget(&mut self, ended: Vec<Arc<Peer<D::Address>>>) {
-        for ended in ended {
-            let same = |known: &ByAddress<_>| Arc::ptr_eq(&known.0, &ended);
-            if self.peers.get(&ended.address).is_some_and(same) {
-                self.peers.remove(&ended.address);
-            }
-        }
-    }
-
-    /// Ends sessions that were silent for too long; one look at the whole table instead of a timer each.
     fn sweep(&mut self) {
-        let now = self.exchange.tick();
-        let idle = self.idle;
-        let grace = self.context.config.grace;
-        self.leaving.retain(|(since, peer)| {
-            let over = now.since(*since) > grace;
-            if over {
-                peer.cut_off();
-            }
-            !over && peer.is_at_work()
-        });
-        let leaving = &mut self.leaving;
-        self.peers.retain(|peer| {
-            let expired = peer.0.expire(now, idle);
-            if expired {
-                leaving.push((now, peer.0.clone()));
-            }
-            !expired
-        });
-        if self.peers.is_empty() {
-            self.peers.shrink_to_fit();
-        }
-        if self.turned_away > 0 {
-            let refused = std::mem::take(&mut self.turned_away);
+        let refused = self.table.sweep(self.idle);
+        if refused > 0 {
             self.context.note(&format!(
                 "turned away {refused} datagrams from new {} peers: not allowed, or as many sessions are open as may be",
                 D::PROTOCOL
@@ -309,12 +242,10 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
             goodbye.as_mut().poll(cx)
         })
         .await;
-        self.peers.iter().for_each(|peer| peer.0.stop());
-        self.leaving.iter().for_each(|(_, peer)| peer.stop());
+        self.table.stop();
         let done = poll_fn(|cx| {
             self.poll(cx, false);
-            let at_work = self.leaving.iter().any(|(_, peer)| peer.is_at_work());
-            if self.peers.is_empty() && self.sending.is_empty() && !at_work {
+            if self.table.is_empty() && self.sending.is_empty() {
                 Poll::Ready(())
             } else {
                 Poll::Pending
@@ -328,71 +259,9 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
 impl<D: Datagrams, S> Drop for Driver<D, S> {
     /// Nobody else can end these sessions: not after a broken socket, nor when the port was dropped.
     fn drop(&mut self) {
-        let here = self.peers.iter().map(|peer| &peer.0);
-        let gone = self.leaving.iter().map(|(_, peer)| peer);
-        here.chain(gone).for_each(|peer| peer.cut_off());
+        self.table.cut_off();
         while let Some(message) = self.sending.pop() {
             message.peer.lose();
         }
     }
-}
-
-/// Opens a session for a peer that has none. `false` when it may not have one.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of a driver that is borrowed in parts"
-)]
-#[expect(clippy::mutable_key_type, reason = "a peer's address never changes")]
-fn open<D: Datagrams, S: Service>(
-    socket: &D,
-    service: &Arc<S>,
-    peers: &mut HashSet<ByAddress<D::Address>>,
-    exchange: &Arc<Exchange<D::Address>>,
-    context: &Arc<Context>,
-    leaving: &mut Vec<(Moment, Arc<Peer<D::Address>>)>,
-    address: D::Address,
-    bytes: &Bytes,
-    stride: usize,
-) -> bool {
-    let (local, peer) = socket.endpoints(&address);
-    let Ok(mut admission) = context.gate.admit(&peer) else {
-        return false;
-    };
-    // Who must know a token says it in the first datagram, which is no message then.
-    let said = match &context.config.token {
-        None => 0,
-        Some(token) if token.is_line(&bytes[..stride.min(bytes.len())]) => stride.min(bytes.len()),
-        Some(_) => return false,
-    };
-    let Some(()) = context.gate.try_enter(&mut admission) else {
-        return false;
-    };
-    match context.gate.count() {
-        None => return false,
-        Some(true) => context.enough.cancel(),
-        Some(false) => {}
-    }
-    let info = Arc::new(Info::new(context.identity(D::PROTOCOL, local, peer)));
-    let forgeable = socket.may_be_forged(&address);
-    let peer = Arc::new(Peer::new(
-        address.clone(),
-        info.clone(),
-        forgeable,
-        exchange.now(),
-    ));
-    if said == 0 || said < bytes.len() {
-        peer.deliver(&bytes.slice(said..), stride, exchange, exchange.now());
-    }
-    let link = PeerLink::new(peer.clone(), exchange.clone(), socket.limit(&address));
-    let session = Session::of_packets(info, Box::new(link));
-    let place = InTable {
-        peer: peer.clone(),
-        exchange: exchange.clone(),
-    };
-    peer.runs_on(context.start_told(service.clone(), session, admission, place));
-    // A session that has let go of its peer may still be at work.
-    if let Some(ended) = peers.replace(ByAddress(peer)) {
-        leaving.push((exchange.now(), ended.0));
-    }
-    true
 }

@@ -11,6 +11,7 @@ use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use super::link::Peer;
+use crate::socket::slot::Slot;
 
 /// Bytes that may wait to be sent before senders wait.
 const ROOM: usize = 4 * 1024 * 1024;
@@ -42,6 +43,25 @@ struct State<A> {
     in_hand: usize,
     waiting: Vec<Waker>,
     ended: Vec<Arc<Peer<A>>>,
+}
+
+/// Where a sender stands among those who wait for room.
+///
+/// It remembers, so that nobody looks for it: there may be as many senders as peers, and they all come back
+/// whenever there is room for some of them.
+#[derive(Debug, Default)]
+pub(super) struct Place(u32);
+
+impl Place {
+    /// Waits there, unless it does already.
+    fn wait(&mut self, waiting: &mut Vec<Waker>, waker: &Waker) {
+        let here = waiting.get(self.0 as usize);
+        if !here.is_some_and(|known| known.will_wake(waker)) {
+            // No port has so many sessions.
+            self.0 = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
+            waiting.push(waker.clone());
+        }
+    }
 }
 
 /// Messages in the order in which they are to leave.
@@ -125,21 +145,20 @@ impl<A> Exchange<A> {
         self.driver.register(driver);
     }
 
-    /// Hands `message` to the driver; `Pending` while too much is waiting.
+    /// Hands what is in `slot` to the driver; `Pending` while too much is waiting.
     pub(super) fn poll_push(
         &self,
         peer: &Arc<Peer<A>>,
-        message: &mut Option<Bytes>,
+        slot: &mut Slot,
+        place: &mut Place,
         waker: &Waker,
     ) -> Poll<()> {
         let mut state = self.lock();
         if state.outbox.bytes + state.in_hand > ROOM {
-            if !state.waiting.iter().any(|known| known.will_wake(waker)) {
-                state.waiting.push(waker.clone());
-            }
+            place.wait(&mut state.waiting, waker);
             return Poll::Pending;
         }
-        let Some(data) = message.take() else {
+        let Some(data) = slot.take() else {
             return Poll::Ready(());
         };
         let first = state.outbox.is_empty();
@@ -246,6 +265,12 @@ mod tests {
         Arc::new(Peer::new(0, info, false, Moment(0)))
     }
 
+    fn slot(size: usize) -> Slot {
+        let mut slot = Slot::default();
+        slot.put(vec![0; size].into()).unwrap();
+        slot
+    }
+
     #[test]
     fn senders_wait_while_the_driver_has_too_much_in_hand() {
         const SIZE: usize = 64 * 1024;
@@ -253,11 +278,10 @@ mod tests {
         let exchange = Exchange::new();
         exchange.register(&driver.clone().into());
         let waker = Waker::from(sender.clone());
+        let mut place = Place::default();
+        let mut push = |size| exchange.poll_push(&peer(), &mut slot(size), &mut place, &waker);
         let mut taken = 0;
-        while exchange
-            .poll_push(&peer(), &mut Some(vec![0; SIZE].into()), &waker)
-            .is_ready()
-        {
+        while push(SIZE).is_ready() {
             taken += 1;
             assert!(taken * SIZE <= ROOM + SIZE, "more than there is room for");
         }
@@ -272,22 +296,65 @@ mod tests {
         let mut sending = Outbox::new();
         exchange.take(&mut sending);
         exchange.give_room(&sending);
-        assert!(
-            exchange
-                .poll_push(&peer(), &mut Some(vec![0].into()), &waker)
-                .is_pending()
-        );
+        assert!(push(1).is_pending());
         assert_eq!(sender.0.load(Ordering::SeqCst), 0);
         while sending.bytes > ROOM / 2 {
             sending.pop();
         }
         exchange.give_room(&sending);
         assert!(sender.0.load(Ordering::SeqCst) > 0);
-        assert!(
-            exchange
-                .poll_push(&peer(), &mut Some(vec![0].into()), &waker)
-                .is_ready()
-        );
+        assert!(push(1).is_ready());
+    }
+
+    #[test]
+    fn a_sender_waits_in_one_place_however_often_it_looks() {
+        let wakers = [0, 1].map(|_| Waker::from(Arc::new(Woken::default())));
+        let mut places = [Place::default(), Place::default()];
+        let mut waiting = Vec::new();
+        for _ in 0..2 {
+            for _ in 0..3 {
+                for (place, waker) in places.iter_mut().zip(&wakers) {
+                    place.wait(&mut waiting, waker);
+                }
+            }
+            assert_eq!(waiting.len(), 2);
+            // All are woken, and come back in another order.
+            waiting.clear();
+            places.reverse();
+            let [a, b] = &mut places;
+            a.wait(&mut waiting, &wakers[0]);
+            b.wait(&mut waiting, &wakers[1]);
+            assert_eq!(waiting.len(), 2);
+            waiting.clear();
+        }
+    }
+
+    #[test]
+    fn as_many_senders_as_peers_may_wait() {
+        const SENDERS: usize = 50_000;
+        let exchange = Exchange::new();
+        let waker = Waker::noop();
+        let mut full = slot(1);
+        while exchange
+            .poll_push(&peer(), &mut full, &mut Place::default(), waker)
+            .is_ready()
+        {
+            full = slot(1_000_000);
+        }
+        let began = std::time::Instant::now();
+        let mut senders: Vec<_> = (0..SENDERS)
+            .map(|_| (Place::default(), Waker::from(Arc::new(Woken::default()))))
+            .collect();
+        let peer = peer();
+        for _ in 0..2 {
+            for (place, waker) in &mut senders {
+                let pushed = exchange.poll_push(&peer, &mut full, place, waker);
+                assert!(pushed.is_pending());
+            }
+        }
+        assert_eq!(exchange.lock().waiting.len(), SENDERS + 1);
+        // Looking for each of them among the others takes a time that grows with their square.
+        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
     }
 
     #[test]

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tokio::task::AbortHandle;
 
-use super::exchange::{Exchange, Moment};
+use super::exchange::{Exchange, Moment, Place};
 use crate::error::{Error, Operation, Result};
 use crate::session::{Info, Message};
+use crate::socket::slot::Slot;
 
 /// Bytes that may wait for one session; what comes beyond is dropped and counted.
 const QUEUE: usize = 4 * 1024 * 1024;
@@ -189,12 +190,13 @@ fn wake(mut state: MutexGuard<'_, State>) {
     receiving.into_iter().chain(held).for_each(Waker::wake);
 }
 
-/// The session's side.
+/// The session's side. Small, because there may be 100,000 of these too.
 pub(super) struct PeerLink<A> {
     peer: Arc<Peer<A>>,
     exchange: Arc<Exchange<A>>,
-    limit: usize,
-    pending: Option<Bytes>,
+    limit: u32,
+    place: Place,
+    outgoing: Slot,
 }
 
 impl<A> PeerLink<A> {
@@ -202,8 +204,9 @@ impl<A> PeerLink<A> {
         Self {
             peer,
             exchange,
-            limit,
-            pending: None,
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+            place: Place::default(),
+            outgoing: Slot::default(),
         }
     }
 
@@ -234,6 +237,9 @@ impl<A> PeerLink<A> {
 
 impl<A> Drop for PeerLink<A> {
     fn drop(&mut self) {
+        if self.outgoing.take().is_some() {
+            self.peer.lose();
+        }
         let mut state = self.peer.lock();
         state.gone = true;
         state.inbox = VecDeque::new();
@@ -288,31 +294,31 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<()> {
-        if message.data.len() > self.limit {
-            let address = self.peer.info.peer().to_string();
+        let limit = self.limit as usize;
+        if message.data.len() > limit {
             return Err(Error::TooLarge {
-                address,
+                address: self.peer.info.peer().to_string(),
                 size: message.data.len(),
-                limit: self.limit,
+                limit,
             });
         }
-        self.pending = Some(message.data);
-        Ok(())
+        let put = self.outgoing.put(message.data);
+        put.map_err(|source| Error::io(Operation::Send, self.peer.info.peer(), source))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some(size) = self.pending.as_ref().map(Bytes::len) else {
+        let Some(size) = self.outgoing.message().map(Bytes::len) else {
             return Poll::Ready(Ok(()));
         };
         if self.peer.info.has_expired() {
-            self.pending = None;
+            self.outgoing.take();
             self.peer.lose();
             return Poll::Ready(Ok(()));
         }
         let error = self.peer.lock().error.take();
         if let Some(error) = error {
             // Whoever is told that it failed must not find it sent with the next one.
-            self.pending = None;
+            self.outgoing.take();
             return Poll::Ready(Err(Error::io(
                 Operation::Send,
                 self.peer.info.peer(),
@@ -324,17 +330,18 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
                 return Poll::Pending;
             }
             // The proof will not come any more.
-            self.pending = None;
+            self.outgoing.take();
             self.peer.lose();
             return Poll::Ready(Ok(()));
         }
         let Self {
             exchange,
-            pending,
+            outgoing,
+            place,
             peer,
             ..
         } = &mut *self;
-        ready!(exchange.poll_push(peer, pending, cx.waker()));
+        ready!(exchange.poll_push(peer, outgoing, place, cx.waker()));
         let mut state = peer.lock();
         if let Some(proof) = &mut state.proof {
             proof.credit = proof.credit.saturating_sub(size + HEADERS);
@@ -375,10 +382,17 @@ mod tests {
         match sent.now_or_never() {
             Some(sent) => sent.is_ok(),
             None => {
-                link.pending = None;
+                link.outgoing.take();
                 false
             }
         }
+    }
+
+    /// What was handed to the driver since this was last asked.
+    fn left(link: &PeerLink<&'static str>) -> Vec<Bytes> {
+        let mut outbox = super::super::exchange::Outbox::new();
+        link.exchange.take(&mut outbox);
+        outbox.iter().map(|message| message.data.clone()).collect()
     }
 
     #[tokio::test]
@@ -454,10 +468,40 @@ mod tests {
         link.peer.fail(io::ErrorKind::NetworkUnreachable.into());
         link.flush().await.unwrap_err();
         link.send(Message::binary("second".into())).await.unwrap();
-        let mut outbox = super::super::exchange::Outbox::new();
-        link.exchange.take(&mut outbox);
-        let left: Vec<_> = outbox.iter().map(|message| &message.data[..]).collect();
-        assert_eq!(left, [b"second"]);
+        assert_eq!(left(&link), ["second"]);
+    }
+
+    #[tokio::test]
+    async fn a_message_whose_send_was_dropped_keeps_its_place() {
+        let mut link = link(true);
+        arrive(&link, b"", 0);
+        let held = link.send(Message::binary(vec![0; 500].into()));
+        assert!(held.now_or_never().is_none(), "it is over three times 28");
+        // Nothing takes its place unseen.
+        let mut sink = Pin::new(&mut link);
+        let refused = sink.as_mut().start_send(Message::binary("x".into()));
+        assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
+        assert!(
+            sink.send(Message::binary("x".into()))
+                .now_or_never()
+                .is_none()
+        );
+        // The second datagram lets it go, and then the next.
+        arrive(&link, b"", 0);
+        link.send(Message::binary("next".into())).await.unwrap();
+        assert_eq!(left(&link), [&[0; 500][..], b"next"]);
+        assert_eq!(link.peer.info.counters().lost(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_never_left_is_counted() {
+        let mut link = link(true);
+        arrive(&link, b"", 0);
+        let held = link.send(Message::binary(vec![0; 500].into()));
+        assert!(held.now_or_never().is_none(), "it is over three times 28");
+        let peer = link.peer.clone();
+        drop(link);
+        assert_eq!(peer.info.counters().lost(), 1);
     }
 
     #[tokio::test]
