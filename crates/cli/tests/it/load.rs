@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::stage::{Server, Wire, dial, drain, folder, hear, path, sockeye, words};
+use crate::stage::{LONG, Server, Wire, dial, drain, folder, hear, path, sockeye, words};
 
 #[test]
 fn two_thousand_clients_at_once() {
@@ -137,4 +137,25 @@ fn an_output_that_nobody_reads_holds_up_only_who_speaks() {
     server.run.signal(Signal::INT);
     let ended = server.run.end();
     assert_eq!(ended.code, 130, "{ended:?}");
+}
+
+#[test]
+fn at_the_limit_of_open_files_datagrams_are_answered_from_where_they_went() {
+    let mut server = Server::start("echo udp://0.0.0.0:0");
+    server.run.allow_files(0);
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(LONG)).unwrap();
+    // Connected, it hears that address only.
+    client
+        .connect(format!("127.0.0.5:{}", server.port()))
+        .unwrap();
+    for text in [b"one", b"two"] {
+        client.send(text).unwrap();
+        let mut answer = [0; 9];
+        let n = client.recv(&mut answer).expect("an answer from 127.0.0.5");
+        assert_eq!(&answer[..n], text);
+    }
+    server.run.signal(Signal::TERM);
+    let ended = server.run.end();
+    assert_eq!(ended.err.matches("open  #").count(), 1, "{}", ended.err);
 }

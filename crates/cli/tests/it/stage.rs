@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 
 /// How long anything here may take before a test fails.
@@ -197,6 +197,16 @@ impl Run {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// From now on it can open no file whose number would be `most` or more.
+    pub(crate) fn allow_files(&self, most: u64) {
+        let pid = Some(Pid::from_child(&self.child));
+        let limits = Rlimit {
+            current: Some(most),
+            maximum: Some(most),
+        };
+        prlimit(pid, Resource::Nofile, limits).unwrap();
     }
 
     #[track_caller]

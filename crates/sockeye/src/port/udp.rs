@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use rustix::net::connect_unspec;
 use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
 };
@@ -31,6 +32,7 @@ const SLOT: usize = 64 * 1024;
 pub(super) struct Socket {
     socket: UdpSocket,
     local: SocketAddr,
+    own: Option<Own>,
 }
 
 impl Socket {
@@ -47,7 +49,12 @@ impl Socket {
         let opened = || {
             let socket = UdpSocket::from_std(socket.into())?;
             let local = socket.local_addr()?;
-            Ok(Self { socket, local })
+            let wildcard = local.ip().is_unspecified();
+            Ok(Self {
+                socket,
+                local,
+                own: wildcard.then(Own::new).transpose()?,
+            })
         };
         opened().map_err(|source| Error::io(Operation::Listen, address, source))
     }
@@ -65,18 +72,19 @@ impl Socket {
         let failed = |source| Error::io(Operation::Listen, self.local, source);
         let state = UdpSocketState::new((&self.socket).into()).map_err(failed)?;
         // Nobody asks for the traffic class yet, and each datagram would carry it.
-        let _ = SockRef::from(&self.socket).set_recv_tos_v4(false);
+        let socket = SockRef::from(&self.socket);
+        let _ = socket.set_recv_tos_v4(false);
         // Batching forbids fragments, for QUIC's path probes. Plain datagrams may be larger than a packet.
         let _ = set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::WANT);
         if self.local.is_ipv6() {
+            let _ = socket.set_recv_tclass_v6(false);
             let _ = set_ipv6_mtu_discover(&self.socket, Ipv6PathMtuDiscovery::WANT);
         }
         Ok(Batches {
             slots: vec![0; BATCH_SIZE * SLOT],
             metas: vec![RecvMeta::default(); BATCH_SIZE],
             joined: Vec::new(),
-            wildcard: self.local.ip().is_unspecified(),
-            own: HashMap::new(),
+            own: self.own,
             state,
             socket: self.socket,
             local: self.local,
@@ -89,9 +97,8 @@ pub(super) struct Batches {
     socket: UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
-    wildcard: bool,
-    /// Addresses that datagrams were sent to, and whether they are our own rather than a broadcast address.
-    own: HashMap<Ipv4Addr, bool>,
+    /// On a socket that hears every address of ours.
+    own: Option<Own>,
     slots: Vec<u8>,
     metas: Vec<RecvMeta>,
     joined: Vec<u8>,
@@ -137,9 +144,10 @@ impl Datagrams for Batches {
             .iter()
             .zip(self.slots.chunks_exact(SLOT))
         {
-            let local = meta
-                .dst_ip
-                .filter(|ip| self.wildcard && is_own(*ip, &mut self.own));
+            let local = match &mut self.own {
+                Some(own) => meta.dst_ip.filter(|ip| own.has(*ip)),
+                None => None,
+            };
             let pair = Pair {
                 peer: meta.addr,
                 local,
@@ -251,25 +259,50 @@ impl Batches {
     }
 }
 
-/// Whether an answer may come from `ip`: a group's or a broadcast address is nobody's own.
-fn is_own(ip: IpAddr, known: &mut HashMap<Ipv4Addr, bool>) -> bool {
-    /// More than a machine has, so that a scan of 127.0.0.0/8 cannot fill the memory.
-    const MOST: usize = 1024;
+/// Which of the addresses that datagrams were sent to are our own, so that an answer may come from there.
+#[derive(Debug)]
+struct Own {
+    known: HashMap<Ipv4Addr, bool>,
+    /// Kept for as long as the port, so that the limit of open files changes no answer.
+    probe: socket2::Socket,
+}
 
-    let v4 = match ip.to_canonical() {
-        IpAddr::V6(v6) => return !v6.is_multicast(),
-        IpAddr::V4(v4) if v4.is_multicast() || v4.is_broadcast() => return false,
-        IpAddr::V4(v4) => v4,
-    };
-    if known.len() >= MOST {
-        known.clear();
+impl Own {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            known: HashMap::new(),
+            probe: socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?,
+        })
     }
-    // Only the system knows that 192.168.1.255 is a broadcast address: connecting to one is forbidden.
-    // Sending from one would fail, and quinn-udp takes that failure for a lack of segmentation offload.
-    *known.entry(v4).or_insert_with(|| {
-        let probe = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
-        probe.is_ok_and(|probe| probe.connect((v4, 9)).is_ok())
-    })
+
+    /// A group's or a broadcast address is nobody's own.
+    fn has(&mut self, ip: IpAddr) -> bool {
+        /// More than a machine has, so that a scan of 127.0.0.0/8 cannot fill the memory.
+        const MOST: usize = 1024;
+
+        let v4 = match ip.to_canonical() {
+            IpAddr::V6(v6) => return !v6.is_multicast(),
+            IpAddr::V4(v4) if v4.is_multicast() || v4.is_broadcast() => return false,
+            IpAddr::V4(v4) => v4,
+        };
+        if let Some(own) = self.known.get(&v4) {
+            return *own;
+        }
+        // Only the system knows that 192.168.1.255 is a broadcast address: connecting to one is forbidden.
+        // Sending from one would fail, and quinn-udp takes that failure for a lack of segmentation offload.
+        let connected = self.probe.connect(&SocketAddr::from((v4, 9)).into());
+        // Or else the next one would be asked for with this address as its source.
+        let _ = connect_unspec(&self.probe);
+        let own = connected.is_ok();
+        // Any other failure says nothing of the address.
+        if own || connected.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            if self.known.len() >= MOST {
+                self.known.clear();
+            }
+            self.known.insert(v4, own);
+        }
+        own
+    }
 }
 
 fn slot_buffers(slots: &mut [u8]) -> [IoSliceMut<'_>; BATCH_SIZE] {
