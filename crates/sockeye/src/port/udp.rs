@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::Ipv6DontFrag;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use rustix::net::connect_unspec;
 use rustix::net::sockopt::{
@@ -77,6 +79,8 @@ impl Socket {
         // Batching forbids fragments, for QUIC's path probes. Plain datagrams may be larger than a packet.
         let _ = set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::WANT);
         if self.local.is_ipv6() {
+            // Not left to path discovery alone: this option by itself refuses what is larger than a packet.
+            let _ = setsockopt(&self.socket, Ipv6DontFrag, &false);
             let _ = socket.set_recv_tclass_v6(false);
             let _ = set_ipv6_mtu_discover(&self.socket, Ipv6PathMtuDiscovery::WANT);
         }
@@ -308,4 +312,24 @@ impl Own {
 fn slot_buffers(slots: &mut [u8]) -> [IoSliceMut<'_>; BATCH_SIZE] {
     let mut chunks = slots.chunks_exact_mut(SLOT);
     std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::getsockopt;
+
+    use super::*;
+
+    /// What batching sets is for QUIC. A plain datagram may be larger than a packet, over IPv6 too (RFC 8200,
+    /// section 4.5), and nobody reads traffic classes.
+    #[tokio::test]
+    async fn an_ipv6_socket_may_fragment() {
+        let at = "[::1]:0".parse().unwrap();
+        let socket = Socket::bind(at, &SocketOptions::default()).unwrap();
+        let batches = socket.open().unwrap();
+        assert!(!getsockopt(&batches.socket, Ipv6DontFrag).unwrap());
+        let socket = SockRef::from(&batches.socket);
+        assert!(!socket.recv_tclass_v6().unwrap());
+        assert!(!socket.recv_tos_v4().unwrap());
+    }
 }
