@@ -144,7 +144,12 @@ impl Programs {
     pub(crate) fn tcp_echo(&self) -> Vec<Contender> {
         let script = self.script("threading_echo.py");
         present(vec![
-            self.sockeye("serve echo tcp://127.0.0.1:{port}"),
+            self.sockeye("serve echo 127.0.0.1:{port}"),
+            Contender::new(
+                "sockeye tcp://",
+                &self.sockeye,
+                "serve echo tcp://127.0.0.1:{port}",
+            ),
             Contender::new("tokio", &self.bench, "peer tokio-echo --port {port}"),
             Contender::new("epoll", self.epoll(), "{port}"),
             Contender::new("python", "python3", &format!("{script} {{port}}")),

@@ -52,6 +52,9 @@ fn table(connections: usize) -> Table {
     };
     let title = format!("tcp-echo: 64-byte messages, connections: {connections}{place}");
     let mut goals = vec![
+        // What it costs that the port also speaks TLS and HTTP.
+        Goal::ratio(0, "sockeye tcp://", AtLeast(0.97)),
+        Goal::ratio(1, "sockeye tcp://", Shown),
         Goal::ratio(0, "tokio", AtLeast(0.95)),
         Goal::ratio(1, "tokio", Shown),
         Goal::ratio(0, "epoll", AtLeast(0.9)),
