@@ -107,7 +107,17 @@ impl Cutter {
 }
 
 fn cut_at_most(limit: usize, buffer: &mut BytesMut) -> Option<Bytes> {
-    (!buffer.is_empty()).then(|| buffer.split_to(buffer.len().min(limit)).freeze())
+    (!buffer.is_empty()).then(|| take(buffer, buffer.len().min(limit)).freeze())
+}
+
+/// The first `n` bytes. All of them need no second owner of the same memory, which `split_to` would set up
+/// with an allocation of its own.
+fn take(buffer: &mut BytesMut, n: usize) -> BytesMut {
+    if n == buffer.len() {
+        std::mem::take(buffer)
+    } else {
+        buffer.split_to(n)
+    }
 }
 
 fn cut_line(
@@ -125,7 +135,7 @@ fn cut_line(
     let length = without_return(&buffer[..end]).len();
     check(length, limit)?;
     *seen = 0;
-    let mut line = buffer.split_to(end + 1);
+    let mut line = take(buffer, end + 1);
     line.truncate(length);
     Ok(Some(line.freeze()))
 }
@@ -177,7 +187,7 @@ fn cut_sized(
         return Ok(None);
     }
     buffer.advance(head);
-    Ok(Some(buffer.split_to(body).freeze()))
+    Ok(Some(take(buffer, body).freeze()))
 }
 
 fn cut_short(prefix: Prefix, buffer: &[u8]) -> Result<FrameError, FrameError> {
