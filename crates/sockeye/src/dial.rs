@@ -169,25 +169,23 @@ async fn secured(
 ) -> Result<(ByteStream, Identity)> {
     let reached = connect(hosts, options).await?;
     let name = name_of(&reached.host.host);
-    let (stream, facts) = options
-        .tls
-        .connect(reached.tcp.into(), &name, alpn)
-        .await
-        .map_err(|source| Error::Tls {
-            operation: Operation::Connect,
-            address: reached.host.to_string(),
-            source,
-        })?;
     let identity = options.identity(protocol, reached.local, reached.peer);
+    let stream = reached.tcp.into();
+    let shaking = Box::pin(options.tls.connect(stream, &name, alpn, &identity));
+    let (stream, facts) = shaking.await.map_err(|source| Error::Tls {
+        operation: Operation::Connect,
+        address: reached.host.to_string(),
+        source: source.into(),
+    })?;
     Ok((stream, identity.in_tls(Arc::new(facts))))
 }
 
-/// A host as certificates name it: without brackets and zone.
+/// A host as certificates name it: without brackets, zone and the dot of the root.
 fn name_of(host: &Host) -> String {
     match host {
         Host::V6 { ip, .. } => ip.to_string(),
         Host::Unspecified => "localhost".to_owned(),
-        other => other.to_string(),
+        other => other.to_string().trim_end_matches('.').to_owned(),
     }
 }
 

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use wire::framing::FrameError;
 
+mod tls;
+
+pub use tls::{CertificateFault, CredentialFault, TlsError};
+
 /// What the library's calls return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -71,14 +75,23 @@ pub enum Error {
     },
 
     /// The TLS handshake failed.
-    #[error("cannot {operation} {address}: {}", cause(source))]
+    #[error("cannot {operation} {address}: {source}")]
     Tls {
         /// What was tried.
         operation: Operation,
         /// The peer.
         address: String,
         /// Why.
-        source: io::Error,
+        source: Box<TlsError>,
+    },
+
+    /// A file with a certificate, a key or authorities is of no use.
+    #[error("cannot use {path}: {fault}")]
+    Credentials {
+        /// The file, as a person writes it.
+        path: String,
+        /// Why not.
+        fault: CredentialFault,
     },
 
     /// A datagram that no packet can hold.
@@ -133,6 +146,8 @@ pub enum Operation {
     Listen,
     /// Taking a connection that came in.
     Accept,
+    /// Agreeing on TLS with a peer that came.
+    Secure,
     /// Reaching a peer.
     Connect,
     /// Receiving from a peer.
@@ -148,6 +163,7 @@ impl std::fmt::Display for Operation {
         match self {
             Self::Listen => f.write_str("listen on"),
             Self::Accept => f.write_str("accept on"),
+            Self::Secure => f.write_str("speak TLS with"),
             Self::Connect => f.write_str("connect to"),
             Self::Receive => f.write_str("receive from"),
             Self::Send => f.write_str("send to"),
@@ -174,6 +190,15 @@ impl Error {
             operation,
             address: address.to_string(),
             reason: reason.into(),
+        }
+    }
+
+    /// What went wrong in TLS, in the handshake or later.
+    pub fn tls(&self) -> Option<&TlsError> {
+        match self {
+            Self::Tls { source, .. } => Some(source),
+            Self::Io { source, .. } => source.get_ref()?.downcast_ref(),
+            _ => None,
         }
     }
 

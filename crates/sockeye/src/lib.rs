@@ -41,6 +41,7 @@
     warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)
 )]
 
+mod certificate;
 mod dial;
 mod error;
 mod port;
@@ -54,11 +55,15 @@ mod stream;
 mod task;
 mod token;
 
+pub use certificate::{Certificate, CertificateFacts, Fingerprint, minute};
 pub use dial::{DialOptions, dial};
-pub use error::{Error, Operation, Result};
+pub use error::{CertificateFault, CredentialFault, Error, Operation, Result, TlsError};
 pub use port::{Listening, MAX_SESSIONS, Port, PortConfig, Rate};
 pub use protocol::http::{Page, Settings as HttpSettings};
-pub use protocol::tls::{TlsClient, TlsServer};
+pub use protocol::tls::{
+    KeyLog, OwnCertificate, TlsClient, TlsClientOptions, TlsFiles, TlsIdentity, TlsServer,
+    TlsServerOptions, TlsVersion,
+};
 pub use request::{Answer, Body, Request, Response};
 pub use resolve::Family;
 pub use service::{AnyService, Service, service_fn};

@@ -417,6 +417,22 @@ impl Session {
         }
     }
 
+    /// As [`into_stream`](Self::into_stream), for a protocol that runs below the sessions: what goes by is no
+    /// message of anyone, and is not shown.
+    pub(crate) fn into_lower(self) -> ByteStream {
+        let Self { info, carrier } = self;
+        match carrier {
+            Carrier::Bytes(bytes) => {
+                let mut stream = bytes.outbox.before(bytes.stream);
+                stream.tally = Some(info);
+                stream
+            }
+            Carrier::Packets(packets, _) => {
+                ByteStream::new(packet_bytes::PacketBytes::new(packets))
+            }
+        }
+    }
+
     /// The socket itself, to move bytes in the kernel; only where the stream is one, is unframed, and
     /// nobody watches the messages.
     pub fn raw_socket(&self) -> Option<std::io::Result<std::os::fd::OwnedFd>> {

@@ -1,14 +1,16 @@
 //! One byte stream: the socket, the one read buffer in front of it, and what has been counted.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
 
@@ -119,6 +121,15 @@ impl ByteStream {
         }
     }
 
+    /// Says that nothing more comes from here, and reads on for a moment: closing with unread input would make
+    /// the kernel send RST, which can destroy our last words (RFC 1122, section 4.2.2.13).
+    pub(crate) async fn part(mut self) {
+        // Who has left already has heard what it wanted to hear.
+        if self.io.shutdown().await.is_ok() {
+            drain(&mut self.io, &mut self.head, Duration::from_secs(1)).await;
+        }
+    }
+
     /// Bytes that were read ahead and not consumed yet.
     pub fn head(&self) -> &[u8] {
         &self.head
@@ -176,6 +187,10 @@ impl AsyncRead for ByteStream {
             let n = self.head.len().min(out.remaining());
             out.put_slice(&self.head[..n]);
             self.head.advance(n);
+            if self.head.is_empty() {
+                // Its memory is given back.
+                self.head = BytesMut::new();
+            }
             return Poll::Ready(Ok(()));
         }
         let before = out.filled().len();
@@ -299,6 +314,24 @@ impl AsyncWrite for Io {
 
 /// Bytes asked for at once: a 64 KiB target stays in the L2 cache, larger ones read slower.
 const READ: usize = 64 * 1024;
+
+/// Throws away what the peer still sends: 64 KiB and `longest` at the most.
+pub(crate) async fn drain<R: Source>(io: &mut R, head: &mut BytesMut, longest: Duration) {
+    const MOST: usize = 64 * 1024;
+
+    let reading = async {
+        let mut thrown = 0;
+        while thrown < MOST {
+            head.clear();
+            match poll_fn(|cx| poll_fill(io, head, cx)).await {
+                Ok(0) | Err(_) => return,
+                Ok(n) => thrown += n,
+            }
+        }
+    };
+    // Whether the peer finished or the time ran out: either way the socket is closed now.
+    let _ = tokio::time::timeout(longest, reading).await;
+}
 
 /// Reads up to this size are copied out of the thread's buffer, so that a small message that somebody
 /// keeps does not keep 64 KiB alive.

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 ///
 /// The first row whose name fits counts, so a part stands before its whole.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("error", &[]),
+    ("certificate", &[]),
+    ("error", &["certificate"]),
     ("task", &[]),
     ("token", &[]),
     // 2. stream → wire; session → stream; the service trait → session; services → all of these.
     ("stream", &[]),
-    ("session", &["stream", "error"]),
+    ("session", &["stream", "certificate", "error"]),
     // A request as services see it knows no protocol.
     ("request", &[]),
     // A service names neither a port nor a protocol.
@@ -44,6 +45,7 @@ const PROTOCOL: &[&str] = &[
     "request",
     "task",
     "token",
+    "certificate",
     "error",
 ];
 

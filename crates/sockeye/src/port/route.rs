@@ -180,7 +180,7 @@ impl Layer {
         let Self { place, session } = self;
         let identity = session.info().identity().clone();
         let lower = Lower {
-            stream: session.into_stream(),
+            stream: session.into_lower(),
             identity,
             guests: Guests {
                 context: place.context().clone(),
@@ -268,27 +268,26 @@ impl Lower {
             guests,
         } = self;
         let context = guests.context.clone();
-        let shaking = timeout(HANDSHAKE, context.config.tls.accept(stream));
+        let identity = identity.over("tls");
+        let may_be_http = spoken != Spoken::Tls;
+        // Boxed: large, and needed for a moment only.
+        let shaking = Box::pin(context.config.tls.accept(stream, may_be_http, &identity));
         let shaken = tokio::select! {
             shaken = shaking => shaken,
             () = context.goodbye.cancelled() => return Ok(()),
         };
-        let failed = |source| Error::Tls {
-            operation: Operation::Accept,
+        let (stream, facts) = shaken.map_err(|source| Error::Tls {
+            operation: Operation::Secure,
             address: identity.peer().to_string(),
-            source,
-        };
-        let (stream, facts) = match shaken {
-            Ok(shaken) => shaken.map_err(failed)?,
-            Err(_) => return Err(failed(std::io::ErrorKind::TimedOut.into())),
-        };
+            source: source.into(),
+        })?;
         let version = match facts.alpn.as_deref() {
             Some(tls::HTTP2) => Some(http::Version::Two),
             Some(tls::HTTP1) => Some(http::Version::One),
             _ => None,
         };
-        let identity = identity.over("tls").in_tls(Arc::new(facts));
-        if let (Some(version), false) = (version, spoken == Spoken::Tls) {
+        let identity = identity.in_tls(Arc::new(facts));
+        if let Some(version) = version {
             let lower = Self {
                 stream,
                 identity,

@@ -1,6 +1,6 @@
 //! Messages over a byte stream: the work that a whole session and its split halves share.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,7 +14,7 @@ use wire::sniff::{Matcher, Protocol, Verdict, sniff};
 
 use crate::error::{Error, Operation, Result};
 use crate::session::{Info, Message};
-use crate::stream::{Source, poll_fill};
+use crate::stream::{self, Source, poll_fill};
 
 /// Cuts the messages of one stream and knows whether the stream has ended.
 #[derive(Debug)]
@@ -216,7 +216,6 @@ pub(super) async fn finish<W: AsyncWrite + Unpin>(io: &mut W, info: &Info) -> Re
 
 /// Throws away what the peer still sends, within bounds.
 pub(super) async fn drain<R: Source>(io: &mut R, head: &mut BytesMut, inbox: &Inbox, info: &Info) {
-    const MOST: usize = 64 * 1024;
     const LONGEST: Duration = Duration::from_secs(1);
     /// Peers that go on in spite of a FIN do not hold up a shutdown for long.
     const STOPPING: Duration = Duration::from_millis(200);
@@ -229,16 +228,5 @@ pub(super) async fn drain<R: Source>(io: &mut R, head: &mut BytesMut, inbox: &In
     } else {
         LONGEST
     };
-    let reading = async {
-        let mut thrown = 0;
-        while thrown < MOST {
-            head.clear();
-            match poll_fn(|cx| poll_fill(io, head, cx)).await {
-                Ok(0) | Err(_) => return,
-                Ok(n) => thrown += n,
-            }
-        }
-    };
-    // Whether the peer finished or the time ran out: either way the socket is closed now.
-    let _ = tokio::time::timeout(longest, reading).await;
+    stream::drain(io, head, longest).await;
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::text::Encoding;
 
+use crate::certificate::Certificate;
 use crate::error::Error;
 use crate::session::Message;
 use crate::stream::{Counters, Tally};
@@ -48,12 +49,15 @@ pub struct Tls {
     pub version: &'static str,
     /// The cipher suite's registered name.
     pub cipher: &'static str,
+    /// The group in which the secret was agreed on, such as `X25519MLKEM768`; none when a TLS 1.2 session was
+    /// resumed.
+    pub key_exchange: Option<&'static str>,
     /// The protocol that was agreed on by name (ALPN, RFC 7301).
     pub alpn: Option<String>,
     /// The name that the client asked for (SNI, RFC 6066, section 3).
     pub server_name: Option<String>,
-    /// The SHA-256 of each certificate that the peer showed, its own first.
-    pub peer_certificates: Vec<[u8; 32]>,
+    /// The certificates that the peer showed, its own first. Clients show one only where it is asked for.
+    pub peer_certificates: Vec<Certificate>,
     /// Whether an earlier session was resumed.
     pub resumed: bool,
 }

@@ -1,0 +1,75 @@
+//! The secrets of connections, written where tools such as Wireshark find them.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A file that the secrets of every connection are appended to, in the format of `SSLKEYLOGFILE`
+/// (RFC 9850). Whoever can read it can read the connections.
+#[derive(Clone, Debug)]
+pub struct KeyLog(Arc<Mutex<File>>);
+
+impl KeyLog {
+    /// Opens the file, or makes it, readable by its owner alone.
+    ///
+    /// # Errors
+    /// As opening a file.
+    pub fn append(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)?;
+        Ok(Self(Arc::new(Mutex::new(file))))
+    }
+}
+
+impl rustls::KeyLog for KeyLog {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        let mut line = format!("{label} ");
+        let mut hex = |bytes: &[u8], end| {
+            for byte in bytes {
+                // Writing to a string does not fail.
+                let _ = write!(line, "{byte:02x}");
+            }
+            line.push(end);
+        };
+        hex(client_random, ' ');
+        hex(secret, '\n');
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A full disk takes nothing from the connection, and there is nobody to tell from here.
+        let _ = file.write_all(line.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::KeyLog as _;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_appended_a_line_each_for_their_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        for secret in [&[0xab, 0xcd], &[0, 0xff]] {
+            KeyLog::append(&path)
+                .unwrap()
+                .log("CLIENT_RANDOM", &[1, 2, 0xf0], secret);
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            text,
+            "CLIENT_RANDOM 0102f0 abcd\nCLIENT_RANDOM 0102f0 00ff\n"
+        );
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(
+            KeyLog::append(folder.path()).is_err(),
+            "a folder is no file"
+        );
+    }
+}
