@@ -10,6 +10,7 @@
 //! | [`framing`] | where does one message end and the next begin? |
 //! | [`text`] | which characters are these bytes, and the other way round? |
 //! | [`hex`] | how does a person write and read bytes? |
+//! | [`websocket`] | which messages are in these bytes, and which bytes make a message? |
 
 #![cfg_attr(
     not(test),
@@ -21,3 +22,4 @@ pub mod framing;
 pub mod hex;
 pub mod sniff;
 pub mod text;
+pub mod websocket;
