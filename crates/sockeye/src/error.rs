@@ -74,6 +74,17 @@ pub enum Error {
         reason: String,
     },
 
+    /// The peer ended the conversation and said that something is wrong.
+    #[error("cannot receive from {address}: the peer closed with {}", closing(*code, reason))]
+    ClosedByPeer {
+        /// The peer.
+        address: String,
+        /// The WebSocket close code (RFC 6455, section 7.4); 1006 when there was no close frame.
+        code: u16,
+        /// What the peer gave as a reason; often empty.
+        reason: String,
+    },
+
     /// The TLS handshake failed.
     #[error("cannot {operation} {address}: {source}")]
     Tls {
@@ -234,6 +245,15 @@ fn cause(error: &io::Error) -> String {
             first.to_lowercase().chain(letters).collect()
         }
         _ => text.to_owned(),
+    }
+}
+
+/// `1011 (internal error): out of memory`
+fn closing(code: u16, reason: &str) -> String {
+    let name = wire::websocket::close_name(code);
+    match reason {
+        "" => format!("{code} ({name})"),
+        reason => format!("{code} ({name}): {reason}"),
     }
 }
 

@@ -64,6 +64,7 @@ pub use protocol::tls::{
     KeyLog, OwnCertificate, TlsClient, TlsClientOptions, TlsFiles, TlsIdentity, TlsServer,
     TlsServerOptions, TlsVersion,
 };
+pub use protocol::ws::Settings as WsSettings;
 pub use request::{Answer, Body, Request, Response};
 pub use resolve::Family;
 pub use service::{AnyService, Service, service_fn};

@@ -2,6 +2,7 @@
 
 pub(crate) mod http;
 pub(crate) mod tls;
+pub(crate) mod ws;
 
 use std::future::Future;
 use std::pin::Pin;

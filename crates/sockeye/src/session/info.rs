@@ -21,6 +21,8 @@ pub struct Info {
     opened: Instant,
     counters: Counters,
     state: AtomicU8,
+    /// Microseconds; 0 when it is not known.
+    rtt: AtomicU64,
 }
 
 /// Bits of [`Info::state`].
@@ -152,6 +154,7 @@ impl Info {
             opened: Instant::now(),
             counters: Counters::default(),
             state: AtomicU8::new(if watched { WATCHED } else { 0 }),
+            rtt: AtomicU64::new(0),
         }
     }
 
@@ -208,6 +211,20 @@ impl Info {
     /// What went through so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How long the last question whether the peer is there took to be answered, where the protocol has one
+    /// (a WebSocket ping, which is sent when the peer was silent for a while).
+    pub fn rtt(&self) -> Option<Duration> {
+        match self.rtt.load(Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros)),
+        }
+    }
+
+    pub(crate) fn note_rtt(&self, rtt: Duration) {
+        let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+        self.rtt.store(micros.max(1), Relaxed);
     }
 
     /// Whether the peer has said that it will send no more.
