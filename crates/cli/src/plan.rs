@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use sockeye::service::{Hello, Reply, Sink, Target};
 use sockeye::{Address, AnyService};
+use wire::address::Scheme;
 use wire::text::{nearest::nearest, unescape};
 
 use crate::args::ServeArgs;
@@ -90,9 +91,12 @@ impl Plan {
             unescape(text, args.encoding)
                 .map_err(|error| Usage(format!("cannot read the text `{text}`: {error}")))?
         };
+        let kind = args.content_type.clone();
+        let kind = kind.unwrap_or_else(|| Reply::kind(&answer, args.encoding));
         Ok(Reply {
             answer: answer.into(),
             close: args.close,
+            content_type: Some(kind),
         })
     }
 
@@ -111,11 +115,27 @@ impl Plan {
         .into_iter()
         .flatten()
         .collect();
-        if args.content_type.is_some() {
-            lints.push("--content-type is for HTTP; tcp, udp and unix ignore it".to_owned());
+        let flags = [
+            ("--content-type", args.content_type.is_some()),
+            ("--host", !args.host.is_empty()),
+        ];
+        for (flag, given) in flags {
+            if given && !self.addresses.iter().any(carries_http) {
+                lints.push(format!(
+                    "{flag} is for HTTP, which none of these addresses carries"
+                ));
+            }
         }
         lints
     }
+}
+
+/// Whether HTTP may be spoken at this address.
+fn carries_http(address: &Address) -> bool {
+    matches!(
+        address.scheme,
+        None | Some(Scheme::Unix | Scheme::Http | Scheme::Https)
+    )
 }
 
 fn unknown(word: &str) -> anyhow::Error {

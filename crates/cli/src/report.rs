@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sockeye::{Direction, Ending, Error, Info, Listening, Message, Observer};
+use sockeye::{Answered, Direction, Ending, Error, Info, Listening, Message, Observer};
 
 use crate::console::Printer;
 
@@ -81,6 +81,13 @@ impl Observer for Reporter {
         self.log.write(match self.form {
             Form::Json => json::closed(info, ending),
             Form::Text | Form::Hex => text::closed(info, ending),
+        });
+    }
+
+    fn answered(&self, answered: &Answered<'_>) {
+        self.log.write(match self.form {
+            Form::Json => json::answered(answered),
+            Form::Text | Form::Hex => text::answered(answered),
         });
     }
 

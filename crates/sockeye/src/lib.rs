@@ -69,8 +69,8 @@ pub use request::{Answer, Body, Request, Response};
 pub use resolve::Family;
 pub use service::{AnyService, Service, service_fn};
 pub use session::{
-    Direction, Ending, Endpoint, Identity, Info, Kind, Link, MAX_MESSAGE, Message, Observer,
-    Packets, Receiver, RequestHead, Sender, Session, Side, Tls,
+    AnswerHead, Answered, Direction, Ending, Endpoint, Identity, Info, Kind, Link, MAX_MESSAGE,
+    Message, Observer, Packets, Receiver, RequestHead, Sender, Session, Side, Tls,
 };
 pub use socket::{Keepalive, Membership, SocketOptions};
 pub use stream::pump::pump;

@@ -7,16 +7,29 @@ pub(crate) mod ws;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::session::Session;
+use crate::session::{Answered, Ending, Session};
 
 /// Where a protocol that carries several sessions brings them: the port, which counts, limits and ends them.
 pub(crate) trait Host: Send + Sync + 'static {
-    /// Runs `session` to its end, on a task of its own. `false`: no more sessions are taken.
-    fn open(&self, session: Session) -> bool;
+    /// Runs `session` to its end, on a task of its own, and tells how it ended before anyone else hears of it.
+    /// `false`: no more sessions are taken.
+    fn open(&self, session: Session, told: Told) -> bool;
+
+    /// Counts a request that is answered without a session as one. `false`: no more are taken.
+    fn admit(&self) -> bool;
+
+    /// A request was answered without a session; `counts`: it was [admitted](Self::admit).
+    fn answered(&self, answered: &Answered<'_>, counts: bool);
 
     /// Runs work that belongs to no session: what comes after an upgrade.
     fn run(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>);
 
     /// Completes when this end says goodbye.
     fn goodbye(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// Whether it has said it, or is about to.
+    fn is_leaving(&self) -> bool;
 }
+
+/// Hears how a session ended.
+pub(crate) type Told = Box<dyn FnOnce(&Result<(), Ending>) + Send>;

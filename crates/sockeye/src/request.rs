@@ -1,14 +1,15 @@
 //! An HTTP request and its answer, as a service sees them: independent of the version that carries them.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-/// A request: the head, and a body that is read as it comes. [`Identity`](crate::Identity) in its
+/// A request: the head, and a body that is read as it comes. An `Arc` of [`Identity`](crate::Identity) in its
 /// extensions says who asks.
 pub type Request = http::Request<Body>;
 
@@ -48,6 +49,26 @@ impl Body {
         body: impl http_body::Body<Data = Bytes, Error = io::Error> + Send + 'static,
     ) -> Self {
         Self(Inner::Stream(Box::pin(body)))
+    }
+
+    /// The next bytes; `None` at the end. Trailers are passed over. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the body broke off, or its peer wrote it wrongly ([`io::ErrorKind::InvalidData`]).
+    pub fn next(&mut self) -> impl Future<Output = Option<io::Result<Bytes>>> + Send + '_ {
+        poll_fn(|cx| {
+            loop {
+                match ready!(http_body::Body::poll_frame(Pin::new(&mut *self), cx)) {
+                    None => return Poll::Ready(None),
+                    Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                    Some(Ok(frame)) => {
+                        if let Ok(data) = frame.into_data() {
+                            return Poll::Ready(Some(Ok(data)));
+                        }
+                    }
+                }
+            }
+        })
     }
 }
 

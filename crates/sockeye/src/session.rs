@@ -13,6 +13,7 @@ use wire::text::Encoding;
 use crate::error::{Error, Result};
 use crate::stream::ByteStream;
 
+mod answer;
 mod bytes_link;
 mod info;
 mod message;
@@ -21,6 +22,7 @@ mod sending;
 mod split;
 mod tap;
 
+pub use answer::{AnswerHead, Answered};
 pub use info::{Direction, Ending, Endpoint, Identity, Info, Observer, RequestHead, Side, Tls};
 pub use message::{Kind, Message};
 pub use split::{Receiver, Sender};
@@ -83,25 +85,28 @@ struct Fed(bool);
 impl Session {
     /// A session over `link`. Messages from a byte stream may have up to `max_message` bytes.
     pub fn new(link: Link, identity: Identity, max_message: usize) -> Self {
+        let info = Arc::new(Info::new(identity));
         match link {
-            Link::Bytes(stream, framing) => {
-                let info = Info::new(identity);
-                let inbox = Inbox::new(framing, max_message);
-                let outbox = Outbox::default();
-                let carrier = Carrier::Bytes(Box::new(BytesCarrier {
-                    stream,
-                    inbox,
-                    outbox,
-                }));
-                Self {
-                    info: Arc::new(info),
-                    carrier,
-                }
-            }
-            Link::Packets(packets) => {
-                let info = Info::new(identity);
-                Self::of_packets(Arc::new(info), packets)
-            }
+            Link::Bytes(stream, framing) => Self::of_bytes(info, stream, framing, max_message),
+            Link::Packets(packets) => Self::of_packets(info, packets),
+        }
+    }
+
+    /// A session over a byte stream whose facts are already shared with whoever feeds it.
+    pub(crate) fn of_bytes(
+        info: Arc<Info>,
+        stream: ByteStream,
+        framing: Framing,
+        max_message: usize,
+    ) -> Self {
+        let carrier = BytesCarrier {
+            stream,
+            inbox: Inbox::new(framing, max_message),
+            outbox: Outbox::default(),
+        };
+        Self {
+            info,
+            carrier: Carrier::Bytes(Box::new(carrier)),
         }
     }
 

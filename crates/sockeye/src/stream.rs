@@ -140,6 +140,14 @@ impl ByteStream {
         self.tally.as_deref().map(Tally::counters)
     }
 
+    /// Ends it so that the peer cannot take what came for the whole: with RST, where that is TCP's to say.
+    pub(crate) fn reset(self) {
+        if let Io::Tcp(tcp) = &self.io {
+            // A socket that has no linger to set has no connection to reset.
+            let _ = tcp.set_zero_linger();
+        }
+    }
+
     /// The kernel socket behind the stream, duplicated, when it is one.
     pub(crate) fn duplicate(&self) -> Option<io::Result<std::os::fd::OwnedFd>> {
         use std::os::fd::AsFd;
@@ -213,6 +221,22 @@ impl AsyncWrite for ByteStream {
             counters.add_bytes_out(n);
         }
         Poll::Ready(Ok(n))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let n = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, data))?;
+        if let Some(counters) = self.counters() {
+            counters.add_bytes_out(n);
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -293,6 +317,13 @@ impl AsyncWrite for Io {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, data),
             Self::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, data),
             Self::Other(other) => Pin::new(other).poll_write_vectored(cx, data),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => true,
+            Self::Other(other) => other.is_write_vectored(),
         }
     }
 

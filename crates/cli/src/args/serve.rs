@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use http::HeaderValue;
 use sockeye::{Encoding, Framing};
 
-use super::values::{size, time};
+use super::values::{host_name, size, time};
 use super::{GuardArgs, SocketArgs};
 
 /// Listen, and serve whoever comes
@@ -60,12 +61,15 @@ pub(crate) struct ServeArgs {
     /// End a session after this much silence [default: none; UDP 60s]
     #[arg(help_heading = SESSIONS, short = 'i', long, value_name = "TIME", value_parser = time)]
     pub(crate) idle_timeout: Option<Duration>,
-    /// The Content-Type of answers over HTTP
-    #[arg(help_heading = MESSAGES, long, value_name = "TYPE")]
-    pub(crate) content_type: Option<String>,
     /// How long a client may say nothing before a service that speaks first greets it
     #[arg(help_heading = SESSIONS, long, value_name = "TIME", default_value = "300ms", value_parser = time)]
     pub(crate) greet_after: Duration,
+    /// The Content-Type of answers over HTTP [default: text/plain, or what `reply`'s TEXT looks like]
+    #[arg(help_heading = HTTP, long, value_name = "TYPE")]
+    pub(crate) content_type: Option<HeaderValue>,
+    /// A name that HTTP requests may ask for, besides localhost and this machine's own (repeatable)
+    #[arg(help_heading = HTTP, long, value_name = "NAME", value_parser = host_name, value_delimiter = ',')]
+    pub(crate) host: Vec<String>,
     /// IPv4 only
     #[arg(help_heading = SESSIONS, short = '4', long, conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
@@ -93,6 +97,7 @@ pub(crate) struct ServeArgs {
 const SERVICE: &str = "For one service";
 const MESSAGES: &str = "Messages";
 const SESSIONS: &str = "Sessions";
+const HTTP: &str = "HTTP";
 const REPORT: &str = "What is reported, on standard error";
 
 const EXAMPLES: &str = "\
@@ -102,6 +107,7 @@ Examples:
   sockeye serve hello --greeting 'Welcome!' --delay 1s
   sockeye serve reply 'pong\\n' udp://:4001      the same answer to every datagram
   sockeye serve reply --hex 'fc 2a 00 01' --close
+  sockeye serve reply '<!doctype html>Hello'    a page for browsers
   sockeye serve sink --out received/ '*:5000'   save what comes, a file per session
   sockeye serve console                         talk to everyone who comes
   sockeye serve echo unix:/tmp/echo.sock        a Unix socket

@@ -87,6 +87,16 @@ pub(crate) fn rate(text: &str) -> Result<sockeye::Rate, String> {
     })
 }
 
+/// A host name, in lower case: letters, digits, `-`, `_` and dots.
+pub(crate) fn host_name(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match !name.is_empty() && name.bytes().all(fits) {
+        true => Ok(name.to_ascii_lowercase()),
+        false => Err("write a host name such as box.example, without a port".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,5 +150,13 @@ mod tests {
         assert_eq!(network("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
         assert_eq!(network("::1").unwrap().to_string(), "::1/128");
         assert!(network("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn host_names() {
+        assert_eq!(host_name("Box.Example."), Ok("box.example".to_owned()));
+        for wrong in ["", ".", "a b", "a:80", "http://a", "[::1]"] {
+            assert!(host_name(wrong).is_err(), "{wrong}");
+        }
     }
 }

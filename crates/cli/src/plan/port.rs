@@ -50,7 +50,8 @@ pub(crate) fn config(
                 version: env!("CARGO_PKG_VERSION"),
                 ways: WAYS,
             }),
-            ..HttpSettings::default()
+            content_type: args.content_type.clone(),
+            hosts: args.host.clone(),
         }),
         observer: Some(reporter),
         ..PortConfig::default()

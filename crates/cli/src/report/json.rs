@@ -1,7 +1,7 @@
 //! Reports as JSON, an object a line. The schema is in docs/JSON.md.
 
 use serde_json::{Value, json};
-use sockeye::{Direction, Ending, Info, Listening, Message};
+use sockeye::{Answered, Direction, Ending, Info, Listening, Message};
 
 /// The version of the schema: fields are added, never changed.
 const VERSION: u32 = 1;
@@ -31,6 +31,9 @@ pub(crate) fn closed(info: &Info, ending: &Ending) -> String {
     .into();
     if let Ending::Failed(error) = ending {
         fields["error"] = error.to_string().into();
+    }
+    if let Some(answer) = info.answer() {
+        fields["status"] = answer.status.as_u16().into();
     }
     fields["bytes_in"] = counters.bytes_in().into();
     fields["bytes_out"] = counters.bytes_out().into();
@@ -64,14 +67,55 @@ pub(crate) fn note(what: &str) -> String {
     line("note", json!({"text": what}))
 }
 
+pub(crate) fn answered(answered: &Answered<'_>) -> String {
+    let identity = answered.identity;
+    let mut fields = json!({
+        "protocol": identity.protocol(),
+        "local": identity.local().to_string(),
+        "peer": identity.peer().to_string(),
+        "status": answered.status.as_u16(),
+        "bytes": answered.bytes,
+        "whole": answered.whole,
+        "seconds": answered.took.as_secs_f64(),
+    });
+    asked(
+        &mut fields,
+        answered.method,
+        &answered.target(),
+        answered.version,
+    );
+    line("answer", fields)
+}
+
 fn session(info: &Info) -> Value {
-    json!({
+    let mut fields = json!({
         "session": info.id(),
         "protocol": info.protocol(),
         "local": info.local().to_string(),
         "peer": info.peer().to_string(),
         "age": info.age().as_secs_f64(),
-    })
+    });
+    if let Some(request) = info.request() {
+        asked(
+            &mut fields,
+            &request.method,
+            &request.target(),
+            request.version,
+        );
+    }
+    fields
+}
+
+fn asked(fields: &mut Value, method: &http::Method, target: &str, version: http::Version) {
+    fields["method"] = method.as_str().into();
+    fields["target"] = target.into();
+    fields["http"] = match version {
+        http::Version::HTTP_10 => "1.0",
+        http::Version::HTTP_2 => "2",
+        http::Version::HTTP_3 => "3",
+        _ => "1.1",
+    }
+    .into();
 }
 
 fn line(event: &str, mut fields: Value) -> String {

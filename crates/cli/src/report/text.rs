@@ -3,13 +3,16 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use sockeye::{Counters, Direction, Ending, Info, Message};
+use sockeye::{Answered, Counters, Direction, Ending, Info, Message};
 use wire::text::printable;
 
-/// `open  #1 tcp 127.0.0.1:51234 -> 127.0.0.1:3000`
+/// `open  #1 tcp 127.0.0.1:51234 -> 127.0.0.1:3000`, `open  #2 http GET /path 127.0.0.1:51236 -> …`
 pub(crate) fn opened(info: &Info) -> String {
+    let asked = info.request().map_or_else(String::new, |request| {
+        format!("{} {} ", request.method, printable(&request.target()))
+    });
     format!(
-        "open  #{} {} {} -> {}\n",
+        "open  #{} {} {asked}{} -> {}\n",
         info.id(),
         info.protocol(),
         printable(&info.peer().to_string()),
@@ -17,16 +20,35 @@ pub(crate) fn opened(info: &Info) -> String {
     )
 }
 
-/// `close #1 tcp 127.0.0.1:51234 (the peer closed) in 5 B/1, out 5 B/1, 1.2s`
+/// `close #1 tcp 127.0.0.1:51234: the peer closed; in 5 bytes in 1 message, …, 1.2s`
 pub(crate) fn closed(info: &Info, ending: &Ending) -> String {
+    let status = info.answer().map_or_else(String::new, |answer| {
+        format!("{}; ", answer.status.as_u16())
+    });
     format!(
-        "close #{} {} {}: {}; {}, {}\n",
+        "close #{} {} {}: {status}{}; {}, {}\n",
         info.id(),
         info.protocol(),
         printable(&info.peer().to_string()),
         printable(&ending.to_string()),
         traffic(info.counters()),
         age(info.age())
+    )
+}
+
+/// `answer http GET /path 127.0.0.1:51234: 200; out 6 bytes, 0.1ms`
+pub(crate) fn answered(answered: &Answered<'_>) -> String {
+    let identity = answered.identity;
+    format!(
+        "answer {} {} {} {}: {}; out {}{}, {:.1}ms\n",
+        identity.protocol(),
+        answered.method,
+        printable(&answered.target()),
+        printable(&identity.peer().to_string()),
+        answered.status.as_u16(),
+        count(answered.bytes, "byte"),
+        if answered.whole { "" } else { ", cut off" },
+        answered.took.as_secs_f64() * 1e3
     )
 }
 

@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use wire::sniff::{self, Matcher, Protocol};
 use super::gate::Admission;
 use super::run::{Context, Place};
 use crate::error::{Error, Operation, Result};
-use crate::protocol::{Host, http, tls};
+use crate::protocol::{Host, Told, http, tls};
 use crate::service::{AnyService, Service};
-use crate::session::{Ending, Identity, Link, Session};
+use crate::session::{Answered, Ending, Identity, Link, Session};
 use crate::stream::ByteStream;
 use crate::token::{MAX_TOKEN, Token};
 
@@ -185,6 +186,7 @@ impl Layer {
             guests: Guests {
                 context: place.context().clone(),
                 service: AnyService::shared(service),
+                inside: Arc::default(),
             },
         };
         let served = match protocol {
@@ -317,11 +319,12 @@ impl Lower {
         let peer = self.identity.peer().to_string();
         let connection = http::Connection {
             service: self.guests.service.clone(),
-            identity: self.identity.over(scheme),
+            identity: Arc::new(self.identity.over(scheme)),
             framing: config.framing.clone(),
             max_message: config.max_message,
             settings: config.http.clone(),
             token: config.token.clone(),
+            grace: config.grace,
             host: Arc::new(self.guests),
         };
         let served = http::serve(self.stream, version, connection).await;
@@ -333,20 +336,67 @@ impl Lower {
 struct Guests {
     context: Arc<Context>,
     service: AnyService,
+    /// Sessions that have not ended; the connection's own room is for one of them.
+    inside: Arc<AtomicUsize>,
+}
+
+/// A session inside a connection.
+struct Guest {
+    inside: Arc<AtomicUsize>,
+    admission: Admission,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.inside.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Guests {
+    /// Room for one more session.
+    fn enter(&self) -> Option<Guest> {
+        let inside = self.inside.clone();
+        let first = inside.fetch_add(1, Relaxed) == 0;
+        let mut guest = Guest {
+            inside,
+            admission: Admission::default(),
+        };
+        if !first {
+            self.context.gate.try_enter(&mut guest.admission)?;
+        }
+        Some(guest)
+    }
 }
 
 impl Host for Guests {
-    fn open(&self, session: Session) -> bool {
+    fn open(&self, session: Session, told: Told) -> bool {
+        let Some(guest) = self.enter() else {
+            return false;
+        };
         let mut place = Place::wait(&self.context, &session, Admission::default());
         if !place.open() {
             return false;
         }
         let service = self.service.clone();
         self.run(Box::pin(async move {
-            let served = place.limit(service.serve(session)).await;
+            let _guest = guest;
+            let mut served = place.limit(service.serve(session)).await;
+            if served.is_err() && place.info().is_stopping() {
+                // It was not the peer that broke it off.
+                served = Err(Ending::Stopped);
+            }
+            told(&served);
             place.leave(served);
         }));
         true
+    }
+
+    fn admit(&self) -> bool {
+        self.context.admit()
+    }
+
+    fn answered(&self, answered: &Answered<'_>, counts: bool) {
+        self.context.answered(answered, counts);
     }
 
     fn run(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
@@ -355,5 +405,9 @@ impl Host for Guests {
 
     fn goodbye(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(self.context.goodbye.cancelled())
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.context.leaving.load(Relaxed)
     }
 }

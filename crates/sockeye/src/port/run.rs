@@ -15,7 +15,7 @@ use super::PortConfig;
 use super::gate::{Admission, Gate};
 use crate::error::Result;
 use crate::service::Service;
-use crate::session::{Ending, Endpoint, Identity, Info, Session, Side};
+use crate::session::{Answered, Ending, Endpoint, Identity, Info, Session, Side};
 
 /// What all sessions of a port share.
 #[derive(Debug)]
@@ -49,6 +49,25 @@ impl Context {
         Identity::new(Side::Accepted, protocol, local, peer)
             .encoding(self.config.encoding)
             .observer(self.config.observer.clone())
+    }
+
+    /// Counts a session, or what is as good as one. `false`: enough have been served.
+    pub(super) fn admit(&self) -> bool {
+        let counted = self.gate.count();
+        if counted == Some(true) {
+            self.enough.cancel();
+        }
+        counted.is_some()
+    }
+
+    /// A request was answered without a session; `counts`: it was admitted as one.
+    pub(super) fn answered(&self, answered: &Answered<'_>, counts: bool) {
+        if let Some(observer) = &self.config.observer {
+            observer.answered(answered);
+        }
+        if counts && self.gate.has_served_all() {
+            self.stop.cancel();
+        }
     }
 
     pub(super) fn note(&self, what: &str) {
@@ -122,15 +141,11 @@ impl Place {
         if self.is_open() {
             return true;
         }
-        let context = &self.context;
-        let Some(last) = context.gate.count() else {
-            return false;
-        };
-        if last {
-            context.enough.cancel();
+        let admitted = self.context.admit();
+        if admitted {
+            self.tell_opened();
         }
-        self.tell_opened();
-        true
+        admitted
     }
 
     /// The same for a session that has been counted.

@@ -1,37 +1,53 @@
 //! HTTP (RFC 9110), both ends: hyper reads and writes it, and a request becomes an answer or a session.
 
-use std::convert::Infallible;
-use std::future::Future;
+use std::borrow::Cow;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
 
-use ::http::{HeaderValue, Response as HttpResponse, StatusCode, header};
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
+use ::http::{HeaderValue, StatusCode, header};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until, timeout};
 use wire::framing::Framing;
 
 use super::Host;
-use crate::request::{Answer, Body, Response};
-use crate::service::{AnyService, Service};
+use crate::request::{Body, Response};
+use crate::service::AnyService;
 use crate::session::Identity;
 use crate::stream::ByteStream;
 use crate::token::Token;
 
+mod answer;
 mod exchange;
+mod host;
+mod pace;
 mod page;
 mod token;
 
 pub use page::Page;
 
-/// How long a client may take to send a request's head.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+use pace::{Late, Pace, Wire};
+
+/// The largest head of a request, in bytes; in HTTP/2 the largest list of header fields.
+const HEAD_MAX: u16 = u16::MAX;
+
+/// The longest target, in bytes. RFC 9112, section 3, asks for 8000 at least.
+const TARGET_MAX: usize = 8 * 1024;
+
+/// Requests of one HTTP/2 connection at once.
+const STREAMS: u32 = 100;
+
+/// Bytes of one HTTP/2 stream that may wait for the client.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// How long what a client still sends is read and thrown away, so that it sees our last answer.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The versions that a byte stream can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,21 +63,48 @@ pub(crate) struct Connection {
     pub(crate) service: AnyService,
     pub(crate) host: Arc<dyn Host>,
     /// Of the sessions that requests become.
-    pub(crate) identity: Identity,
+    pub(crate) identity: Arc<Identity>,
     pub(crate) framing: Framing,
     pub(crate) max_message: usize,
     pub(crate) settings: Arc<Settings>,
     /// What a request must say.
     pub(crate) token: Option<Token>,
+    /// How long it may take to end once we want to.
+    pub(crate) grace: Duration,
 }
 
 /// What a port was told about HTTP.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// The `Content-Type` of what a service sends; plain text in the session's encoding when `None`.
+    /// The `Content-Type` of what a session sends; plain text in the session's encoding when `None`.
     pub content_type: Option<HeaderValue>,
     /// What browsers get where the service speaks in sessions; nothing of its own when `None`.
     pub page: Option<Page>,
+    /// Names that this machine answers to, besides `localhost` and what it calls itself. Requests for other names
+    /// are refused with 421 on loopback, and everywhere when there are any: so no web page can reach a port of
+    /// this machine through a name of its own.
+    pub hosts: Vec<String>,
+}
+
+/// A connection that is being served.
+struct Shared {
+    connection: Connection,
+    pace: Arc<Pace>,
+    /// Whether the names in requests are looked at.
+    checks_hosts: bool,
+}
+
+impl Shared {
+    fn new(connection: Connection, version: Version) -> Self {
+        let local = connection.identity.local().socket_addr();
+        let loopback = local.is_some_and(|local| local.ip().to_canonical().is_loopback());
+        let listed = local.is_some() && !connection.settings.hosts.is_empty();
+        Self {
+            connection,
+            pace: Arc::new(Pace::new(version)),
+            checks_hosts: loopback || listed,
+        }
+    }
 }
 
 /// Serves one connection to its end.
@@ -73,117 +116,212 @@ pub(crate) async fn serve(
     version: Version,
     connection: Connection,
 ) -> io::Result<()> {
-    let host = connection.host.clone();
-    let goodbye = host.goodbye();
-    let connection = Arc::new(connection);
-    let io = TokioIo::new(stream);
-    let service = service_fn(|request| answer(connection.clone(), request));
+    let shared = Arc::new(Shared::new(connection, version));
     match version {
-        Version::One => {
-            let serving = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIME)
-                .half_close(true)
-                .serve_connection(io, service)
-                .with_upgrades();
-            let serving = pin!(serving);
-            until_goodbye(serving, goodbye, |serving| serving.graceful_shutdown()).await
-        }
-        Version::Two => {
-            let serving = http2::Builder::new(Tasks(host.clone()))
-                .timer(TokioTimer::new())
-                .serve_connection(io, service);
-            let serving = pin!(serving);
-            until_goodbye(serving, goodbye, |serving| serving.graceful_shutdown()).await
-        }
+        Version::One => one(stream, shared).await,
+        Version::Two => two(stream, shared).await,
     }
-    .map_err(io::Error::other)
 }
 
-/// Drives a connection, and tells it to come to its end when this end says goodbye.
-async fn until_goodbye<C: Future>(
-    mut connection: Pin<&mut C>,
-    goodbye: impl Future<Output = ()>,
-    leave: impl FnOnce(Pin<&mut C>),
-) -> C::Output {
-    tokio::select! {
-        biased;
-        done = connection.as_mut() => return done,
-        () = goodbye => leave(connection.as_mut()),
-    }
-    connection.await
-}
-
-async fn answer(
-    connection: Arc<Connection>,
-    request: ::http::Request<Incoming>,
-) -> Result<Response, Infallible> {
-    let page = connection.settings.page.as_ref();
-    if let Some(part) = page.and_then(|page| page::part(page, &connection, &request)) {
-        return Ok(part);
-    }
-    if let Some(token) = &connection.token
-        && !token::says(token, request.uri(), request.headers())
-    {
-        return Ok(token::ask());
-    }
-    let mut request = request.map(inbound);
-    request
-        .extensions_mut()
-        .insert(Arc::new(connection.identity.clone()));
-    let answered = match connection.service.http(request).await {
-        Ok(Answer::Response(response)) => response,
-        Ok(Answer::Session(request)) if page.is_some() && page::is_wanted(&request) => {
-            page::whole()
-        }
-        Ok(Answer::Session(request)) => exchange::open(&connection, request).await,
-        Err(error) => {
-            connection.identity.note(&error.to_string());
-            status(StatusCode::INTERNAL_SERVER_ERROR, "the service failed\n")
-        }
+async fn one(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
+    let io = TokioIo::new(Wire::new(stream, shared.pace.clone()));
+    let asked = shared.clone();
+    let service = service_fn(move |request| answer::answer(asked.clone(), request));
+    let mut serving = http1::Builder::new()
+        .half_close(true)
+        .max_buf_size(HEAD_MAX.into())
+        .serve_connection(io, service)
+        .with_upgrades();
+    let driven = drive(Pin::new(&mut serving), &shared, |serving| {
+        serving.graceful_shutdown();
+    });
+    let driven = driven.await;
+    // Nothing is left of a connection that was upgraded.
+    let Some(parts) = serving.into_parts() else {
+        return Ok(());
     };
-    Ok(answered)
+    let wire = parts.io.into_inner();
+    let ended = match driven {
+        Driven::Done(ended) => ended.map_err(io::Error::other),
+        Driven::Late(Late::Head) => {
+            let error = Err(Late::Head.error());
+            farewell(wire).await;
+            return error;
+        }
+        Driven::Late(late) => Err(late.error()),
+        Driven::Cut => Ok(()),
+    };
+    if shared.pace.is_broken() {
+        wire.into_stream().reset();
+    } else if !wire.has_ended() && (shared.pace.has_unread() || ended.is_err()) {
+        linger(wire).await;
+    }
+    ended
 }
 
-/// An answer that says what is wrong.
-fn status(status: StatusCode, words: &'static str) -> Response {
-    let mut response = HttpResponse::new(Body::from(words));
-    *response.status_mut() = status;
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, plain);
-    response
-}
-
-/// hyper's body as ours.
-fn inbound(body: Incoming) -> Body {
-    match http_body::Body::is_end_stream(&body) {
-        true => Body::empty(),
-        false => Body::stream(Inbound(body)),
+async fn two(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
+    let io = TokioIo::new(Wire::new(stream, shared.pace.clone()));
+    let asked = shared.clone();
+    let service = service_fn(move |request| answer::answer(asked.clone(), request));
+    let serving = http2::Builder::new(Tasks(shared.connection.host.clone()))
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_MAX.into())
+        .max_send_buf_size(SEND_BUFFER)
+        .serve_connection(io, service);
+    let serving = pin!(serving);
+    match drive(serving, &shared, |serving| serving.graceful_shutdown()).await {
+        Driven::Done(ended) => ended.map_err(io::Error::other),
+        Driven::Late(late) => Err(late.error()),
+        Driven::Cut => Ok(()),
     }
 }
 
-struct Inbound(Incoming);
+/// How a connection came to its end.
+enum Driven {
+    /// By itself.
+    Done(hyper::Result<()>),
+    /// The client took too long.
+    Late(Late),
+    /// It was told to end and did not.
+    Cut,
+}
 
-impl http_body::Body for Inbound {
-    type Data = Bytes;
-    type Error = io::Error;
+/// Drives a connection while its client keeps pace. When this end says goodbye, or nothing has been asked for
+/// long, it is told to come to its end, and has a grace time for that.
+async fn drive<C>(mut serving: Pin<&mut C>, shared: &Shared, leave: impl Fn(Pin<&mut C>)) -> Driven
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let Connection { host, grace, .. } = &shared.connection;
+    let mut goodbye = host.goodbye();
+    let mut waits = false;
+    let mut cut = None;
+    let mut armed = shared
+        .pace
+        .deadline()
+        .map_or_else(Instant::now, |(at, _)| at);
+    let mut alarm = Box::pin(sleep_until(armed));
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
+                return Poll::Ready(Driven::Done(ended));
+            }
+            // Waiting for the goodbye is set up once; after that each poll costs one look at a flag.
+            let told = cut.is_none() && (!waits || host.is_leaving());
+            waits = true;
+            if told && goodbye.as_mut().poll(cx).is_ready() {
+                leave(serving.as_mut());
+                cut = Some(Instant::now() + *grace);
+                continue;
+            }
+            let due = shared.pace.deadline();
+            let next = [cut, due.map(|(at, _)| at)].into_iter().flatten().min();
+            match next {
+                Some(next) if next < armed => {
+                    alarm.as_mut().reset(next);
+                    armed = next;
+                }
+                _ => {}
+            }
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            match due {
+                _ if cut.is_some_and(|cut| cut <= now) => return Poll::Ready(Driven::Cut),
+                Some((at, Late::Idle)) if at <= now && cut.is_none() => {
+                    leave(serving.as_mut());
+                    cut = Some(now + *grace);
+                }
+                Some((at, late)) if at <= now && late != Late::Idle => {
+                    return Poll::Ready(Driven::Late(late));
+                }
+                _ => {}
+            }
+            // Things have moved on since it was set.
+            let next = [cut, due.map(|(at, _)| at).filter(|at| *at > now)];
+            armed = next.into_iter().flatten().min().unwrap_or(now + LOOK);
+            alarm.as_mut().reset(armed);
+        }
+    })
+    .await
+}
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        Pin::new(&mut self.0)
-            .poll_frame(cx)
-            .map_err(io::Error::other)
+/// How often it is looked at a connection of which nothing is expected.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Says that a request did not come in time: nobody else does, for a request that never was one.
+async fn farewell(mut wire: Wire) {
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let head = format!(
+        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\ndate: {date}\r\n\r\n"
+    );
+    if let Ok(Ok(())) = timeout(LINGER, wire.write_all(head.as_bytes())).await {
+        linger(wire).await;
+    }
+}
+
+/// Reads what the client still sends. Closing a socket with unread input sends RST, which could destroy our last
+/// answer on its way (RFC 9112, section 9.6).
+async fn linger(mut wire: Wire) {
+    let lingering = async {
+        wire.shutdown().await?;
+        let mut thrown = [0; 4096];
+        while wire.read(&mut thrown).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // However it ends, the socket is closed now.
+    let _ = timeout(LINGER, lingering).await;
+}
+
+/// A request that is answered by HTTP's own rules, with words for a person.
+struct Refusal {
+    status: StatusCode,
+    words: Cow<'static, str>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, words: impl Into<Cow<'static, str>>) -> Self {
+        let words = words.into();
+        Self { status, words }
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+    fn response(self) -> Response {
+        let mut response = Response::new(match self.words {
+            Cow::Borrowed(words) => Body::from(words),
+            Cow::Owned(words) => Body::from(words),
+        });
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, plain);
+        let exactly = HeaderValue::from_static("nosniff");
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, exactly);
+        // What such a client sends next may be the rest of what it sent wrongly. HTTP/2 has no such field, and
+        // hyper takes it out again.
+        if let StatusCode::BAD_REQUEST
+        | StatusCode::REQUEST_TIMEOUT
+        | StatusCode::PAYLOAD_TOO_LARGE = self.status
+        {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
+}
 
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+/// What a body that broke off says of it: [`io::ErrorKind::InvalidData`] when its peer wrote it wrongly.
+fn broken(error: hyper::Error) -> io::Error {
+    let mut cause: &dyn std::error::Error = &error;
+    let mut kind = io::ErrorKind::ConnectionAborted;
+    while let Some(source) = cause.source() {
+        cause = source;
+        let said = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        if let Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) = said {
+            kind = io::ErrorKind::InvalidData;
+        }
     }
+    io::Error::new(kind, cause.to_string())
 }
 
 /// hyper's tasks are tasks of the port.

@@ -1,18 +1,46 @@
 //! `reply`: the same answer to every message.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use http::{HeaderValue, header};
+use wire::text::Encoding;
 
 use super::Service;
-use crate::error::Result;
-use crate::session::Session;
+use crate::error::{Error, Operation, Result};
+use crate::request::{Answer, Request, Response};
+use crate::session::{Identity, Session};
 
-/// Answers every message with the same bytes.
+/// Answers every message with the same bytes, and every HTTP request, whatever its body.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The answer, sent exactly as it is.
     pub answer: Bytes,
     /// End the session after the first answer.
     pub close: bool,
+    /// What it is called over HTTP; by its looks when `None`, see [`Reply::kind`].
+    pub content_type: Option<HeaderValue>,
+}
+
+impl Reply {
+    /// What `answer` is, in the words of HTTP: a page when it begins like one, or else text, in this encoding;
+    /// bytes when it is no text in it.
+    pub fn kind(answer: &[u8], encoding: Encoding) -> HeaderValue {
+        let Ok(text) = encoding.decode(answer) else {
+            return HeaderValue::from_static("application/octet-stream");
+        };
+        let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+        let begins = |with: &str| {
+            let start = text.get(..with.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(with))
+        };
+        let kind = match begins("<!doctype html") || begins("<html") {
+            true => "html",
+            false => "plain",
+        };
+        HeaderValue::try_from(format!("text/{kind}; charset={encoding}"))
+            .unwrap_or(HeaderValue::from_static("application/octet-stream"))
+    }
 }
 
 impl Service for Reply {
@@ -25,6 +53,34 @@ impl Service for Reply {
         }
         session.close().await
     }
+
+    async fn http(&self, mut request: Request) -> Result<Answer> {
+        // However its body was cut on the way, a request is one message.
+        while let Some(data) = request.body_mut().next().await {
+            data.map_err(|source| Error::io(Operation::Receive, peer(&request), source))?;
+        }
+        let mut response = Response::new(self.answer.clone().into());
+        let kind = self.content_type.clone().unwrap_or_else(|| {
+            let encoding = identity(&request).map(|identity| identity.text_encoding());
+            Self::kind(&self.answer, encoding.unwrap_or_default())
+        });
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, kind);
+        let exactly = HeaderValue::from_static("nosniff");
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, exactly);
+        if self.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(Answer::Response(response))
+    }
+}
+
+fn identity(request: &Request) -> Option<&Arc<Identity>> {
+    request.extensions().get()
+}
+
+fn peer(request: &Request) -> String {
+    identity(request).map_or_else(String::new, |identity| identity.peer().to_string())
 }
 
 #[cfg(test)]
@@ -39,6 +95,7 @@ mod tests {
             let service = Reply {
                 answer: Bytes::from_static(b"\x06"),
                 close,
+                content_type: None,
             };
             let asked = async {
                 far.send("a").await.unwrap();
@@ -53,6 +110,31 @@ mod tests {
             let (served, heard) = tokio::join!(service.serve(near), asked);
             served.unwrap();
             assert_eq!(heard, vec![Bytes::from_static(b"\x06"); answers]);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_called_what_it_is() {
+        let gb2312: Encoding = "gb2312".parse().unwrap();
+        // 你好 in GB2312, by the published table: C4 E3 BA C3.
+        for (answer, encoding, kind) in [
+            (&b"pong\n"[..], Encoding::UTF_8, "text/plain; charset=UTF-8"),
+            (b"\xc4\xe3\xba\xc3", gb2312, "text/plain; charset=GB2312"),
+            (
+                b"\xc4\xe3\xba\xc3",
+                Encoding::UTF_8,
+                "application/octet-stream",
+            ),
+            (
+                b"<!DOCTYPE html><p>hi",
+                Encoding::UTF_8,
+                "text/html; charset=UTF-8",
+            ),
+            (b"\n <HTML>\xc4\xe3", gb2312, "text/html; charset=GB2312"),
+            (b"<htmx", Encoding::UTF_8, "text/plain; charset=UTF-8"),
+            (b"", Encoding::UTF_8, "text/plain; charset=UTF-8"),
+        ] {
+            assert_eq!(Reply::kind(answer, encoding), kind, "{answer:?}");
         }
     }
 }

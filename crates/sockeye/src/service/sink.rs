@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use http::{HeaderValue, StatusCode, header};
 use rustix::fs::{AtFlags, CWD, RenameFlags, linkat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use tokio::fs::{File, OpenOptions};
@@ -11,13 +12,14 @@ use wire::framing::Framing;
 
 use super::Service;
 use crate::error::{Error, Result};
+use crate::request::{Answer, Request, Response};
 use crate::session::{Info, Session};
 
 /// Takes what comes and answers nothing (RFC 863).
 ///
 /// Nothing that arrived is lost: a session's bytes are in `NAME.part` while they come, and take their
 /// final name at once when the peer has finished. A session that broke leaves its `.part` behind.
-/// Nothing is overwritten: a name that is taken gets a number.
+/// Nothing is overwritten: a name that is taken gets a number. Over HTTP the answer says how much came.
 #[derive(Clone, Debug, Default)]
 pub struct Sink {
     /// Where bytes go.
@@ -47,7 +49,7 @@ impl Service for Sink {
                 session.info().peer(),
                 bytes(session.info())
             ));
-            return session.close().await;
+            return thank(session, "took").await;
         };
         let mut kept = Part::create(&name, session.info().id()).await?;
         // The dots in `127.0.0.1_3000` begin no extension.
@@ -71,8 +73,30 @@ impl Service for Sink {
             )),
         }
         received?;
-        session.close().await
+        thank(session, "saved").await
     }
+
+    async fn http(&self, request: Request) -> Result<Answer> {
+        if !request.method().is_safe() {
+            return Ok(Answer::Session(request));
+        }
+        let mut response = Response::new("send something: PUT or POST\n".into());
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        let headers = response.headers_mut();
+        headers.insert(header::ALLOW, HeaderValue::from_static("PUT, POST, PATCH"));
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, text);
+        Ok(Answer::Response(response))
+    }
+}
+
+/// Who began with a request waits for an answer; all others get none.
+async fn thank(mut session: Session, verb: &str) -> Result<()> {
+    if session.info().request().is_some() {
+        let thanks = format!("{verb} {}\n", bytes(session.info()));
+        session.send(thanks).await?;
+    }
+    session.close().await
 }
 
 async fn receive(session: &mut Session, kept: &mut Part) -> Result<()> {

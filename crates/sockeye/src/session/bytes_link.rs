@@ -98,7 +98,7 @@ impl Inbox {
                     return Poll::Ready(Err(Error::io(Operation::Receive, info.peer(), source)));
                 }
                 // Shutting down: what has arrived is read, more is not waited for.
-                Poll::Pending if info.is_stopping() && !io.has_arrived() => {
+                Poll::Pending if info.ends_when_stopping() && !io.has_arrived() => {
                     self.ended = true;
                     self.leave_unfinished(head, info);
                 }

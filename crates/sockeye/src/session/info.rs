@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use wire::text::Encoding;
 
 use crate::certificate::Certificate;
 use crate::error::Error;
-use crate::session::Message;
+use crate::session::{AnswerHead, Answered, Message};
 use crate::stream::{Counters, Tally};
 
 /// Facts about one session. Shared by everything that takes part in it.
@@ -23,6 +23,7 @@ pub struct Info {
     state: AtomicU8,
     /// Microseconds; 0 when it is not known.
     rtt: AtomicU64,
+    answer: OnceLock<Box<AnswerHead>>,
 }
 
 /// Bits of [`Info::state`].
@@ -30,6 +31,7 @@ const PEER_FINISHED: u8 = 1;
 const STOPPING: u8 = 2;
 const IDLE: u8 = 4;
 const WATCHED: u8 = 8;
+const PATIENT: u8 = 16;
 
 /// What is known of a session before its first byte.
 #[derive(Clone)]
@@ -134,6 +136,8 @@ pub trait Observer: Send + Sync + 'static {
     }
     /// A session ended.
     fn closed(&self, _info: &Info, _ending: &Ending) {}
+    /// A request was answered without a session.
+    fn answered(&self, _answered: &Answered<'_>) {}
     /// Something went wrong that belongs to no session; the port goes on.
     fn trouble(&self, _error: &Error) {}
     /// Somebody was turned away, or something was dropped, and why.
@@ -155,7 +159,16 @@ impl Info {
             counters: Counters::default(),
             state: AtomicU8::new(if watched { WATCHED } else { 0 }),
             rtt: AtomicU64::new(0),
+            answer: OnceLock::new(),
         }
+    }
+
+    /// What comes from the peer has an end of its own, which is waited for when this end shuts down: half
+    /// of a request is none.
+    pub(crate) fn patient(identity: Identity) -> Self {
+        let info = Self::new(identity);
+        info.state.fetch_or(PATIENT, Relaxed);
+        info
     }
 
     /// A number that no other session of this process has.
@@ -201,6 +214,17 @@ impl Info {
     /// The request that it began with, when that was HTTP's.
     pub fn request(&self) -> Option<&Arc<RequestHead>> {
         self.identity.request.as_ref()
+    }
+
+    /// How its request was answered, once that is known: by us where the peer asked, by the peer where we did.
+    pub fn answer(&self) -> Option<&AnswerHead> {
+        self.answer.get().map(|head| &**head)
+    }
+
+    /// Only the first is heard.
+    pub(crate) fn answer_with(&self, head: AnswerHead) {
+        // There is one head to an answer.
+        let _ = self.answer.set(Box::new(head));
     }
 
     /// How long it has been open.
@@ -250,6 +274,11 @@ impl Info {
     /// Whether this end is shutting down: what has arrived may still be answered.
     pub fn is_stopping(&self) -> bool {
         self.has(STOPPING)
+    }
+
+    /// Whether a stop lets `recv` end before the peer has.
+    pub(crate) fn ends_when_stopping(&self) -> bool {
+        self.has(STOPPING) && !self.has(PATIENT)
     }
 
     /// From now on `recv` gives what has arrived and then ends. The session's task must be polled next.
@@ -366,6 +395,11 @@ impl Identity {
     pub(crate) fn asked_by(mut self, request: Arc<RequestHead>) -> Self {
         self.request = Some(request);
         self
+    }
+
+    /// As [`Info::protocol`].
+    pub fn protocol(&self) -> &'static str {
+        self.protocol
     }
 
     /// Our end.

@@ -3,7 +3,7 @@
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use serde_json::json;
 
-use super::{Connection, status};
+use super::{Connection, Refusal};
 use crate::request::{Body, Request, Response};
 
 /// What the page tells about the port it came from.
@@ -74,10 +74,8 @@ pub(super) fn part(
 ) -> Option<Response> {
     let name = request.uri().path().strip_prefix(FOLDER)?;
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Some(status(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "only GET and HEAD here\n",
-        ));
+        let words = "only GET and HEAD here\n";
+        return Some(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, words).response());
     }
     if name.is_empty() {
         return Some(whole());
@@ -89,7 +87,10 @@ pub(super) fn part(
     let found = ASSETS.iter().find(|(asset, _, _)| *asset == name);
     Some(match found {
         Some((_, kind, bytes)) => answer(kind, bytes::Bytes::from_static(bytes).into()),
-        None => status(StatusCode::NOT_FOUND, "there is no such part of the page\n"),
+        None => {
+            let words = "there is no such part of the page\n";
+            Refusal::new(StatusCode::NOT_FOUND, words).response()
+        }
     })
 }
 

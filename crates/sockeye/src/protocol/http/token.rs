@@ -4,7 +4,7 @@ use ::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::status;
+use super::Refusal;
 use crate::request::Response;
 use crate::token::Token;
 
@@ -47,7 +47,7 @@ fn in_protocols(token: &Token, headers: &HeaderMap) -> bool {
 pub(super) fn ask() -> Response {
     let words = "the token is missing or wrong: say it as `Authorization: Bearer TOKEN`, \
                  or open /.sockeye/#token=TOKEN in a browser\n";
-    let mut response = status(StatusCode::UNAUTHORIZED, words);
+    let mut response = Refusal::new(StatusCode::UNAUTHORIZED, words).response();
     let scheme = HeaderValue::from_static("Bearer realm=\"sockeye\"");
     response
         .headers_mut()

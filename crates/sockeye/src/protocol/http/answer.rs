@@ -1,0 +1,349 @@
+//! One request on the accepting side: checked, given to the service, answered.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use wire::text::printable;
+
+use super::pace::{Moment, Pace};
+use super::{Connection, Refusal, Shared, TARGET_MAX, exchange, host, page, token};
+use crate::request::{Answer, Body, Request, Response};
+use crate::service::Service;
+use crate::session::{Answered, Ending};
+
+/// The methods that a session can come of, or that tell about it.
+const METHODS: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// Answers one request.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    request: ::http::Request<Incoming>,
+) -> Result<::http::Response<Sent>, Infallible> {
+    let mut asked = Asked::new(shared, &request);
+    let response = asked.respond(request).await;
+    Ok(asked.sent(response))
+}
+
+/// A request from its head to the end of its answer.
+struct Asked {
+    shared: Arc<Shared>,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    began: Moment,
+    /// What tells of it: a session tells its own story.
+    by: By,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// HTTP's own rules.
+    Rules,
+    /// The service, which counts as a session.
+    Service,
+    Session,
+}
+
+impl Asked {
+    fn new(shared: Arc<Shared>, request: &::http::Request<Incoming>) -> Self {
+        Self {
+            began: shared.pace.begin(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            by: By::Rules,
+            shared,
+        }
+    }
+
+    async fn respond(&mut self, request: ::http::Request<Incoming>) -> Response {
+        if let Err(refusal) = self.check(request.headers()) {
+            return refusal.response();
+        }
+        match self.method {
+            Method::CONNECT | Method::TRACE => return not_allowed(),
+            Method::OPTIONS => return options(),
+            _ => {}
+        }
+        let shared = self.shared.clone();
+        let Connection {
+            service,
+            identity,
+            settings,
+            token,
+            ..
+        } = &shared.connection;
+        let page = settings.page.as_ref();
+        if let Some(part) = page.and_then(|page| page::part(page, &shared.connection, &request)) {
+            return part;
+        }
+        if let Some(token) = token
+            && !token::says(token, &self.uri, request.headers())
+        {
+            return token::ask();
+        }
+        let (mut request, patient) = inbound(request, &shared.pace);
+        request.extensions_mut().insert(identity.clone());
+        match service.http(request).await {
+            Ok(Answer::Response(response)) => match shared.connection.host.admit() {
+                true => {
+                    self.by = By::Service;
+                    self.without_body_for_head(response)
+                }
+                false => full().response(),
+            },
+            Ok(Answer::Session(request)) if self.is_cross_site(request.headers()) => {
+                foreign().response()
+            }
+            Ok(Answer::Session(request)) if page.is_some() && page::is_wanted(&request) => {
+                self.without_body_for_head(page::whole())
+            }
+            Ok(Answer::Session(_)) if self.method == Method::HEAD => {
+                exchange::head(&shared.connection)
+            }
+            Ok(Answer::Session(request)) => {
+                // Sessions wait for their peers as long as the port says.
+                patient.into_iter().for_each(|it| it.store(true, Relaxed));
+                self.by = By::Session;
+                exchange::open(&shared, request).await
+            }
+            Err(error) => {
+                identity.note(&error.to_string());
+                exchange::refusal(&Ending::Failed(error), false).response()
+            }
+        }
+    }
+
+    /// What is wrong with a request before anyone has looked at what it wants.
+    fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let asked = host::asked(self.version, &self.uri, headers)?;
+        let listed = &self.shared.connection.settings.hosts;
+        if self.shared.checks_hosts && !host::is_ours(asked.host, listed) {
+            let name = printable(asked.host);
+            let words = format!(
+                "this server is not called {name}: ask for it by its address, or start it with --host {name}\n"
+            );
+            return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, words));
+        }
+        let target = self.uri.path_and_query().map_or(0, |it| it.as_str().len());
+        if target > TARGET_MAX {
+            let words = "the target is longer than 8 KiB\n";
+            return Err(Refusal::new(StatusCode::URI_TOO_LONG, words));
+        }
+        if !self.method.is_safe() && self.is_cross_site(headers) {
+            return Err(foreign());
+        }
+        Ok(())
+    }
+
+    fn is_cross_site(&self, headers: &HeaderMap) -> bool {
+        host::asked(self.version, &self.uri, headers)
+            .is_ok_and(|asked| host::is_cross_site(&self.method, headers, asked))
+    }
+
+    /// The answer to HEAD is that to GET without its body, but with its length (RFC 9110, section 9.3.2).
+    fn without_body_for_head(&self, response: Response) -> Response {
+        if self.method != Method::HEAD {
+            return response;
+        }
+        let (mut parts, body) = response.into_parts();
+        if let Some(length) = body.size_hint().exact() {
+            let fields = parts.headers.entry(header::CONTENT_LENGTH);
+            fields.or_insert_with(|| length.into());
+        }
+        Response::from_parts(parts, Body::empty())
+    }
+
+    /// On the way to the client.
+    fn sent(self, response: Response) -> ::http::Response<Sent> {
+        let status = response.status();
+        response.map(|body| {
+            let mut owed = false;
+            self.shared.pace.owe(&mut owed, !body.is_end_stream());
+            Sent {
+                ended: body.is_end_stream(),
+                body,
+                status,
+                bytes: 0,
+                owed,
+                asked: self,
+            }
+        })
+    }
+
+    fn tell(&self, status: StatusCode, bytes: u64, whole: bool) {
+        let Connection { host, identity, .. } = &self.shared.connection;
+        let counts = self.by == By::Service;
+        if self.by != By::Session {
+            let answered = Answered {
+                identity,
+                method: &self.method,
+                uri: &self.uri,
+                version: self.version,
+                status,
+                bytes,
+                whole,
+                took: self.shared.pace.since(self.began),
+            };
+            host.answered(&answered, counts);
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.shared.pace.end();
+    }
+}
+
+fn not_allowed() -> Response {
+    let words = "this method makes no sense here\n";
+    let mut response = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, words).response();
+    response.headers_mut().insert(header::ALLOW, METHODS);
+    response
+}
+
+/// What may be asked. No page of another site is allowed anything (CORS): that would take header fields that are
+/// not here.
+fn options() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ALLOW, METHODS);
+    response
+}
+
+fn foreign() -> Refusal {
+    let words = "a page of another site may not use this server\n";
+    Refusal::new(StatusCode::FORBIDDEN, words)
+}
+
+pub(super) fn full() -> Refusal {
+    let words = "no more sessions are taken\n";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words)
+}
+
+/// hyper's body as ours, and a word with which it waits for its client as long as it takes.
+fn inbound(
+    request: ::http::Request<Incoming>,
+    pace: &Arc<Pace>,
+) -> (Request, Option<Arc<AtomicBool>>) {
+    let (parts, body) = request.into_parts();
+    if http_body::Body::is_end_stream(&body) {
+        return (Request::from_parts(parts, Body::empty()), None);
+    }
+    let patient = Arc::new(AtomicBool::new(false));
+    let body = Body::stream(Inbound {
+        body,
+        pace: pace.clone(),
+        patient: patient.clone(),
+        owed: false,
+    });
+    (Request::from_parts(parts, body), Some(patient))
+}
+
+struct Inbound {
+    body: Incoming,
+    pace: Arc<Pace>,
+    patient: Arc<AtomicBool>,
+    owed: bool,
+}
+
+impl http_body::Body for Inbound {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Self {
+            body,
+            pace,
+            patient,
+            owed,
+        } = &mut *self;
+        let polled = Pin::new(body).poll_frame(cx);
+        pace.owe(owed, polled.is_pending() && !patient.load(Relaxed));
+        polled.map_err(super::broken)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        self.pace.owe(&mut self.owed, false);
+        if !self.body.is_end_stream() {
+            self.pace.leave_unread();
+        }
+    }
+}
+
+/// The body of an answer as hyper sends it.
+pub(super) struct Sent {
+    body: Body,
+    asked: Asked,
+    status: StatusCode,
+    bytes: u64,
+    /// Whether it is for the client to take what there is.
+    owed: bool,
+    ended: bool,
+}
+
+impl http_body::Body for Sent {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.ended = self.body.is_end_stream();
+            }
+            Poll::Ready(Some(Err(_))) if self.asked.version < Version::HTTP_11 => {
+                self.asked.shared.pace.break_off();
+            }
+            Poll::Ready(None) => self.ended = true,
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        let Self { asked, owed, .. } = &mut *self;
+        asked.shared.pace.owe(owed, polled.is_ready());
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        let Self { asked, owed, .. } = self;
+        asked.shared.pace.owe(owed, false);
+        self.asked.tell(self.status, self.bytes, self.ended);
+    }
+}
