@@ -14,10 +14,13 @@ const KEYS = {
 };
 /** How often what came in is told to screen readers, in milliseconds. */
 const TELL = 4_000;
+/** Where the details have room beside the messages. */
+const WIDE = matchMedia('(min-width: 64rem)');
 
 /** What the person chose, kept for the next visit; and what the server said of itself. */
 const state = {
-  chosen: remembered(localStorage, 'chosen', { lang: navigator.language, theme: '', eol: '', view: 'text', again: true }),
+  chosen: { lang: navigator.language, theme: '', eol: '', view: 'text', again: true, ...remembered(localStorage, 'chosen', {}) },
+  ending: null,
   facts: {},
   codec: codec('UTF-8'),
   token: takeToken(),
@@ -48,10 +51,12 @@ function changed() {
   if (link.state === 'open') {
     log.add('note', () => t('open'));
     askFacts();
-  } else if (ending && link.state !== 'connecting') {
-    log.add('note', () => `${t('closed')}: ${facts.ending(ending)}`);
+  } else if (ending !== state.ending) {
+    log.add('note', () => `${ending.code ? `${t('closed')}: ` : ''}${facts.ending(ending)}`);
     composer.stop();
   }
+  state.ending = ending;
+  $('live').textContent = t(link.state, { n: link.left });
   facts.show();
 }
 
@@ -134,7 +139,7 @@ const SHORTCUTS = {
 };
 
 function key(event) {
-  const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && event.target.type !== 'radio';
+  const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && !/radio|checkbox/.test(event.target.type);
   if (event.ctrlKey && event.key === 'l') log.clear();
   else if (event.key === 'Escape' && !$('keys').open) leave(event.target);
   else if (!typing && !event.ctrlKey && !event.altKey && !event.metaKey && SHORTCUTS[event.key]) SHORTCUTS[event.key]();
@@ -164,18 +169,19 @@ function wire() {
   on('lang', 'change', ({ target }) => { choose({ lang: target.value }); useLanguage(); });
   on('theme', 'change', ({ target }) => { choose({ theme: target.value }); useTheme(); });
   on('eol', 'change', ({ target }) => choose({ eol: target.value }));
-  on('reconnect', 'change', ({ target }) => { choose({ again: target.checked }); link.again = target.checked; });
+  on('reconnect', 'change', ({ target }) => { choose({ again: target.checked }); link.keep(target.checked); });
   for (const radio of document.querySelectorAll('[name=view]')) {
     radio.addEventListener('change', () => { choose({ view: radio.value }); log.redraw(); });
     radio.checked = radio.value === state.chosen.view;
   }
+  WIDE.addEventListener('change', ({ matches }) => toggleDetails(matches));
   document.addEventListener('keydown', key);
 }
 
 wire();
 $('eol').value = state.chosen.eol;
 $('reconnect').checked = link.again = state.chosen.again;
-toggleDetails(matchMedia('(min-width: 64rem)').matches);
+toggleDetails(WIDE.matches);
 useTheme();
 offerEncodings();
 useLanguage();

@@ -32,7 +32,7 @@ export class Composer {
 
   show() {
     $('input').placeholder = t(this.#hex ? 'hintHex' : 'hintText');
-    $('input').classList.toggle('hex', this.#hex);
+    $('eol').disabled = this.#hex;
     $('repeat').textContent = t(this.#repeat ? 'stop' : 'repeat');
     $('repeat').ariaPressed = Boolean(this.#repeat);
     $('limit').textContent = t('limit', { size: size(this.#largest) });
@@ -129,8 +129,8 @@ export class Composer {
 
   #key(event) {
     const { value, selectionStart, selectionEnd } = $('input');
-    // An input method takes Enter for itself.
-    if (event.isComposing) return;
+    // An input method takes Enter for itself; 229 is how Safari says so.
+    if (event.isComposing || event.keyCode === 229) return;
     if (event.key === 'Enter' && !event.shiftKey) this.#submit();
     else if (event.key === 'ArrowUp' && !value.slice(0, selectionStart).includes('\n')) this.#recall(-1);
     else if (event.key === 'ArrowDown' && !value.slice(selectionEnd).includes('\n')) this.#recall(1);

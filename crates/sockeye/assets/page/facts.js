@@ -73,6 +73,7 @@ export class Facts {
     $('ways').replaceChildren(...ways.map((way) => {
       const item = make('li');
       const copy = make('button', t('copy'), { type: 'button', onclick: () => toClipboard(way, copy) });
+      copy.dataset.t = 'copy';
       item.append(make('code', printable(way)), copy);
       return item;
     }));

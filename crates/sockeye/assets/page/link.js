@@ -47,6 +47,12 @@ export class Link {
     this.#socket.close(1000);
   }
 
+  /** Whether to connect again by itself; stops waiting for it, too. */
+  keep(again) {
+    this.again = again;
+    if (!again && this.state === 'waiting') this.disconnect();
+  }
+
   /** Whether it could be handed over: false if there is no connection. */
   send(data) {
     if (this.state !== 'open') return false;

@@ -11,6 +11,8 @@ const SHOWN = { text: 1024, hex: 256, lines: 16, more: 256 * 1024 };
 const FRAME = 8;
 /** Rows in a block; the browser lays out a block only when it comes near the view. */
 const BLOCK = 30;
+/** Where sixteen bytes in a row do not fit. */
+const NARROW = matchMedia('(max-width: 44rem)');
 
 const button = (key, values) => make('button', t(key, values), { type: 'button', className: key });
 
@@ -35,10 +37,13 @@ export class Log {
   #stale = 0;
   #frame = 0;
   #filter = '';
-  /** Whether the newest is kept in view; what came since it is not; where the person was. */
+  /** Whether the newest is kept in view; what came since it is not; where the list stood, and its heights. */
   #pinned = true;
   #unseen = 0;
   #top = 0;
+  #shape = '';
+  /** Rows of what was dropped; they leave with the next frame, so that the list moves only then. */
+  #gone = [];
   #found = globalThis.Highlight && new Highlight();
   #actions = make('span', '', { className: 'actions' });
   #view = $('view');
@@ -56,7 +61,10 @@ export class Log {
     }
     this.#list.addEventListener('click', ({ target }) => target.type === 'button' && this.#do(target.className, target.closest('li')));
     $('jump').addEventListener('click', () => this.newest());
-    new ResizeObserver(() => this.#pinned && this.newest()).observe(this.#list);
+    const moved = new ResizeObserver(() => this.#pinned && this.newest());
+    moved.observe(this.#list);
+    moved.observe(this.#view);
+    NARROW.addEventListener('change', () => this.redraw());
   }
 
   add(way, data, bytes = 0) {
@@ -68,8 +76,10 @@ export class Log {
 
   clear() {
     this.entries = [];
+    this.#gone = [];
     this.#dropped = this.#bytes = this.#filled = 0;
     this.#list.replaceChildren();
+    this.newest();
     this.redraw();
   }
 
@@ -91,7 +101,7 @@ export class Log {
     this.#pinned = true;
     this.#unseen = 0;
     this.#view.scrollTop = this.#view.scrollHeight;
-    this.#top = this.#view.scrollTop;
+    this.#stand();
     $('jump').hidden = true;
   }
 
@@ -131,9 +141,9 @@ export class Log {
     this.#bytes -= bytes;
     this.#dropped += 1;
     if (!row) return;
+    this.#gone.push(row);
     this.#filled -= 1;
     this.#stale = Math.max(0, this.#stale - 1);
-    (row.parentElement.childElementCount > 1 ? row : row.parentElement).remove();
   }
 
   #soon() {
@@ -145,6 +155,7 @@ export class Log {
     this.#frame = 0;
     const until = performance.now() + FRAME;
     const before = this.#filled;
+    for (const row of this.#gone.splice(0)) (row.nextSibling ? row : row.parentElement).remove();
     const left = () => this.#filled < this.entries.length || this.#stale > 0;
     while (left() && performance.now() < until) {
       if (this.#filled < this.entries.length) this.#append(this.entries[this.#filled++]);
@@ -159,15 +170,11 @@ export class Log {
   #append(entry) {
     let block = this.#list.lastElementChild;
     if (!block || block.childElementCount >= BLOCK) this.#list.append(block = make('ol'));
-    entry.row = this.#row(entry);
+    const arrow = make('b', { in: '←', out: '→', note: '·' }[entry.way], { role: 'img' });
+    entry.row = make('li', '', { className: entry.way, tabIndex: -1, entry });
+    entry.row.append(make('time', clock(entry.time)), arrow, make('small'), make('p'));
     block.append(entry.row);
     this.#draw(entry);
-  }
-
-  #row(entry) {
-    const row = make('li', '', { className: entry.way, tabIndex: -1, entry });
-    row.append(make('time', clock(entry.time)), make('b', { in: '←', out: '→', note: '·' }[entry.way]), make('small'), make('p'));
-    return row;
   }
 
   #draw(entry) {
@@ -188,7 +195,7 @@ export class Log {
   /** @returns {boolean} whether there is more than what is shown */
   #drawHex({ data, more = 0 }, body) {
     const bytes = bytesOf(data);
-    body.textContent = dump(bytes.subarray(0, SHOWN.hex + more), this.state.codec);
+    body.textContent = dump(bytes.subarray(0, SHOWN.hex + more), this.state.codec, NARROW.matches ? 8 : 16);
     return bytes.length > SHOWN.hex + more;
   }
 
@@ -198,9 +205,10 @@ export class Log {
     let text = this.#text(entry, most);
     // Half a character at the cut would look like broken bytes.
     if (cut) text = text.replace(/[\ud800-\udbff]$|[\udc00-\udcff]{1,3}$/u, '');
-    const lines = entry.more ? [] : text.split('\n', SHOWN.lines + 1);
-    const tall = lines.length > SHOWN.lines && lines.pop() !== '';
-    if (tall) text = lines.join('\n');
+    const lines = text.split('\n', SHOWN.lines).join('\n');
+    // The end of the last line is no line more.
+    const tall = !entry.more && text.length > lines.length + 1;
+    if (tall) text = lines;
     body.replaceChildren(...Array.from(pieces(text), ([piece, className]) => (className ? make('i', piece, { className }) : piece)));
     return cut || tall;
   }
@@ -209,7 +217,7 @@ export class Log {
     const has = (text) => text.toLowerCase().includes(this.#filter);
     if (!this.#filter) return true;
     if (entry.way === 'note') return has(entry.data());
-    return has(printable(this.#text(entry))) || (this.#isHex(entry) && has(grouped(bytesOf(entry.data))));
+    return has(this.#text(entry)) || (this.#isHex(entry) && has(grouped(bytesOf(entry.data))));
   }
 
   #highlight(body) {
@@ -235,12 +243,21 @@ export class Log {
     $('jump').textContent = this.#unseen ? t('newestN', { n: count(this.#unseen) }) : t('newest');
   }
 
+  /** Remembers where the list stands; says whether a person moved it up since. */
+  #stand() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#view;
+    const shape = `${scrollHeight} ${clientHeight}`;
+    const byHand = scrollTop < this.#top && shape === this.#shape;
+    this.#top = scrollTop;
+    this.#shape = shape;
+    return byHand;
+  }
+
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#view;
-    if (scrollHeight - scrollTop - clientHeight < 8) return this.#pinned || this.newest();
-    // Only a person moves it up; what comes in below does not.
-    if (scrollTop < this.#top) this.#pinned = false;
-    this.#top = scrollTop;
+    const below = scrollHeight - scrollTop - clientHeight;
+    if (this.#stand() && below > 8) this.#pinned = false;
+    else if (this.#pinned || below <= 8) this.newest();
     $('jump').hidden = this.#pinned;
   }
 
@@ -257,7 +274,8 @@ export class Log {
     const { entry } = row;
     if (what === 'copy') return toClipboard(this.#words(entry), this.#actions.firstChild);
     if (what === 'hex') entry.hex = !this.#isHex(entry);
-    else entry.more = row.querySelector('.less') ? 0 : (entry.more ?? 0) + SHOWN.more;
+    else if (row.querySelector('.less')) entry.more = 0;
+    else if (row.querySelector('.more, .moreOf')) entry.more = (entry.more ?? 0) + SHOWN.more;
     this.#draw(entry);
     this.#offer(row);
     row.focus();

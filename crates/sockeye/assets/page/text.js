@@ -31,12 +31,8 @@ class Codec {
     this.plain = { 'iso-8859-1': 256, 'us-ascii': 128 }[label];
     if (this.plain) return;
     this.name = new TextDecoder(label).encoding;
+    this.wide = this.name.startsWith('utf-16');
     if (this.name === 'iso-2022-jp') throw new RangeError('a stateful encoding cannot be shown byte by byte');
-  }
-
-  // Always a new one: after a broken character Chromium's EUC-JP decoder keeps its state.
-  decoder(fatal = false) {
-    return new TextDecoder(this.name, { fatal, ignoreBOM: true });
   }
 
   decode(bytes) {
@@ -44,30 +40,36 @@ class Codec {
       if (this.name) return this.decoder(true).decode(bytes);
     } catch { /* some bytes are no text: below */ }
     let out = '';
-    let from = 0;
     for (let at = 0; at < bytes.length;) {
       const length = this.length(bytes, at);
-      if (!length) out += this.run(bytes.subarray(from, at)) + String.fromCharCode(0xdc00 + bytes[at]);
+      out += this.character(bytes, at, length);
       at += length || 1;
-      if (!length) from = at;
     }
-    return out + this.run(bytes.subarray(from));
+    return out;
   }
 
-  /** Bytes that are known to be text. */
-  run(bytes) {
-    if (this.name) return this.decoder().decode(bytes);
-    let out = '';
-    for (let at = 0; at < bytes.length; at += 8192) out += String.fromCharCode(...bytes.subarray(at, at + 8192));
-    return out;
+  // Always a new one: after a broken character Chromium's EUC-JP decoder keeps its state.
+  decoder(fatal = false) {
+    return new TextDecoder(this.name, { fatal, ignoreBOM: true });
+  }
+
+  /** The character of `length` bytes at `at`; with length 0 the byte that is none. */
+  character(bytes, at, length) {
+    const a = bytes[at];
+    if (length === 0) return String.fromCharCode(0xdc00 + a);
+    if (this.plain || (length === 1 && a < 0x80)) return String.fromCharCode(a);
+    if (this.name === 'utf-8') return utf8Character(bytes, at, length);
+    if (length > 2 || this.wide) return this.decoder().decode(bytes.subarray(at, at + length));
+    return this.read.get(length === 1 ? a : a << 8 | bytes[at + 1]);
   }
 
   /** How many bytes the character at `at` has; 0 if there is none. */
   length(bytes, at) {
-    const [a, b] = [bytes[at], bytes[at + 1]];
+    const a = bytes[at];
+    const b = bytes[at + 1];
     if (this.plain) return a < this.plain ? 1 : 0;
     if (this.name === 'utf-8') return utf8Length(bytes, at);
-    if (this.name.startsWith('utf-16')) return this.fits(bytes, at, 2) || this.fits(bytes, at, 4);
+    if (this.wide) return this.fits(bytes, at, 2) || this.fits(bytes, at, 4);
     if (this.read.has(a)) return 1;
     if (this.read.has(a << 8 | b)) return 2;
     if (a === 0x8f && this.name === 'euc-jp') return this.fits(bytes, at, 3);
@@ -76,13 +78,13 @@ class Codec {
 
   fits(bytes, at, length) {
     const whole = at + length <= bytes.length;
-    return whole && !this.run(bytes.subarray(at, at + length)).includes('\ufffd') ? length : 0;
+    return whole && !this.decoder().decode(bytes.subarray(at, at + length)).includes('\ufffd') ? length : 0;
   }
 
   /** @throws {InputError} at the first character that does not exist here. Nothing is put in its place. */
   encode(text) {
     if (this.name === 'utf-8') return new TextEncoder().encode(text);
-    if (this.name?.startsWith('utf-16')) return utf16(text, this.name === 'utf-16le');
+    if (this.wide) return utf16(text, this.name === 'utf-16le');
     const out = [];
     let at = 0;
     for (const character of text) {
@@ -137,7 +139,7 @@ class Codec {
 
   /** Decodes all the groups at once; a line feed is never part of a character. */
   learn(into, groups) {
-    const characters = this.run(Uint8Array.from(groups.flatMap((group) => [...group, 10]))).split('\n');
+    const characters = this.decoder().decode(Uint8Array.from(groups.flatMap((group) => [...group, 10]))).split('\n');
     groups.forEach((group, index) => {
       const character = characters[index];
       if (!character.includes('\ufffd')) into.set(group.reduce((code, byte) => code * 256 + byte, 0), character);
@@ -175,13 +177,23 @@ function utf8Length(bytes, at) {
   return length;
 }
 
-const pair = (byte) => byte.toString(16).padStart(2, '0');
+const PAIRS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
+function utf8Character(bytes, at, length) {
+  let point = bytes[at] & 0xff >> length + 1;
+  for (let next = 1; next < length; next++) point = point << 6 | bytes[at + next] & 0x3f;
+  return String.fromCodePoint(point);
+}
 
 /** What a message is on the wire. */
 export const bytesOf = (data) => (typeof data === 'string' ? new TextEncoder().encode(data) : data);
 
 /** `fc 2a 00 01` */
-export const grouped = (bytes) => Array.from(bytes, pair).join(' ');
+export function grouped(bytes) {
+  let out = '';
+  for (const byte of bytes) out += `${PAIRS[byte]} `;
+  return out.slice(0, -1);
+}
 
 /** The bytes that `text` spells in hex, as `sockeye` reads it. @throws {InputError} */
 export function parseHex(text) {
@@ -208,33 +220,32 @@ function parseGroup([whole, prefix = '', digits], at, out) {
 const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\u{1f300}-\u{3fffd}]/u;
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{M}]/u;
 
-/** Rows of sixteen bytes; on the right every byte owns one cell, and a character begins in its first byte's. */
-export function dump(bytes, codec) {
-  let cells = '';
-  const rows = [];
-  const ends = [];
+/** Rows of bytes; on the right every byte owns one cell, and a character begins in the cell of its first byte. */
+export function dump(bytes, codec, columns = 16) {
+  const texts = [''];
   for (let at = 0; at < bytes.length;) {
-    const length = codec.length(bytes, at) || 1;
-    const character = codec.decode(bytes.subarray(at, at + length));
+    const known = codec.length(bytes, at);
+    const length = known || 1;
+    const character = codec.character(bytes, at, known);
     const width = WIDE.test(character) ? 2 : 1;
     const shown = width <= length && !UNSEEN.test(character);
     // A wide character in the last cell of a row stands out of it.
-    const taken = Math.min(width, 16 - at % 16);
+    const taken = Math.min(width, columns - at % columns);
     for (let cell = 0; cell < length; cell++) {
-      if (!shown || cell >= taken) cells += '.';
-      else if (cell === 0) cells += character;
+      if (!shown || cell >= taken) texts[texts.length - 1] += '.';
+      else if (cell === 0) texts[texts.length - 1] += character;
       at += 1;
-      if (at % 16 === 0) ends.push(cells.length);
+      if (at % columns === 0) texts.push('');
     }
   }
-  ends.push(cells.length);
-  for (let row = 0; row * 16 < bytes.length; row++) {
-    const part = bytes.subarray(row * 16, row * 16 + 16);
-    const hex = `${grouped(part.subarray(0, 8)).padEnd(23)}  ${grouped(part.subarray(8)).padEnd(23)}`;
-    const offset = (row * 16).toString(16).padStart(8, '0');
-    rows.push(`${offset}  ${hex}  |${cells.slice(ends[row - 1] ?? 0, ends[row])}|`);
-  }
-  return rows.join('\n');
+  return texts.map((text, row) => text && dumpRow(row * columns, bytes.subarray(row * columns, (row + 1) * columns), text, columns))
+    .join('\n').trimEnd();
+}
+
+function dumpRow(offset, bytes, text, columns) {
+  const hex = grouped(bytes).padEnd(columns * 3 - 1);
+  const halves = columns > 8 ? `${hex.slice(0, 23)}  ${hex.slice(24)}` : hex;
+  return `${offset.toString(16).padStart(8, '0')}  ${halves}  |${text}|`;
 }
 
 // White space that is seen by what it does; controls, what turns the direction of text and what cannot be seen;
@@ -247,7 +258,7 @@ const NAMED = { '\0': '0', '\t': 't', '\n': 'n', '\r': 'r', '\x1b': 'e' };
 function mark(character) {
   const point = character.codePointAt(0);
   if (character in NAMED) return `\\${NAMED[character]}`;
-  if (point < 0x80 || (point >= 0xdc00 && point <= 0xdcff)) return `\\x${pair(point & 255)}`;
+  if (point < 0x80 || (point >= 0xdc00 && point <= 0xdcff)) return `\\x${PAIRS[point & 255]}`;
   return `\\u{${point.toString(16)}}`;
 }
 

@@ -71,12 +71,10 @@ const WORDS = {
   ending: ['Ended', '结束'],
   server: ['Server', '服务器'],
   service: ['Service', '服务'],
-  version: ['Version', '版本'],
   local: ['Its address', '地址'],
   page: ['Page over', '页面协议'],
   peer: ['Your address', '你的地址'],
   tls: ['TLS', 'TLS'],
-  noTls: ['none', '无'],
   ways: ['Other ways to this port', '访问此端口的其他方式'],
   display: ['Display', '显示'],
   language: ['Language', '语言'],
@@ -107,7 +105,7 @@ const WORDS = {
   c1011: ['the server failed', '服务器内部错误'],
   c1012: ['the server is restarting', '服务器正在重启'],
   c1013: ['the server is too busy, try later', '服务器繁忙，请稍后再试'],
-  c0: ['could not connect', '无法连接'],
+  c0: ['Could not connect', '无法连接'],
   cOther: ['closed by the application', '由应用程序关闭'],
 };
 

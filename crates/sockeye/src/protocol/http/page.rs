@@ -56,14 +56,15 @@ const ENCODINGS: &[&str] = &[
     "Shift_JIS",
     "EUC-JP",
     "EUC-KR",
+    "ISO-8859-1",
     "windows-1252",
     "windows-1251",
-    "ISO-8859-2",
 ];
 
 /// Nothing but what this port serves itself, and no other page around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+                      require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The answer to a request for a part of the page. Everyone may see these: they hold nothing of what the
 /// service knows.
