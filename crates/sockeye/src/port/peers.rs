@@ -11,7 +11,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context as Cx, Poll, ready};
+use std::task::{Context as Cx, Poll, Waker, ready};
 use std::time::Duration;
 
 use super::run::Context;
@@ -25,8 +25,8 @@ mod link;
 mod sweeper;
 mod table;
 
-use exchange::Exchange;
 pub(super) use exchange::Outbox;
+use exchange::{Bell, Exchange};
 use sweeper::Sweeper;
 use table::{Run, Table};
 
@@ -93,16 +93,17 @@ pub(super) async fn serve<D: Datagrams>(
         pause: None,
         context,
     };
-    let stop = driver.context.stop.clone();
     let period = (idle / 4).clamp(Duration::from_millis(10), Duration::from_secs(15));
     let _sweeper = Sweeper::start(&driver.exchange, period);
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => {}
-        () = poll_fn(|cx| {
-            driver.poll(cx, true);
-            Poll::Pending
-        }) => {}
+    let stop = driver.context.stop.clone();
+    let mut stopped = pin!(stop.cancelled());
+    let bell = Waker::from(Arc::new(Bell(driver.exchange.clone())));
+    if stopped
+        .as_mut()
+        .poll(&mut Cx::from_waker(&bell))
+        .is_pending()
+    {
+        poll_fn(|cx| driver.poll(cx)).await;
     }
     driver.wind_down().await;
     Ok(())
@@ -130,16 +131,14 @@ const BACKLOG: usize = 64;
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl<D: Datagrams, S: Service> Driver<D, S> {
-    /// One turn: send what the sessions said, receive one batch, then let the sessions run.
-    fn poll(&mut self, cx: &mut Cx<'_>, receiving: bool) {
-        self.exchange.register(cx.waker());
-        if self.exchange.wants_sweep() {
-            self.sweep();
+    /// One turn: send what the sessions said, receive one batch, then let the sessions run. Ready when the port
+    /// stops.
+    fn poll(&mut self, cx: &mut Cx<'_>) -> Poll<()> {
+        self.poll_out(cx);
+        if self.exchange.wants_stop() {
+            return Poll::Ready(());
         }
-        self.send(cx);
-        if !receiving || self.poll_pause(cx).is_pending() {
-            return;
-        }
+        ready!(self.poll_pause(cx));
         match self.receive(cx) {
             Poll::Ready(Ok(())) => cx.waker().wake_by_ref(),
             Poll::Ready(Err(error)) => {
@@ -151,6 +150,16 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
             }
             Poll::Pending => {}
         }
+        Poll::Pending
+    }
+
+    /// Sends what the sessions said.
+    fn poll_out(&mut self, cx: &mut Cx<'_>) {
+        self.exchange.register(cx.waker());
+        if self.exchange.wants_sweep() {
+            self.sweep();
+        }
+        self.send(cx);
     }
 
     fn poll_pause(&mut self, cx: &mut Cx<'_>) -> Poll<()> {
@@ -179,14 +188,15 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
                 bytes,
                 stride,
             };
-            if !table.deliver(&run, now) {
-                newcomers.push(run);
-            }
+            newcomers.extend(table.deliver(run, now));
         });
+        if newcomers.is_empty() {
+            return received;
+        }
         for run in newcomers.drain(..) {
             // An earlier datagram of the same batch may have opened the session.
-            if !table.deliver(&run, exchange.now()) {
-                table.open(&run, socket, service);
+            if let Some(run) = table.deliver(run, exchange.now()) {
+                table.open(run, socket, service);
             }
         }
         received
@@ -194,7 +204,9 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
 
     fn send(&mut self, cx: &mut Cx<'_>) {
         let ended = self.exchange.take(&mut self.sending);
-        self.table.forget(ended);
+        if !ended.is_empty() {
+            self.table.forget(ended);
+        }
         if self.sending.is_empty() {
             return;
         }
@@ -238,13 +250,13 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         let context = self.context.clone();
         let mut goodbye = pin!(context.goodbye.cancelled());
         poll_fn(|cx| {
-            self.poll(cx, false);
+            self.poll_out(cx);
             goodbye.as_mut().poll(cx)
         })
         .await;
         self.table.stop();
         let done = poll_fn(|cx| {
-            self.poll(cx, false);
+            self.poll_out(cx);
             if self.table.is_empty() && self.sending.is_empty() {
                 Poll::Ready(())
             } else {

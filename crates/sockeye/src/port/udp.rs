@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt::Ipv6DontFrag;
+use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6DontFrag, Ipv6RecvPacketInfo};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use rustix::net::connect_unspec;
 use rustix::net::sockopt::{
@@ -29,6 +29,9 @@ const BUFFER: usize = 4 * 1024 * 1024;
 
 /// A slot for one datagram or one run of datagrams that the kernel has joined (GRO).
 const SLOT: usize = 64 * 1024;
+
+/// Slots for datagrams that come one by one. The second one tells that no other has come.
+const FEW: usize = 2;
 
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -73,19 +76,25 @@ impl Socket {
     pub(super) fn open(self) -> Result<Batches> {
         let failed = |source| Error::io(Operation::Listen, self.local, source);
         let state = UdpSocketState::new((&self.socket).into()).map_err(failed)?;
-        // Nobody asks for the traffic class yet, and each datagram would carry it.
+        // Each datagram would carry the traffic class, for which nobody asks yet, and where it was sent to, which
+        // on a socket with one address is known.
         let socket = SockRef::from(&self.socket);
         let _ = socket.set_recv_tos_v4(false);
+        let _ = socket.set_recv_tclass_v6(false);
+        if self.own.is_none() {
+            let _ = setsockopt(&self.socket, Ipv4PacketInfo, &false);
+            let _ = setsockopt(&self.socket, Ipv6RecvPacketInfo, &false);
+        }
         // Batching forbids fragments, for QUIC's path probes. Plain datagrams may be larger than a packet.
         let _ = set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::WANT);
         if self.local.is_ipv6() {
             // Not left to path discovery alone: this option by itself refuses what is larger than a packet.
             let _ = setsockopt(&self.socket, Ipv6DontFrag, &false);
-            let _ = socket.set_recv_tclass_v6(false);
             let _ = set_ipv6_mtu_discover(&self.socket, Ipv6PathMtuDiscovery::WANT);
         }
         Ok(Batches {
             slots: vec![0; BATCH_SIZE * SLOT],
+            few: true,
             metas: vec![RecvMeta::default(); BATCH_SIZE],
             joined: Vec::new(),
             own: self.own,
@@ -104,6 +113,8 @@ pub(super) struct Batches {
     /// On a socket that hears every address of ours.
     own: Option<Own>,
     slots: Vec<u8>,
+    /// Datagrams come one by one. Preparing all slots for each would cost more than the rest of our own work.
+    few: bool,
     metas: Vec<RecvMeta>,
     joined: Vec<u8>,
 }
@@ -124,26 +135,34 @@ impl Datagrams for Batches {
         cx: &mut Context<'_>,
         each: &mut dyn FnMut(Pair, Bytes, usize),
     ) -> Poll<io::Result<()>> {
-        ready!(self.socket.poll_recv_ready(cx))?;
         let Self {
             socket,
             state,
             slots,
             metas,
+            few,
             ..
         } = self;
+        let room = if *few { FEW } else { BATCH_SIZE };
         let mut received = 0;
         let outcome = socket.try_io(Interest::READABLE, || {
-            let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] = slot_buffers(slots);
-            received = state.recv((&*socket).into(), &mut buffers, metas)?;
+            let socket = (&*socket).into();
+            received = match few {
+                true => state.recv(socket, &mut slot_buffers::<FEW>(slots), metas),
+                false => state.recv(socket, &mut slot_buffers::<BATCH_SIZE>(slots), metas),
+            }?;
             // A batch that is not full has emptied the socket. Saying so here spares the system call
             // that would only find that out.
-            if received < BATCH_SIZE {
+            if received < room {
                 Err(io::ErrorKind::WouldBlock.into())
             } else {
                 Ok(())
             }
         });
+        match received {
+            0 => {}
+            received => *few = received == 1,
+        }
         for (meta, slot) in self.metas[..received]
             .iter()
             .zip(self.slots.chunks_exact(SLOT))
@@ -161,7 +180,7 @@ impl Datagrams for Batches {
         match outcome {
             Ok(()) => Poll::Ready(Ok(())),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // Readiness is cleared; this registers for the next datagram.
+                // Nothing is there any more; this registers for the next datagram.
                 self.socket.poll_recv_ready(cx)
             }
             Err(error) => Poll::Ready(Err(error)),
@@ -180,9 +199,6 @@ impl Datagrams for Batches {
         let Pair { peer, local } = first.peer.address;
         let size = first.data.len();
         loop {
-            if let Err(error) = ready!(self.socket.poll_send_ready(cx)) {
-                return Poll::Ready(Err(Unsent(error)));
-            }
             let sent = if run == 1 && local.is_none() {
                 self.socket.try_send_to(&first.data, peer).map(|_| ())
             } else {
@@ -208,7 +224,11 @@ impl Datagrams for Batches {
                     (0..run).for_each(|_| drop(outbox.pop()));
                     return Poll::Ready(Ok(()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Err(error) = ready!(self.socket.poll_send_ready(cx)) {
+                        return Poll::Ready(Err(Unsent(error)));
+                    }
+                }
                 // Offload may be all that the interface refuses: alone, a datagram may be fragmented.
                 Err(_) if run > 1 => run = 1,
                 Err(error) => return Poll::Ready(Err(Unsent(error))),
@@ -309,7 +329,7 @@ impl Own {
     }
 }
 
-fn slot_buffers(slots: &mut [u8]) -> [IoSliceMut<'_>; BATCH_SIZE] {
+fn slot_buffers<const N: usize>(slots: &mut [u8]) -> [IoSliceMut<'_>; N] {
     let mut chunks = slots.chunks_exact_mut(SLOT);
     std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()))
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -28,6 +29,8 @@ const HEADERS: usize = 28;
 pub(in crate::port) struct Peer<A> {
     pub(in crate::port) address: A,
     info: Arc<Info>,
+    /// When something last went either way: a [`Moment`].
+    last: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -36,7 +39,6 @@ struct State {
     inbox: VecDeque<Bytes>,
     bytes: usize,
     waker: Option<Waker>,
-    last: Moment,
     /// What a source that may be forged has yet to prove.
     proof: Option<Box<Proof>>,
     error: Option<io::Error>,
@@ -64,7 +66,6 @@ impl<A> Peer<A> {
             inbox: VecDeque::new(),
             bytes: 0,
             waker: None,
-            last: now,
             proof: forgeable.then(Box::default),
             error: None,
             task: None,
@@ -74,25 +75,26 @@ impl<A> Peer<A> {
         Self {
             address,
             info,
+            last: AtomicU64::new(now.0),
             state: Mutex::new(state),
         }
     }
 
-    /// Queues a run of datagrams. `false` when the session has ended, so that it needs a new one.
+    /// Queues a run of datagrams. Gives it back when the session has ended, so that it needs a new one.
     pub(super) fn deliver(
         &self,
-        run: &Bytes,
+        run: Bytes,
         stride: usize,
         exchange: &Exchange<A>,
         now: Moment,
-    ) -> bool {
+    ) -> Option<Bytes> {
         let mut state = self.lock();
         if state.gone {
-            return false;
+            return Some(run);
         }
-        state.last = now;
+        self.last.store(now.0, Relaxed);
         if run.len() <= stride {
-            self.queue(&mut state, run.clone(), exchange);
+            self.queue(&mut state, run, exchange);
         } else {
             let mut at = 0;
             while at < run.len() {
@@ -102,7 +104,7 @@ impl<A> Peer<A> {
             }
         }
         wake(state);
-        true
+        None
     }
 
     fn queue(&self, state: &mut State, datagram: Bytes, exchange: &Exchange<A>) {
@@ -164,7 +166,7 @@ impl<A> Peer<A> {
     /// Ends the session if nothing went either way for `idle`.
     pub(super) fn expire(&self, now: Moment, idle: Duration) -> bool {
         let mut state = self.lock();
-        if now.since(state.last) < idle {
+        if now.since(Moment(self.last.load(Relaxed))) < idle {
             return false;
         }
         self.info.expire();
@@ -210,17 +212,24 @@ impl<A> PeerLink<A> {
         }
     }
 
-    fn poll_credit(&self, size: usize, waker: &Waker) -> Poll<()> {
+    /// Whether a message of `size` bytes may leave now; `true` when it takes from the credit of an unproven source.
+    ///
+    /// # Errors
+    /// With why the last one could not leave.
+    fn poll_leave(&self, size: usize, waker: &Waker) -> Poll<io::Result<bool>> {
         let mut state = self.peer.lock();
+        if let Some(error) = state.error.take() {
+            return Poll::Ready(Err(error));
+        }
         let Some(proof) = &mut state.proof else {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(false));
         };
         if proof.datagrams > 1 {
             state.proof = None;
-            return Poll::Ready(());
+            return Poll::Ready(Ok(false));
         }
         if proof.credit >= size + HEADERS {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(true));
         }
         let first = proof.held.replace(waker.clone()).is_none();
         drop(state);
@@ -315,25 +324,22 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
             self.peer.lose();
             return Poll::Ready(Ok(()));
         }
-        let error = self.peer.lock().error.take();
-        if let Some(error) = error {
-            // Whoever is told that it failed must not find it sent with the next one.
-            self.outgoing.take();
-            return Poll::Ready(Err(Error::io(
-                Operation::Send,
-                self.peer.info.peer(),
-                error,
-            )));
-        }
-        if self.poll_credit(size, cx.waker()).is_pending() {
-            if !self.peer.info.is_stopping() {
-                return Poll::Pending;
+        let on_credit = match self.poll_leave(size, cx.waker()) {
+            Poll::Ready(Ok(on_credit)) => on_credit,
+            Poll::Ready(Err(error)) => {
+                // Whoever is told that it failed must not find it sent with the next one.
+                self.outgoing.take();
+                let peer = self.peer.info.peer();
+                return Poll::Ready(Err(Error::io(Operation::Send, peer, error)));
             }
-            // The proof will not come any more.
-            self.outgoing.take();
-            self.peer.lose();
-            return Poll::Ready(Ok(()));
-        }
+            Poll::Pending if self.peer.info.is_stopping() => {
+                // The proof will not come any more.
+                self.outgoing.take();
+                self.peer.lose();
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Pending => return Poll::Pending,
+        };
         let Self {
             exchange,
             outgoing,
@@ -342,11 +348,10 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
             ..
         } = &mut *self;
         ready!(exchange.poll_push(peer, outgoing, place, cx.waker()));
-        let mut state = peer.lock();
-        if let Some(proof) = &mut state.proof {
+        if on_credit && let Some(proof) = &mut peer.lock().proof {
             proof.credit = proof.credit.saturating_sub(size + HEADERS);
         }
-        state.last = exchange.now();
+        peer.last.store(exchange.now().0, Relaxed);
         Poll::Ready(Ok(()))
     }
 
@@ -372,8 +377,9 @@ mod tests {
     }
 
     fn arrive(link: &PeerLink<&'static str>, data: &'static [u8], stride: usize) -> bool {
-        link.peer
-            .deliver(&Bytes::from_static(data), stride, &link.exchange, Moment(0))
+        let run = Bytes::from_static(data);
+        let refused = link.peer.deliver(run, stride, &link.exchange, Moment(0));
+        refused.is_none()
     }
 
     /// Whether a message of `size` bytes may be sent now.
@@ -420,7 +426,7 @@ mod tests {
         let sending = link.send(Message::binary(vec![0; 500].into()));
         let arriving = async {
             tokio::task::yield_now().await;
-            peer.deliver(&Bytes::new(), 0, &exchange, Moment(0));
+            peer.deliver(Bytes::new(), 0, &exchange, Moment(0));
         };
         let both = async { tokio::join!(sending, arriving).0 };
         let sent = tokio::time::timeout(Duration::from_secs(5), both).await;

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::Datagrams;
 use super::exchange::{Exchange, Moment};
@@ -91,21 +91,28 @@ impl<A> Table<A> {
 }
 
 impl<A: Clone + Eq + Hash + Send + Sync + Unpin + 'static> Table<A> {
-    /// Queues `run` for its peer's session. `false` when there is none.
-    pub(super) fn deliver(&self, run: &Run<A>, now: Moment) -> bool {
+    /// Queues `run` for its peer's session. Gives it back when there is none.
+    pub(super) fn deliver(&self, run: Run<A>, now: Moment) -> Option<Run<A>> {
+        let Some(peer) = self.peers.get(&run.address) else {
+            return Some(run);
+        };
         let Run {
             address,
             bytes,
             stride,
         } = run;
-        let peer = self.peers.get(address);
-        peer.is_some_and(|peer| peer.0.deliver(bytes, *stride, &self.exchange, now))
+        let refused = peer.0.deliver(bytes, stride, &self.exchange, now)?;
+        Some(Run {
+            address,
+            bytes: refused,
+            stride,
+        })
     }
 
     /// Opens a session for a peer that has none, unless it may not have one.
     pub(super) fn open<D: Datagrams<Address = A>>(
         &mut self,
-        run: &Run<A>,
+        run: Run<A>,
         socket: &D,
         service: &Arc<impl Service>,
     ) {
@@ -135,10 +142,13 @@ impl<A: Clone + Eq + Hash + Send + Sync + Unpin + 'static> Table<A> {
             socket.may_be_forged(&run.address),
             now,
         ));
-        if said == 0 || said < run.bytes.len() {
-            peer.deliver(&run.bytes.slice(said..), run.stride, &self.exchange, now);
+        let mut bytes = run.bytes;
+        bytes.advance(said);
+        if said == 0 || !bytes.is_empty() {
+            // It is new, so it takes what comes.
+            peer.deliver(bytes, run.stride, &self.exchange, now);
         }
-        let limit = socket.limit(&run.address);
+        let limit = socket.limit(&peer.address);
         let link = PeerLink::new(peer.clone(), self.exchange.clone(), limit);
         let session = Session::of_packets(info, Box::new(link));
         let place = InTable {
