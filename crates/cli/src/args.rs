@@ -16,12 +16,14 @@ mod connect;
 mod guard;
 mod serve;
 mod socket;
+mod tls;
 mod values;
 
 pub(crate) use connect::{ConnectArgs, Eof, Eol};
 pub(crate) use guard::GuardArgs;
 pub(crate) use serve::ServeArgs;
 pub(crate) use socket::SocketArgs;
+pub(crate) use tls::{ConnectTlsArgs, ServeTlsArgs};
 
 /// Both ends of every socket: one service, one port, every protocol, and an eye on the wire.
 #[derive(Debug, Parser)]
@@ -46,7 +48,7 @@ Examples:
   sockeye contacts add george udp://127.0.0.1:4001
   sockeye connect @george @james         talk to two contacts at once
 `sockeye serve --help` lists the services.
-Exit codes: 0 ok, 1 network, 2 usage, 3 timeout, 5 protocol violation,
+Exit codes: 0 ok, 1 network, 2 usage, 3 timeout, 4 TLS, 5 protocol violation,
   6 the peer closed with an error, 130 and 143 signals.";
 
 #[derive(Debug, Subcommand)]

@@ -127,13 +127,24 @@ fn save(path: &Path, document: &DocumentMut) -> Result<()> {
 }
 
 fn path() -> Result<PathBuf> {
-    let folder = std::env::var_os("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .filter(|folder| folder.is_absolute());
-    let folder = folder.or_else(|| std::env::home_dir().map(|home| home.join(".config")));
+    let folder = folder("XDG_CONFIG_HOME", ".config");
     let folder =
         folder.ok_or_else(|| Usage("no home folder is known: set XDG_CONFIG_HOME".to_owned()))?;
-    Ok(folder.join("sockeye/config.toml"))
+    Ok(folder.join("config.toml"))
+}
+
+/// Where what outlives the program is kept: `$XDG_STATE_HOME/sockeye`, or `~/.local/state/sockeye`.
+pub(crate) fn state() -> Option<PathBuf> {
+    folder("XDG_STATE_HOME", ".local/state")
+}
+
+/// Our folder below the one that a variable names, or below the usual place in the home folder
+/// (XDG Base Directory Specification).
+fn folder(variable: &str, usual: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let named = named.filter(|folder| folder.is_absolute());
+    let base = named.or_else(|| std::env::home_dir().map(|home| home.join(usual)))?;
+    Some(base.join("sockeye"))
 }
 
 fn unreadable(path: &Path, text: &str, error: &toml_edit::TomlError) -> String {

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use anyhow::Result;
 use sockeye::{Receiver, Sender, Service, Session};
@@ -19,6 +20,7 @@ mod command;
 pub(crate) mod desk;
 mod input;
 mod lines;
+mod notes;
 mod patience;
 mod pipe;
 mod roster;
@@ -26,6 +28,7 @@ mod screen;
 pub(crate) mod script;
 
 pub(crate) use input::Printer;
+pub(crate) use notes::Notes;
 use patience::{AtEnd, Patience};
 use roster::{Member, Order, Roster};
 use screen::Screen;
@@ -44,6 +47,9 @@ pub(crate) struct Console {
     /// Messages that are still wanted.
     wanted: Option<AtomicU64>,
 }
+
+/// How long a last word may take.
+const GOODBYE: Duration = Duration::from_millis(200);
 
 /// Orders that may wait for one session; then whoever gives them waits.
 const ORDERS: usize = 64;
@@ -134,33 +140,38 @@ impl Attendance {
         // Held here, because letting go of it would close our direction.
         let (receiver, mut sender) = session.split();
         let (patience, patient) = watch::channel(console.at_end.before());
-        let talking = talk(&mut sender, queue, patience, &console, packets);
-        let listening = listen(&console, &name, receiver, &heard, patient);
-        tokio::pin!(talking);
-        tokio::pin!(listening);
-        let mut said_all = false;
-        let ended = loop {
-            tokio::select! {
-                biased;
-                () = console.over.cancelled() => break Ok(()),
-                listened = &mut listening => {
-                    // Whoever gives orders lets go now, and what was ordered before still goes out.
-                    if !console.drains {
-                        console.roster.remove(info.id());
+        let ended = {
+            let talking = talk(&mut sender, queue, patience, &console, packets);
+            let listening = listen(&console, &name, receiver, &heard, patient);
+            tokio::pin!(talking);
+            tokio::pin!(listening);
+            let mut said_all = false;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = console.over.cancelled() => break Ok(()),
+                    listened = &mut listening => {
+                        // Whoever gives orders lets go now, and what was ordered before still goes out.
+                        if !console.drains {
+                            console.roster.remove(info.id());
+                        }
+                        finished.cancel();
+                        break match listened {
+                            Ok(Heard::TheEnd) if !said_all => talking.await.map_err(Into::into),
+                            listened => listened.map(|_| ()),
+                        };
                     }
-                    finished.cancel();
-                    break match listened {
-                        Ok(Heard::TheEnd) if !said_all => talking.await.map_err(Into::into),
-                        listened => listened.map(|_| ()),
-                    };
+                    talked = &mut talking, if !said_all => match talked {
+                        Ok(()) => said_all = true,
+                        Err(error) => break Err(error.into()),
+                    },
                 }
-                talked = &mut talking, if !said_all => match talked {
-                    Ok(()) => said_all = true,
-                    Err(error) => break Err(error.into()),
-                },
             }
         };
         console.roster.remove(info.id());
+        // Where leaving has a word of its own it is said. A peer that takes nothing any more goes without it, and
+        // one that is gone does not need it.
+        let _ = tokio::time::timeout(GOODBYE, sender.finish()).await;
         ended
     }
 }

@@ -1,15 +1,17 @@
 //! What went wrong, for a person: one line with a hint, and the exit code for scripts.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use sockeye::{AddressError, Error, Operation};
+use sockeye::{AddressError, CertificateFault, CredentialFault, Error, Operation, TlsError};
 
 /// Exit codes. Scripts rely on them: `sockeye --help` lists them.
 pub(crate) mod code {
     pub(crate) const NETWORK: u8 = 1;
     pub(crate) const USAGE: u8 = 2;
     pub(crate) const TIMEOUT: u8 = 3;
+    pub(crate) const TLS: u8 = 4;
     pub(crate) const PROTOCOL: u8 = 5;
     pub(crate) const PEER: u8 = 6;
     pub(crate) const INTERRUPTED: u8 = 130;
@@ -63,9 +65,20 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Timeout>() {
         return code::TIMEOUT;
     }
-    match error.downcast_ref::<Error>() {
+    let error = error.downcast_ref::<Error>();
+    match error.and_then(Error::tls) {
+        Some(TlsError::TimedOut(_)) => return code::TIMEOUT,
+        Some(TlsError::Broken(_)) => return code::NETWORK,
+        Some(_) => return code::TLS,
+        None => {}
+    }
+    match error {
         Some(
-            Error::Address(_)
+            Error::Credentials {
+                fault: CredentialFault::Unreadable(_),
+                ..
+            }
+            | Error::Address(_)
             | Error::Unsupported { .. }
             | Error::NotEncodable(_)
             | Error::Io {
@@ -73,6 +86,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
                 ..
             },
         ) => code::USAGE,
+        Some(Error::Credentials { .. }) => code::TLS,
         Some(Error::TimedOut { .. }) => code::TIMEOUT,
         Some(Error::Framing { .. } | Error::NotText(_)) => code::PROTOCOL,
         Some(
@@ -86,23 +100,78 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-fn hint(error: &anyhow::Error) -> Option<&'static str> {
-    match error.downcast_ref::<Error>()? {
+fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
+    let error = error.downcast_ref::<Error>()?;
+    if let Some(tls) = error.tls() {
+        return tls_hint(tls);
+    }
+    let hint = match error {
         Error::Io {
             operation,
             source,
             address,
-        } => io_hint(*operation, source, address),
-        Error::Resolve { .. } => Some("check the spelling, or write the address in numbers"),
+        } => io_hint(*operation, source, address)?,
+        Error::Resolve { .. } => "check the spelling, or write the address in numbers",
         Error::TimedOut {
             operation: Operation::Connect,
             ..
-        } => Some("is a firewall in the way? -w gives it more time"),
-        Error::TooLarge { .. } => Some("send less at once, or use tcp://"),
-        Error::Framing { .. } => Some("do both ends use the same --frame?"),
-        Error::NotEncodable(_) => Some("choose another --encoding"),
-        _ => None,
+        } => "is a firewall in the way? -w gives it more time",
+        Error::TooLarge { .. } => "send less at once, or use tcp://",
+        Error::Framing { .. } => "do both ends use the same --frame?",
+        Error::NotEncodable(_) => "choose another --encoding",
+        Error::Credentials { fault, .. } => credential_hint(fault)?,
+        _ => return None,
+    };
+    Some(hint.into())
+}
+
+fn tls_hint(error: &TlsError) -> Option<Cow<'static, str>> {
+    let hint = match error {
+        TlsError::Certificate { fault, sha256 } => {
+            return sha256.map(|sha256| certificate_hint(fault, &sha256.to_string()).into());
+        }
+        TlsError::NotTls => "is that the right port? tcp:// speaks without TLS",
+        TlsError::Closed | TlsError::TimedOut(_) => "does it speak TLS on that port?",
+        TlsError::Alert { name, .. } if name == "certificate_required" => {
+            "--cert FILE --key FILE show it who we are"
+        }
+        TlsError::Alert { name, .. } if name == "unrecognized_name" => {
+            "--servername NAME asks for another"
+        }
+        TlsError::Alert { name, .. } if name == "no_application_protocol" => {
+            "--alpn NAME offers another"
+        }
+        _ => return None,
+    };
+    Some(hint.into())
+}
+
+/// What can be done about a certificate with this SHA-256.
+fn certificate_hint(fault: &CertificateFault, sha256: &str) -> String {
+    let pin = format!("--pin {sha256} trusts exactly this one");
+    match fault {
+        CertificateFault::SelfSigned => format!("{pin}, --insecure anyone"),
+        CertificateFault::UnknownIssuer { .. } => format!("--ca FILE names its authority; {pin}"),
+        CertificateFault::Expired { .. } | CertificateFault::NotYetValid { .. } => {
+            format!("is the clock right? {pin}")
+        }
+        CertificateFault::WrongName { .. } => {
+            format!("--servername NAME asks for another name; {pin}")
+        }
+        CertificateFault::NotPinned => format!("its SHA-256 is {sha256}"),
+        _ => pin,
     }
+}
+
+fn credential_hint(fault: &CredentialFault) -> Option<&'static str> {
+    Some(match fault {
+        CredentialFault::NoKey => "--key FILE names the one that has it",
+        CredentialFault::Encrypted => "openssl pkey -in FILE -out PLAIN decrypts it",
+        CredentialFault::NotPem => {
+            "openssl x509 -inform der -in FILE, or openssl pkey, makes PEM of it"
+        }
+        _ => return None,
+    })
 }
 
 fn io_hint(operation: Operation, source: &std::io::Error, address: &str) -> Option<&'static str> {

@@ -10,6 +10,7 @@ use crate::args::ServeArgs;
 use crate::failure::Usage;
 
 pub(crate) mod port;
+pub(crate) mod tls;
 
 /// The services by name.
 const SERVICES: [&str; 6] = ["echo", "upper", "hello", "reply", "sink", "console"];

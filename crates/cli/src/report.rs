@@ -7,7 +7,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sockeye::{Answered, Direction, Ending, Error, Info, Listening, Message, Observer};
+use sockeye::{
+    Answered, Direction, Ending, Error, Info, Listening, Message, Observer, OwnCertificate,
+};
 
 use crate::console::Printer;
 
@@ -49,6 +51,14 @@ impl Reporter {
         });
     }
 
+    /// Who a server is, for those who want to be sure.
+    pub(crate) fn certificate(&self, own: &OwnCertificate) {
+        self.log.write(match self.form {
+            Form::Json => json::own_certificate(own),
+            Form::Text | Form::Hex => format!("{}\n", text::own_certificate(own)),
+        });
+    }
+
     /// A line for a person; with `--json` there is no person.
     pub(crate) fn hint(&self, text: &str) {
         if self.form != Form::Json {
@@ -61,6 +71,9 @@ impl Observer for Reporter {
     fn opened(&self, info: &Arc<Info>) {
         self.log.write(match self.form {
             Form::Json => json::opened(info),
+            Form::Text | Form::Hex if self.messages => {
+                text::opened(info) + &text::secured(info, &format!(" #{}", info.id()))
+            }
             Form::Text | Form::Hex => text::opened(info),
         });
     }

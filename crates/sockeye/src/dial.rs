@@ -169,14 +169,13 @@ async fn secured(
 ) -> Result<(ByteStream, Identity)> {
     let reached = connect(hosts, options).await?;
     let name = name_of(&reached.host.host);
-    let identity = options.identity(protocol, reached.local, reached.peer);
-    let stream = reached.tcp.into();
-    let shaking = Box::pin(options.tls.connect(stream, &name, alpn, &identity));
+    let shaking = Box::pin(options.tls.connect(reached.tcp.into(), &name, alpn));
     let (stream, facts) = shaking.await.map_err(|source| Error::Tls {
         operation: Operation::Connect,
         address: reached.host.to_string(),
         source: source.into(),
     })?;
+    let identity = options.identity(protocol, reached.local, reached.peer);
     Ok((stream, identity.in_tls(Arc::new(facts))))
 }
 

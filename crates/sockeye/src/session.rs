@@ -426,6 +426,7 @@ impl Session {
     /// message of anyone, and is not shown.
     pub(crate) fn into_lower(self) -> ByteStream {
         let Self { info, carrier } = self;
+        info.lower();
         match carrier {
             Carrier::Bytes(bytes) => {
                 let mut stream = bytes.outbox.before(bytes.stream);

@@ -36,6 +36,9 @@ pub struct ByteStream {
 /// Something that keeps counts: the facts of a session.
 pub(crate) trait Tally: Send + Sync {
     fn counters(&self) -> &Counters;
+
+    /// The peer's end was read.
+    fn ended(&self);
 }
 
 /// What carries the bytes. Only what the kernel can move by itself has a name of its own.
@@ -148,6 +151,12 @@ impl ByteStream {
         }
     }
 
+    fn count_out(&self, n: usize) {
+        if let Some(counters) = self.counters() {
+            counters.add_bytes_out(n);
+        }
+    }
+
     /// The kernel socket behind the stream, duplicated, when it is one.
     pub(crate) fn duplicate(&self) -> Option<io::Result<std::os::fd::OwnedFd>> {
         use std::os::fd::AsFd;
@@ -203,8 +212,11 @@ impl AsyncRead for ByteStream {
         }
         let before = out.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, out))?;
-        if let Some(counters) = self.counters() {
-            counters.add_bytes_in(out.filled().len() - before);
+        if let Some(tally) = &self.tally {
+            match out.filled().len() - before {
+                0 if out.remaining() > 0 => tally.ended(),
+                n => tally.counters().add_bytes_in(n),
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -217,9 +229,7 @@ impl AsyncWrite for ByteStream {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         let n = ready!(Pin::new(&mut self.io).poll_write(cx, data))?;
-        if let Some(counters) = self.counters() {
-            counters.add_bytes_out(n);
-        }
+        self.count_out(n);
         Poll::Ready(Ok(n))
     }
 
@@ -229,9 +239,7 @@ impl AsyncWrite for ByteStream {
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let n = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, data))?;
-        if let Some(counters) = self.counters() {
-            counters.add_bytes_out(n);
-        }
+        self.count_out(n);
         Poll::Ready(Ok(n))
     }
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use sockeye::{Encoding, Framing};
 
-use super::SocketArgs;
 use super::values::{size, time};
+use super::{ConnectTlsArgs, SocketArgs};
 
 /// Talk to any server
 ///
 /// What you type goes out, what it says comes in, at the same time.
 ///
-/// ADDR is HOST:PORT, HOST PORT, tcp://…, udp://…, unix:PATH, unix:@NAME, unixgram:PATH, or
+/// ADDR is HOST:PORT, HOST PORT, tcp://…, tls://…, udp://…, unix:PATH, unix:@NAME, unixgram:PATH, or
 /// @NAME for a contact. Several are talked to at once.
 ///
 /// At a terminal each line you type is a message, and /help shows the commands. Piped input goes
@@ -101,7 +101,7 @@ pub(crate) struct ConnectArgs {
     /// IPv6 only
     #[arg(help_heading = SOURCE, short = '6', long)]
     pub(crate) ipv6: bool,
-    /// Tell at the end how much came and went
+    /// Tell what was agreed on, and at the end how much came and went
     #[arg(help_heading = SHOWN, short, long)]
     pub(crate) verbose: bool,
 
@@ -117,6 +117,8 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) tls: ConnectTlsArgs,
     #[command(flatten)]
     pub(crate) socket: SocketArgs,
 }

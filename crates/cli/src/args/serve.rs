@@ -8,7 +8,7 @@ use http::HeaderValue;
 use sockeye::{Encoding, Framing};
 
 use super::values::{host_name, size, time};
-use super::{GuardArgs, SocketArgs};
+use super::{GuardArgs, ServeTlsArgs, SocketArgs};
 
 /// Listen, and serve whoever comes
 ///
@@ -20,7 +20,7 @@ use super::{GuardArgs, SocketArgs};
 ///   sink         take everything; keep it with --out
 ///   console      you are the service
 ///
-/// ADDR is where: 3000, host:3000, [::1]:3000, tcp://…, udp://…, unix:PATH, unix:@NAME,
+/// ADDR is where: 3000, host:3000, [::1]:3000, tcp://…, tls://…, udp://…, unix:PATH, unix:@NAME,
 /// unixgram:PATH. Without a scheme that is TCP and UDP on the same number. `*:3000` is every
 /// interface. Port 0 lets the system choose. Without ADDR it is 127.0.0.1:3000.
 #[derive(Debug, Args)]
@@ -77,7 +77,7 @@ pub(crate) struct ServeArgs {
     #[arg(help_heading = SESSIONS, short = '6', long)]
     pub(crate) ipv6: bool,
 
-    /// Show messages
+    /// Show messages, and what was agreed on in TLS
     #[arg(help_heading = REPORT, short, long)]
     pub(crate) verbose: bool,
     /// Show messages as hex dumps; `reply`'s TEXT is hex
@@ -89,6 +89,8 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) guard: GuardArgs,
+    #[command(flatten)]
+    pub(crate) tls: ServeTlsArgs,
     #[command(flatten)]
     pub(crate) socket: SocketArgs,
 }

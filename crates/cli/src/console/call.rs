@@ -14,7 +14,7 @@ use super::patience::{AtEnd, LINGER};
 use super::pipe::Pipe;
 use super::screen::{Ends, Form, Name, Screen, Style};
 use super::script::{self, Part};
-use super::{Attendance, Console};
+use super::{Attendance, Console, Notes};
 use crate::args::{ConnectArgs, Eol};
 use crate::failure::{self, code};
 use crate::report::text;
@@ -41,6 +41,7 @@ pub(crate) async fn run(
     args: &ConnectArgs,
     reached: Reached,
     parts: &[Part],
+    notes: &Notes,
     signals: &mut Signals,
 ) -> Result<ExitCode> {
     let _terminal = Restored::at_the_end();
@@ -52,6 +53,7 @@ pub(crate) async fn run(
         args.count,
         matches!(&source, Source::Typed { input, .. } if !input.is_terminal()),
     );
+    notes.onto(console.screen.teller());
     let mut attendances = Vec::new();
     let mut infos = Vec::new();
     for (name, session) in reached.sessions {
@@ -67,6 +69,10 @@ pub(crate) async fn run(
                 Name(&peer)
             ))
             .await;
+        if args.verbose && info.tls().is_some() {
+            let facts = text::secured(info, "");
+            console.screen.tell(facts.trim_end()).await;
+        }
         attendances.push(console.admit(name, session));
     }
     let ended = converse(args, source, parts, attendances, &console);
@@ -142,6 +148,14 @@ fn source(
         {
             let socket = socket.context("cannot pass on standard input")?;
             return Ok((Source::Pipe(socket), None));
+        }
+        if untouched && args.frame.is_raw() && !session.keeps_boundaries() {
+            // The same where the bytes must pass through here, as those of TLS do.
+            let typed = Source::Typed {
+                input: Input::piped(Cut::Chunks),
+                commands: false,
+            };
+            return Ok((typed, None));
         }
     }
     let cut = if args.binary { Cut::Chunks } else { Cut::Lines };

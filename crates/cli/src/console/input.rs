@@ -154,11 +154,7 @@ fn edit(
 
 /// `$XDG_STATE_HOME/sockeye/history`, its folder made.
 fn history() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
-    let state = state.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;
-    let folder = state.join("sockeye");
+    let folder = crate::config::state()?;
     std::fs::create_dir_all(&folder).ok()?;
     Some(folder.join("history"))
 }

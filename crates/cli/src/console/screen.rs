@@ -75,6 +75,7 @@ pub(crate) struct Screen {
     interrupted: AtomicBool,
 }
 
+#[derive(Debug)]
 enum Print {
     /// From a peer: standard output.
     Peer(Vec<u8>),
@@ -134,6 +135,11 @@ impl Screen {
         let _ = self.prints.send(Print::Own(format!("{text}\n"))).await;
     }
 
+    /// For those who cannot wait.
+    pub(crate) fn teller(&self) -> Teller {
+        Teller(self.prints.clone())
+    }
+
     /// How one session's messages are shown.
     pub(crate) fn voice(&self, name: &str, info: &Arc<Info>) -> Voice<'_> {
         let encoding = self.style.encoding.unwrap_or_default();
@@ -175,6 +181,23 @@ impl Screen {
 
     async fn print(&self, bytes: Vec<u8>) -> bool {
         bytes.is_empty() || self.prints.send(Print::Peer(bytes)).await.is_ok()
+    }
+}
+
+/// Tells the person something without waiting.
+#[derive(Clone, Debug)]
+pub(crate) struct Teller(mpsc::Sender<Print>);
+
+impl Teller {
+    /// # Errors
+    /// Gives the line back when it would have to wait, or nobody is there to see it.
+    pub(crate) fn tell(&self, line: String) -> Result<(), String> {
+        self.0
+            .try_send(Print::Own(line))
+            .map_err(|unsent| match unsent.into_inner() {
+                Print::Own(line) => line,
+                Print::Peer(_) | Print::Flush(_) => String::new(),
+            })
     }
 }
 

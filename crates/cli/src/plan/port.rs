@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use sockeye::{Family, HttpSettings, Page, PortConfig, Token};
+use sockeye::{Address, Family, HttpSettings, Observer as _, Page, PortConfig, Token};
 use tokio::sync::Semaphore;
 
 use crate::args::ServeArgs;
@@ -26,6 +26,7 @@ const WAYS: &[&str] = &[
 pub(crate) fn config(
     args: &ServeArgs,
     service: &str,
+    addresses: &[Address],
     reporter: Arc<Reporter>,
 ) -> Result<PortConfig> {
     let guard = &args.guard;
@@ -53,6 +54,7 @@ pub(crate) fn config(
             content_type: args.content_type.clone(),
             hosts: args.host.clone(),
         }),
+        tls: super::tls::server(&args.tls, addresses, |what| reporter.note(what))?,
         observer: Some(reporter),
         ..PortConfig::default()
     })

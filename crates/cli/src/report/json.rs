@@ -1,7 +1,10 @@
 //! Reports as JSON, an object a line. The schema is in docs/JSON.md.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use sockeye::{Answered, Direction, Ending, Info, Listening, Message};
+use sockeye::{
+    Answered, Certificate, Direction, Ending, Info, Listening, Message, OwnCertificate, Tls,
+};
 
 /// The version of the schema: fields are added, never changed.
 const VERSION: u32 = 1;
@@ -14,7 +17,46 @@ pub(crate) fn listening(listening: &Listening) -> String {
 }
 
 pub(crate) fn opened(info: &Info) -> String {
-    line("open", session(info))
+    let mut fields = session(info);
+    if let Some(tls) = info.tls() {
+        fields["tls"] = secured(tls);
+    }
+    line("open", fields)
+}
+
+/// A server's own certificate.
+pub(crate) fn own_certificate(own: &OwnCertificate) -> String {
+    let mut fields = certificate(&own.certificate);
+    fields["kept"] = own.unkept.is_none().into();
+    line("certificate", fields)
+}
+
+fn secured(tls: &Tls) -> Value {
+    json!({
+        "version": tls.version,
+        "cipher": tls.cipher,
+        "key_exchange": tls.key_exchange,
+        "alpn": tls.alpn,
+        "server_name": tls.server_name,
+        "resumed": tls.resumed,
+        "peer_certificates": tls.peer_certificates.iter().map(certificate).collect::<Value>(),
+    })
+}
+
+fn certificate(certificate: &Certificate) -> Value {
+    let mut fields = json!({"sha256": certificate.sha256().to_string()});
+    if let Some(facts) = certificate.facts() {
+        let moment = |moment| {
+            Timestamp::try_from(moment).map_or(Value::Null, |at: Timestamp| at.to_string().into())
+        };
+        fields["subject"] = facts.subject.into();
+        fields["issuer"] = facts.issuer.into();
+        fields["names"] = facts.names.into();
+        fields["valid_from"] = moment(facts.valid_from);
+        fields["valid_until"] = moment(facts.valid_until);
+        fields["self_signed"] = facts.self_signed.into();
+    }
+    fields
 }
 
 pub(crate) fn closed(info: &Info, ending: &Ending) -> String {
@@ -120,7 +162,7 @@ fn asked(fields: &mut Value, method: &http::Method, target: &str, version: http:
 
 fn line(event: &str, mut fields: Value) -> String {
     fields["v"] = VERSION.into();
-    fields["time"] = jiff::Timestamp::now().to_string().into();
+    fields["time"] = Timestamp::now().to_string().into();
     fields["event"] = event.into();
     format!("{fields}\n")
 }

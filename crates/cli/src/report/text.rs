@@ -1,9 +1,11 @@
 //! Reports as lines for a person.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use sockeye::{Answered, Counters, Direction, Ending, Info, Message};
+use sockeye::{
+    Answered, Certificate, Counters, Direction, Ending, Info, Message, OwnCertificate, minute,
+};
 use wire::text::printable;
 
 /// `open  #1 tcp 127.0.0.1:51234 -> 127.0.0.1:3000`, `open  #2 http GET /path 127.0.0.1:51236 -> …`
@@ -17,6 +19,69 @@ pub(crate) fn opened(info: &Info) -> String {
         info.protocol(),
         printable(&info.peer().to_string()),
         info.local()
+    )
+}
+
+/// `tls #1 TLSv1.3 TLS13_AES_256_GCM_SHA384 X25519MLKEM768, alpn h2, server name localhost, resumed`, and a line
+/// for each certificate that the peer showed. Nothing when there is no TLS.
+pub(crate) fn secured(info: &Info, who: &str) -> String {
+    let Some(tls) = info.tls() else {
+        return String::new();
+    };
+    let mut text = format!("tls{who} {} {}", tls.version, tls.cipher);
+    let parts = [
+        tls.key_exchange.map(|group| format!(" {group}")),
+        tls.alpn.as_ref().map(|name| format!(", alpn {name}")),
+        tls.server_name
+            .as_ref()
+            .map(|name| format!(", server name {name}")),
+        tls.resumed.then(|| ", resumed".to_owned()),
+    ];
+    text.extend(parts.into_iter().flatten());
+    let mut text = format!("{}\n", printable(&text));
+    for certificate in &tls.peer_certificates {
+        let line = format!("certificate{who} {}", certificate_facts(certificate));
+        let _ = writeln!(text, "{}", printable(&line));
+    }
+    text
+}
+
+/// `CN=localhost, issuer CN=Our CA, 2026-01-31 12:34 UTC to 2026-02-13 12:34 UTC, sha256 AB:CD:…`
+fn certificate_facts(certificate: &Certificate) -> String {
+    let sha256 = certificate.sha256();
+    match certificate.facts() {
+        Some(facts) => format!(
+            "{}, issuer {}, {} to {}, sha256 {sha256}",
+            facts.subject,
+            facts.issuer,
+            minute(facts.valid_from),
+            minute(facts.valid_until),
+        ),
+        None => format!("that cannot be read, sha256 {sha256}"),
+    }
+}
+
+/// `TLS certificate sha256 AB:CD:… (self-signed, valid until 2026-01-31 12:34 UTC)`
+pub(crate) fn own_certificate(own: &OwnCertificate) -> String {
+    let mut about = Vec::new();
+    if own.self_signed {
+        about.push("self-signed".to_owned());
+    }
+    if let Some((_, until)) = own.certificate.validity() {
+        let valid = if until < SystemTime::now() {
+            "expired on"
+        } else {
+            "valid until"
+        };
+        about.push(format!("{valid} {}", minute(until)));
+    }
+    if let Some(why) = &own.unkept {
+        about.push(format!("not kept for the next time: {}", printable(why)));
+    }
+    let about = about.join(", ");
+    format!(
+        "TLS certificate sha256 {} ({about})",
+        own.certificate.sha256()
     )
 }
 

@@ -1,28 +1,34 @@
 //! `sockeye connect`: the other end of any port, or of several.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use sockeye::{Address, DialOptions, Family, Session, dial};
 
 use crate::args::{ConnectArgs, Said};
-use crate::console::{call, script};
+use crate::console::{Notes, call, script};
 use crate::failure::{self, code};
 use crate::peers::{Peer, peers};
-use crate::plan::port::token;
+use crate::plan::{self, port::token};
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: ConnectArgs, said: Vec<Said>) -> Result<ExitCode> {
     let peers = peers(&args)?;
     let parts = script::read(said, args.encoding.unwrap_or_default())?;
-    let options = options(&args)?;
+    let notes = Arc::new(Notes::default());
+    let options = DialOptions {
+        tls: plan::tls::client(&args.tls, &peers, |what| eprintln!("warning: {what}"))?,
+        observer: Some(notes.clone()),
+        ..options(&args)?
+    };
     let mut signals = Signals::listen()?;
     let reached = tokio::select! {
         reached = reach(peers, &options, args.retry) => reached?,
         code = signals.next() => return Ok(ExitCode::from(code)),
     };
-    call::run(&args, reached, &parts, &mut signals).await
+    call::run(&args, reached, &parts, &notes, &mut signals).await
 }
 
 /// Those that were reached, and the exit code for those that were not.

@@ -30,11 +30,15 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode> {
         reporter.hint(&format!("note: {lint}"));
     }
     let service = plan.service(&args)?;
-    let config = plan::port::config(&args, plan.service, reporter.clone())?;
+    let config = plan::port::config(&args, plan.service, &plan.addresses, reporter.clone())?;
+    let tls = config.tls.clone();
     // Heard from the first socket on: a signal right after `listening` removes Unix sockets, too.
     let mut signals = Signals::listen()?;
     let port = Port::bind_all(&plan.addresses, config).await?;
     announce(&reporter, &port.listening());
+    if plan.addresses.iter().any(plan::tls::may_speak_tls) {
+        reporter.certificate(&tls.certificate()?);
+    }
 
     let stop = CancellationToken::new();
     let code = match service {

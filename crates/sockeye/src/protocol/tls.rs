@@ -80,5 +80,6 @@ fn facts(connection: &CommonState, server_name: Option<&str>) -> Tls {
         server_name: server_name.map(str::to_owned),
         peer_certificates: certificates.iter().map(shown).collect(),
         resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+        cut_off: Arc::default(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ const STOPPING: u8 = 2;
 const IDLE: u8 = 4;
 const WATCHED: u8 = 8;
 const PATIENT: u8 = 16;
+/// A protocol with ends of its own runs above.
+const BELOW: u8 = 32;
 
 /// What is known of a session before its first byte.
 #[derive(Clone)]
@@ -47,7 +49,7 @@ pub struct Identity {
 }
 
 /// What was agreed on in a TLS handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Tls {
     /// `TLSv1.3`, `TLSv1.2`.
     pub version: &'static str,
@@ -64,6 +66,16 @@ pub struct Tls {
     pub peer_certificates: Vec<Certificate>,
     /// Whether an earlier session was resumed.
     pub resumed: bool,
+    /// See [`is_cut_off`](Self::is_cut_off).
+    pub(crate) cut_off: Arc<AtomicBool>,
+}
+
+impl Tls {
+    /// Whether the peer's direction has ended without close_notify (RFC 8446, section 6.1): somebody else may
+    /// have ended it, and what was said last may be missing.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Relaxed)
+    }
 }
 
 /// The request that a session began with.
@@ -305,11 +317,14 @@ impl Info {
                 self.counters.add_message_in();
                 self.show(Direction::In, message);
             }
-            None if !self.has(STOPPING | IDLE) => {
-                self.state.fetch_or(PEER_FINISHED, Relaxed);
-            }
+            None if !self.has(STOPPING | IDLE) => self.ended(),
             None => {}
         }
+    }
+
+    /// The bytes are another protocol's from here on.
+    pub(crate) fn lower(&self) {
+        self.state.fetch_or(BELOW, Relaxed);
     }
 
     /// Bytes of a packet: no stream counts them.
@@ -336,6 +351,21 @@ impl Info {
 impl Tally for Info {
     fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    fn ended(&self) {
+        let before = self.state.fetch_or(PEER_FINISHED, Relaxed);
+        let tls = self.identity.tls.as_ref();
+        // Protocols such as HTTP know by themselves whether something is missing.
+        if before & (PEER_FINISHED | BELOW) == 0
+            && self.identity.request.is_none()
+            && tls.is_some_and(|tls| tls.is_cut_off())
+        {
+            let peer = self.peer();
+            self.note(&format!(
+                "{peer} closed without close_notify: the end may be missing"
+            ));
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::trust::Trust;
 use super::{HANDSHAKE, KeyLog, TlsVersion, facts, provider, refusal, stream::Secured};
 use crate::certificate::Fingerprint;
 use crate::error::{Result, TlsError};
-use crate::session::{Identity, Tls};
+use crate::session::Tls;
 use crate::stream::ByteStream;
 
 /// What is asked of a server, and who asks. `Default`: a certificate for the host that was dialed, signed by an
@@ -90,7 +90,6 @@ impl TlsClient {
         stream: ByteStream,
         host: &str,
         alpn: &[&str],
-        identity: &Identity,
     ) -> Result<(ByteStream, Tls), TlsError> {
         let options = &self.0.options;
         let name = options.server_name.as_deref().unwrap_or(host);
@@ -106,7 +105,8 @@ impl TlsClient {
             Err(_) => return Err(TlsError::TimedOut(HANDSHAKE)),
         };
         let facts = facts(tls.get_ref().1, asked);
-        Ok((ByteStream::new(Secured::new(tls, identity.clone())), facts))
+        let stream = Secured::new(tls, facts.cut_off.clone());
+        Ok((ByteStream::new(stream), facts))
     }
 
     fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {

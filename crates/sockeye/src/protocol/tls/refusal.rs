@@ -72,9 +72,9 @@ fn of_rustls(error: rustls::Error, shown: Option<&Certificate>) -> TlsError {
             | InvalidMessage::UnknownProtocolVersion
             | InvalidMessage::MessageTooLarge
             | InvalidMessage::InvalidEmptyPayload,
-        ) => TlsError::NotTls,
+        )
         // Our own first words: something that echoes.
-        E::InappropriateHandshakeMessage {
+        | E::InappropriateHandshakeMessage {
             got_type: HandshakeType::ClientHello,
             ..
         } => TlsError::NotTls,
@@ -242,7 +242,8 @@ fn words(variant: &dyn std::fmt::Debug) -> String {
         }
         text.push(letter.to_ascii_lowercase());
     }
-    text
+    // What stands in brackets: `MissingData("ProtocolVersion")`.
+    text.replace("(\"", " (").replace("\")", ")")
 }
 
 /// rustls's own words, without the addresses of its documentation.

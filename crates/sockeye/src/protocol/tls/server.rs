@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio::io::AsyncWriteExt;
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::credentials::{Stamp, TlsFiles, authorities};
@@ -171,14 +172,25 @@ impl TlsServer {
         };
         let connection = tls.get_ref().1;
         let facts = facts(connection, connection.server_name());
-        let stream = ByteStream::new(Secured::new(tls, identity.clone()));
-        Ok((stream, facts))
+        let stream = Secured::new(tls, facts.cut_off.clone());
+        Ok((ByteStream::new(stream), facts))
     }
 }
 
+/// A fatal alert: decode_error (RFC 8446, section 6.2).
+const DECODE_ERROR: &[u8] = &[21, 3, 3, 0, 2, 2, 50];
+
 /// Parts from a client so that the alert it was sent arrives: closing with unread input would destroy it.
 async fn parted(error: io::Error, stream: Option<ByteStream>) -> io::Error {
-    if let (io::ErrorKind::InvalidData, Some(stream)) = (error.kind(), stream) {
+    if let (io::ErrorKind::InvalidData, Some(mut stream)) = (error.kind(), stream) {
+        // There are messages that rustls refuses without a word.
+        if stream
+            .counters()
+            .is_some_and(|counters| counters.bytes_out() == 0)
+        {
+            // Who has left already needs none.
+            let _ = stream.write_all(DECODE_ERROR).await;
+        }
         stream.part().await;
     }
     error

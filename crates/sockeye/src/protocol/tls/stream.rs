@@ -1,28 +1,30 @@
-//! The bytes inside TLS: an end without close_notify is told, and what breaks is said in plain words.
+//! The bytes inside TLS: an end without close_notify is an end, and what breaks is said in plain words.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::refusal::later;
-use crate::session::Identity;
 use crate::stream::AsyncIo;
 
 pub(super) struct Secured<T> {
     tls: T,
-    identity: Identity,
     /// The peer's end was read.
     ended: bool,
+    /// Set when that was no end by the rules.
+    cut_off: Arc<AtomicBool>,
 }
 
 impl<T: AsyncIo> Secured<T> {
-    pub(super) fn new(tls: T, identity: Identity) -> Self {
+    pub(super) fn new(tls: T, cut_off: Arc<AtomicBool>) -> Self {
         Self {
             tls,
-            identity,
             ended: false,
+            cut_off,
         }
     }
 }
@@ -44,13 +46,10 @@ impl<T: AsyncIo> AsyncRead for Secured<T> {
                 Ok(())
             }
             // Not said by the peer, so it may be somebody else's doing (RFC 8446, section 6.1). Many leave it
-            // out, and most protocols inside know by themselves whether something is missing.
+            // out, and whoever reads may know better whether something is missing.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 self.ended = true;
-                let peer = self.identity.peer();
-                self.identity.note(&format!(
-                    "{peer} closed without close_notify: the end may be missing"
-                ));
+                self.cut_off.store(true, Relaxed);
                 Ok(())
             }
             Err(error) => Err(later(error)),

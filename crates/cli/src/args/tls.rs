@@ -1,0 +1,148 @@
+//! TLS: who we are, and whom we trust.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use sockeye::{Fingerprint, TlsClientOptions, TlsFiles, TlsIdentity, TlsServerOptions, TlsVersion};
+
+/// TLS of a server.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS (docs/TLS.md)")]
+pub(crate) struct ServeTlsArgs {
+    /// Our certificate and those of its authorities, as PEM [default: self-signed, made and renewed by itself]
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Its private key, as PEM [default: in the file of --cert]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Only clients with a certificate of these authorities may come (repeatable)
+    #[arg(long, value_name = "FILE")]
+    client_ca: Vec<PathBuf>,
+    /// The oldest version of TLS that is spoken
+    #[arg(long, value_name = "VERSION", value_enum, default_value = "1.2")]
+    tls_min: Version,
+}
+
+/// TLS of a client.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS (docs/TLS.md)")]
+pub(crate) struct ConnectTlsArgs {
+    /// Trust these authorities instead of the system's (PEM, repeatable)
+    #[arg(long, value_name = "FILE")]
+    ca: Vec<PathBuf>,
+    /// Trust the certificate with this SHA-256 and no other, whoever signed it (hex, repeatable)
+    #[arg(long, value_name = "SHA256")]
+    pin: Vec<Fingerprint>,
+    /// Trust anyone: whoever is in between can read and change everything
+    #[arg(long, conflicts_with_all = ["ca", "pin"])]
+    insecure: bool,
+    /// The name to ask for and to verify [default: the host]
+    #[arg(long, value_name = "NAME")]
+    servername: Option<String>,
+    /// What to speak inside, by the names of ALPN, the best first (repeatable)
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = protocol)]
+    alpn: Vec<String>,
+    /// Our certificate, for servers that ask for one, as PEM
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Its private key, as PEM [default: in the file of --cert]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// The oldest version of TLS that is spoken
+    #[arg(long, value_name = "VERSION", value_enum, default_value = "1.2")]
+    tls_min: Version,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Version {
+    #[value(name = "1.2")]
+    V1_2,
+    #[value(name = "1.3")]
+    V1_3,
+}
+
+impl From<Version> for TlsVersion {
+    fn from(version: Version) -> Self {
+        match version {
+            Version::V1_2 => Self::V1_2,
+            Version::V1_3 => Self::V1_3,
+        }
+    }
+}
+
+impl ServeTlsArgs {
+    /// The flags that were given and that only TLS understands.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        given(&[
+            ("--cert", self.cert.is_some()),
+            ("--client-ca", !self.client_ca.is_empty()),
+            ("--tls-min", self.tls_min != Version::V1_2),
+        ])
+    }
+
+    /// What the flags say.
+    pub(crate) fn options(&self) -> TlsServerOptions {
+        let files = files(self.cert.as_ref(), self.key.as_ref());
+        TlsServerOptions {
+            identity: files.map_or_else(TlsIdentity::default, TlsIdentity::Files),
+            client_authorities: self.client_ca.clone(),
+            oldest: self.tls_min.into(),
+            key_log: None,
+        }
+    }
+}
+
+impl ConnectTlsArgs {
+    /// The flags that were given and that only TLS understands.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        given(&[
+            ("--ca", !self.ca.is_empty()),
+            ("--pin", !self.pin.is_empty()),
+            ("--insecure", self.insecure),
+            ("--servername", self.servername.is_some()),
+            ("--alpn", !self.alpn.is_empty()),
+            ("--cert", self.cert.is_some()),
+            ("--tls-min", self.tls_min != Version::V1_2),
+        ])
+    }
+
+    /// Whether anyone is trusted.
+    pub(crate) fn is_insecure(&self) -> bool {
+        self.insecure
+    }
+
+    /// What the flags say.
+    pub(crate) fn options(&self) -> TlsClientOptions {
+        TlsClientOptions {
+            authorities: self.ca.clone(),
+            pins: self.pin.clone(),
+            insecure: self.insecure,
+            server_name: self.servername.clone(),
+            alpn: self.alpn.clone(),
+            identity: files(self.cert.as_ref(), self.key.as_ref()),
+            oldest: self.tls_min.into(),
+            key_log: None,
+        }
+    }
+}
+
+fn given(flags: &[(&'static str, bool)]) -> Vec<&'static str> {
+    let given = flags.iter().filter(|(_, given)| *given);
+    given.map(|(flag, _)| *flag).collect()
+}
+
+fn files(certificate: Option<&PathBuf>, key: Option<&PathBuf>) -> Option<TlsFiles> {
+    certificate.map(|certificate| TlsFiles {
+        certificate: certificate.clone(),
+        key: key.cloned(),
+    })
+}
+
+/// A name of ALPN: 1 to 255 bytes (RFC 7301, section 3.1).
+fn protocol(name: &str) -> Result<String, String> {
+    match name.len() {
+        1..=255 => Ok(name.to_owned()),
+        _ => Err("write a name such as h2 or http/1.1".to_owned()),
+    }
+}

@@ -1,0 +1,96 @@
+//! What flags and the environment mean for TLS: who we are, whom we trust, and where secrets go.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use sockeye::{Address, KeyLog, TlsClient, TlsIdentity, TlsServer};
+use wire::address::{Scheme, Target};
+
+use crate::args::{ConnectTlsArgs, ServeTlsArgs};
+use crate::config;
+use crate::peers::Peer;
+
+/// Who a server is, to those who speak TLS. `tell` hears what its person should know.
+///
+/// # Errors
+/// When a file is of no use.
+pub(crate) fn server(
+    args: &ServeTlsArgs,
+    addresses: &[Address],
+    tell: impl FnMut(&str),
+) -> Result<TlsServer> {
+    let mut options = args.options();
+    if let TlsIdentity::SelfSigned(folder) = &mut options.identity {
+        *folder = config::state().map(|state| state.join("tls"));
+    }
+    match addresses.iter().any(may_speak_tls) {
+        true => options.key_log = key_log(tell),
+        false => unused(&args.given(), tell),
+    }
+    Ok(TlsServer::new(options)?)
+}
+
+/// Whom a client trusts.
+///
+/// # Errors
+/// When a file is of no use.
+pub(crate) fn client(
+    args: &ConnectTlsArgs,
+    peers: &[Peer],
+    mut tell: impl FnMut(&str),
+) -> Result<TlsClient> {
+    let mut options = args.options();
+    match peers.iter().any(|peer| speaks_tls(&peer.address)) {
+        true => {
+            if args.is_insecure() {
+                tell("--insecure: nobody verifies who the peer is, and others may read along");
+            }
+            options.key_log = key_log(tell);
+        }
+        false => unused(&args.given(), tell),
+    }
+    Ok(TlsClient::new(options)?)
+}
+
+/// Tells of flags that change nothing.
+fn unused(flags: &[&str], mut tell: impl FnMut(&str)) {
+    for flag in flags {
+        tell(&format!(
+            "{flag} is for TLS, which is not spoken with any address here: write tls://…"
+        ));
+    }
+}
+
+/// Whether this address is spoken to in TLS.
+fn speaks_tls(address: &Address) -> bool {
+    use Scheme::{H3, Https, Quic, Tls, Wss, Wt};
+    matches!(address.scheme, Some(H3 | Https | Quic | Tls | Wss | Wt))
+}
+
+/// Whether a client can speak TLS here.
+pub(crate) fn may_speak_tls(address: &Address) -> bool {
+    let anything = matches!(
+        (&address.target, address.scheme),
+        (Target::Net { .. }, None)
+    );
+    anything || speaks_tls(address)
+}
+
+/// Where `SSLKEYLOGFILE` sends the secrets of connections.
+fn key_log(mut tell: impl FnMut(&str)) -> Option<KeyLog> {
+    let path = std::env::var_os("SSLKEYLOGFILE").filter(|path| !path.is_empty());
+    let path = PathBuf::from(path?);
+    let shown = Path::display(&path);
+    match KeyLog::append(&path) {
+        Ok(key_log) => {
+            tell(&format!(
+                "SSLKEYLOGFILE: whoever can read {shown} can read what is said in TLS"
+            ));
+            Some(key_log)
+        }
+        Err(error) => {
+            tell(&format!("SSLKEYLOGFILE: cannot write {shown}: {error}"));
+            None
+        }
+    }
+}
