@@ -1,7 +1,7 @@
 //! What the words and flags of `serve` mean: the service, where it listens, and what is odd about them.
 
 use anyhow::{Context, Result};
-use sockeye::service::{Hello, Reply, Sink, Target};
+use sockeye::service::{Hello, Reply, Sink, Site, SiteOptions, Target};
 use sockeye::{Address, AnyService};
 use wire::address::Scheme;
 use wire::text::{nearest::nearest, unescape};
@@ -13,14 +13,14 @@ pub(crate) mod port;
 pub(crate) mod tls;
 
 /// The services by name.
-const SERVICES: [&str; 6] = ["echo", "upper", "hello", "reply", "sink", "console"];
+const SERVICES: [&str; 7] = ["echo", "upper", "hello", "reply", "sink", "site", "console"];
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:3000";
 
 /// What the words of the command line mean.
 pub(crate) struct Plan {
     pub(crate) service: &'static str,
-    /// The text of `reply`.
+    /// The text of `reply`, the folder of `site`.
     text: Option<String>,
     pub(crate) addresses: Vec<Address>,
 }
@@ -51,12 +51,13 @@ impl Plan {
             },
             None => "echo",
         };
-        let text = match service {
-            "reply" => Some(words.next().map(str::to_owned).ok_or_else(|| {
-                Usage("reply needs a text: sockeye serve reply TEXT [ADDR]…".to_owned())
-            })?),
+        let needed = match service {
+            "reply" => Some("reply needs a text: sockeye serve reply TEXT [ADDR]…"),
+            "site" => Some("site needs a folder: sockeye serve site DIR [ADDR]…"),
             _ => None,
         };
+        let text = needed.map(|needed| words.next().ok_or_else(|| Usage(needed.to_owned())));
+        let text = text.transpose()?.map(str::to_owned);
         let mut addresses = words.map(str::parse).collect::<Result<Vec<Address>, _>>()?;
         if addresses.is_empty() {
             addresses.push(DEFAULT_ADDRESS.parse()?);
@@ -78,6 +79,7 @@ impl Plan {
             "sink" => AnyService::new(Sink {
                 target: target(args)?,
             }),
+            "site" => AnyService::new(self.site(args)?),
             "console" => return Ok(Chosen::Console),
             _ => return Ok(Chosen::Echo),
         }))
@@ -101,6 +103,15 @@ impl Plan {
         })
     }
 
+    fn site(&self, args: &ServeArgs) -> Result<Site> {
+        let options = SiteOptions {
+            listing: !args.no_listing,
+            hidden: args.hidden,
+            encoding: args.encoding,
+        };
+        Ok(Site::open(self.text.as_deref().unwrap_or("."), options)?)
+    }
+
     /// Flags that change nothing here.
     pub(crate) fn lints(&self, args: &ServeArgs) -> Vec<String> {
         let only = |flag: &str, given: bool, service: &str| {
@@ -112,6 +123,8 @@ impl Plan {
             only("--delay", args.delay.is_some(), "hello"),
             only("--close", args.close, "reply"),
             only("--out", args.out.is_some(), "sink"),
+            only("--no-listing", args.no_listing, "site"),
+            only("--hidden", args.hidden, "site"),
         ]
         .into_iter()
         .flatten()

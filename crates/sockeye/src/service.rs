@@ -12,12 +12,14 @@ mod echo;
 mod hello;
 mod reply;
 mod sink;
+mod site;
 mod upper;
 
 pub use echo::Echo;
 pub use hello::Hello;
 pub use reply::Reply;
 pub use sink::{Sink, Target};
+pub use site::{Site, SiteOptions};
 pub use upper::Upper;
 
 /// What is done with a session: one value serves all sessions of a port, over every protocol.

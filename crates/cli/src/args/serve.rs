@@ -18,6 +18,7 @@ use super::{GuardArgs, ServeTlsArgs, SocketArgs};
 ///   hello        greet, answer "Hello, NAME!" to each name, end on "exit"
 ///   reply TEXT   the same answer to every message
 ///   sink         take everything; keep it with --out
+///   site DIR     the files of a folder over HTTP: index.html, listings, ranges, compression
 ///   console      you are the service
 ///
 /// ADDR is where: 3000, host:3000, [::1]:3000, tcp://…, tls://…, udp://…, unix:PATH, unix:@NAME,
@@ -26,7 +27,7 @@ use super::{GuardArgs, ServeTlsArgs, SocketArgs};
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
-    /// The service (echo, upper, hello, reply TEXT, sink, console), then where
+    /// The service (echo, upper, hello, reply TEXT, sink, site DIR, console), then where
     #[arg(value_name = "SERVICE|ADDR")]
     pub(crate) words: Vec<String>,
 
@@ -42,6 +43,12 @@ pub(crate) struct ServeArgs {
     /// Where `sink` saves: a FILE, or a DIR for a file per session
     #[arg(help_heading = SERVICE, long, value_name = "FILE|DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Folders of `site` without an index.html do not show what is in them
+    #[arg(help_heading = SERVICE, long)]
+    pub(crate) no_listing: bool,
+    /// `site` serves and lists names that begin with a dot, too
+    #[arg(help_heading = SERVICE, long)]
+    pub(crate) hidden: bool,
 
     /// How messages are cut from byte streams: raw, line, fixed:N, length:u8|u16be|u16le|u32be|u32le|varint, until:BYTES, idle:MS
     #[arg(help_heading = MESSAGES, long, value_name = "FRAMING", default_value = "raw")]
@@ -111,6 +118,7 @@ Examples:
   sockeye serve reply --hex 'fc 2a 00 01' --close
   sockeye serve reply '<!doctype html>Hello'    a page for browsers
   sockeye serve sink --out received/ '*:5000'   save what comes, a file per session
+  sockeye serve site public/ '*:8000'           a folder for browsers, from any network
   sockeye serve console                         talk to everyone who comes
   sockeye serve echo unix:/tmp/echo.sock        a Unix socket
 In TEXT, \\n \\r \\t \\\\ \\xNN and \\u{1F600} mean what they mean in Rust.";
