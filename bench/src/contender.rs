@@ -111,6 +111,7 @@ impl Programs {
                 include_str!("../peers/threading_echo.py"),
             ),
             ("udp_echo.py", include_str!("../peers/udp_echo.py")),
+            ("nginx_get.sh", include_str!("../peers/nginx_get.sh")),
         ] {
             fs::write(folder.path().join(name), text).with_context(|| format!("writing {name}"))?;
         }
@@ -125,7 +126,7 @@ impl Programs {
             bench,
             folder,
         };
-        let needed = ["nc", "ncat", "socat", "python3"].map(PathBuf::from);
+        let needed = ["nc", "ncat", "socat", "python3", "nginx"].map(PathBuf::from);
         for program in [&programs.sockeye, &programs.epoll()]
             .into_iter()
             .chain(&needed)
@@ -160,6 +161,16 @@ impl Programs {
                 "TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,nodelay,backlog=128 PIPE",
             ),
         ])
+    }
+
+    /// The HTTP servers that answer GET with `hello`.
+    pub(crate) fn http_get(&self) -> Vec<Contender> {
+        let mut all = vec![self.sockeye("serve reply hello\\n 127.0.0.1:{port}")];
+        if is_installed(Path::new("nginx")) {
+            let script = self.script("nginx_get.sh");
+            all.push(Contender::new("nginx", "sh", &format!("{script} {{port}}")));
+        }
+        present(all)
     }
 
     /// The UDP servers of one service, `echo` or `upper`.

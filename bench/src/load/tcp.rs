@@ -1,4 +1,4 @@
-//! TCP: a closed loop of 64-byte messages over many connections, one message in flight on each.
+//! TCP: a closed loop of questions and answers over many connections, one in flight on each.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,6 +13,24 @@ use super::{Counters, Watched, Window, watch};
 use crate::process::Group;
 
 const MESSAGE: [u8; 64] = *b"sockeye bench: sixty-four bytes, as a small message often has..\n";
+
+/// What is asked, and what comes back: the same number of bytes each time, with the same beginning.
+#[derive(Clone)]
+pub(crate) struct Talk {
+    pub(crate) question: Vec<u8>,
+    pub(crate) answer: usize,
+    pub(crate) begins: Vec<u8>,
+}
+
+impl Talk {
+    fn echo() -> Self {
+        Self {
+            question: MESSAGE.into(),
+            answer: MESSAGE.len(),
+            begins: MESSAGE.into(),
+        }
+    }
+}
 
 /// Opens `count` connections and has one message answered on each, so that every session exists.
 pub(crate) fn connect(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
@@ -60,14 +78,24 @@ pub(crate) fn ping_pong(stream: &TcpStream, server: &Group, window: Window) -> R
     watched
 }
 
-/// Many connections, shared out to as many threads as leave half of the CPUs to the server.
+/// Many connections with an echo server.
 pub(crate) fn many(streams: &[TcpStream], server: &Group, window: Window) -> Result<Watched> {
+    talk(streams, &Talk::echo(), server, window)
+}
+
+/// Many connections, shared out to as many threads as leave half of the CPUs to the server.
+pub(crate) fn talk(
+    streams: &[TcpStream],
+    talk: &Talk,
+    server: &Group,
+    window: Window,
+) -> Result<Watched> {
     let counters = &Counters::default();
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let share = streams.len().div_ceil((cpus / 2).max(1)).max(1);
     let loads = streams
         .chunks(share)
-        .map(|streams| move || rounds(streams, counters))
+        .map(|streams| move || rounds(streams, talk, counters))
         .collect();
     beside(counters, loads, server, window)
 }
@@ -89,7 +117,7 @@ where
     })
 }
 
-fn rounds(streams: &[TcpStream], counters: &Counters) -> Result<()> {
+fn rounds(streams: &[TcpStream], talk: &Talk, counters: &Counters) -> Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("making an epoll")?;
     for (stream, index) in streams.iter().zip(0..) {
         stream.set_nonblocking(true)?;
@@ -98,9 +126,9 @@ fn rounds(streams: &[TcpStream], counters: &Counters) -> Result<()> {
             .context("watching a socket")?;
     }
     for mut stream in streams {
-        stream.write_all(&MESSAGE).context("sending")?;
+        stream.write_all(&talk.question).context("sending")?;
     }
-    let mut owed = vec![MESSAGE.len(); streams.len()];
+    let mut owed = vec![talk.answer; streams.len()];
     let mut events = vec![EpollEvent::empty(); 1024];
     let mut buffer = [0; 4096];
     while !counters.stopped() {
@@ -117,12 +145,18 @@ fn rounds(streams: &[TcpStream], counters: &Counters) -> Result<()> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
                 Err(error) => return Err(error).context("waiting for an answer"),
             };
+            let begins = &talk.begins[..talk.begins.len().min(count)];
+            ensure!(
+                owed[index] < talk.answer || buffer.starts_with(begins),
+                "not the answer: {:?}",
+                buffer[..count].escape_ascii().to_string()
+            );
             let left = owed[index].checked_sub(count);
             owed[index] = left.context("the server sent more than it got")?;
             if owed[index] == 0 {
                 // Never blocks: a buffer that holds no unanswered message has room for one.
-                stream.write_all(&MESSAGE).context("sending")?;
-                owed[index] = MESSAGE.len();
+                stream.write_all(&talk.question).context("sending")?;
+                owed[index] = talk.answer;
                 done += 1;
             }
         }

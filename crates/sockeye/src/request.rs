@@ -55,7 +55,7 @@ impl Body {
     ///
     /// # Errors
     /// When the body broke off, or its peer wrote it wrongly ([`io::ErrorKind::InvalidData`]).
-    pub fn next(&mut self) -> impl Future<Output = Option<io::Result<Bytes>>> + Send + '_ {
+    pub fn data(&mut self) -> impl Future<Output = Option<io::Result<Bytes>>> + Send + '_ {
         poll_fn(|cx| {
             loop {
                 match ready!(http_body::Body::poll_frame(Pin::new(&mut *self), cx)) {

@@ -56,7 +56,7 @@ impl Service for Reply {
 
     async fn http(&self, mut request: Request) -> Result<Answer> {
         // However its body was cut on the way, a request is one message.
-        while let Some(data) = request.body_mut().next().await {
+        while let Some(data) = request.body_mut().data().await {
             data.map_err(|source| Error::io(Operation::Receive, peer(&request), source))?;
         }
         let mut response = Response::new(self.answer.clone().into());
