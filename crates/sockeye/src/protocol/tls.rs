@@ -17,6 +17,9 @@ mod server;
 mod stream;
 mod trust;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::{TlsClient, TlsClientOptions};
 pub use credentials::TlsFiles;
 pub use key_log::KeyLog;

@@ -105,6 +105,19 @@ fn of_rustls(error: rustls::Error, shown: Option<&Certificate>) -> TlsError {
     }
 }
 
+/// The alert that fits, where the first message is refused (RFC 8446, section 6.2).
+pub(super) fn alert(error: &io::Error) -> u8 {
+    use rustls::Error::{InappropriateHandshakeMessage, InappropriateMessage};
+    let error = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match error {
+        Some(InappropriateMessage { .. } | InappropriateHandshakeMessage { .. }) => {
+            AlertDescription::UnexpectedMessage
+        }
+        _ => AlertDescription::DecodeError,
+    }
+    .into()
+}
+
 /// Why a private key is of no use.
 pub(super) fn key(error: &rustls::Error) -> String {
     match error {

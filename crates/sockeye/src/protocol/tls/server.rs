@@ -19,7 +19,7 @@ use super::{HANDSHAKE, HTTP1, HTTP2, KeyLog, TlsVersion, facts, provider, refusa
 use crate::certificate::Certificate;
 use crate::error::{CredentialFault, Error, Result, TlsError};
 use crate::session::{Identity, Tls};
-use crate::stream::ByteStream;
+use crate::stream::{ByteStream, Counters};
 
 /// How a port proves who it is, and whom it lets in. `Default`: by a self-signed certificate that is forgotten at
 /// the end, and everyone.
@@ -130,6 +130,13 @@ impl TlsServer {
         Ok(current.own.clone())
     }
 
+    /// Looks at once whether another certificate is to be used at `now`.
+    #[cfg(test)]
+    pub(super) fn look_again(&self, now: SystemTime) -> Option<String> {
+        let mut current = self.0.lock();
+        self.0.refresh(current.as_mut()?, now)
+    }
+
     /// The server's part of the handshake. HTTP is agreed on by name only where it is `spoken`.
     ///
     /// # Errors
@@ -177,19 +184,15 @@ impl TlsServer {
     }
 }
 
-/// A fatal alert: decode_error (RFC 8446, section 6.2).
-const DECODE_ERROR: &[u8] = &[21, 3, 3, 0, 2, 2, 50];
-
 /// Parts from a client so that the alert it was sent arrives: closing with unread input would destroy it.
 async fn parted(error: io::Error, stream: Option<ByteStream>) -> io::Error {
     if let (io::ErrorKind::InvalidData, Some(mut stream)) = (error.kind(), stream) {
         // There are messages that rustls refuses without a word.
-        if stream
-            .counters()
-            .is_some_and(|counters| counters.bytes_out() == 0)
-        {
+        let said = stream.counters().map(Counters::bytes_out);
+        if said == Some(0) {
+            let alert = [21, 3, 3, 0, 2, 2, refusal::alert(&error)];
             // Who has left already needs none.
-            let _ = stream.write_all(DECODE_ERROR).await;
+            let _ = stream.write_all(&alert).await;
         }
         stream.part().await;
     }
@@ -201,7 +204,8 @@ impl Inner {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is used for a client that comes now.
+    /// What is used for a client that comes now. Others wait meanwhile: it is a matter of microseconds, and of a
+    /// millisecond when there is something new.
     fn now(&self, identity: &Identity) -> Result<Arc<Configs>> {
         let mut current = self.lock();
         let current = match &mut *current {
