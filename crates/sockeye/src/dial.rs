@@ -7,17 +7,23 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use wire::address::{Address, Host, HostPort, Scheme, Target, UnixName};
 use wire::framing::Framing;
+use wire::proxy_protocol::Version;
 use wire::text::Encoding;
+use wire::upstream::Proxy;
 
+use crate::child::ChildOptions;
 use crate::error::{Error, Operation, Result};
 use crate::protocol::tls::TlsClient;
 use crate::resolve::{Family, Purpose, resolve};
-use crate::session::{Endpoint, Identity, Link, MAX_MESSAGE, Observer, Session, Side};
+use crate::session::{Endpoint, Identity, Info, Link, MAX_MESSAGE, Observer, Session, Side};
 use crate::socket::{self, SocketOptions};
 use crate::stream::ByteStream;
 use crate::token::Token;
 
+mod exec;
 mod happy;
+mod introduction;
+mod proxy;
 mod udp;
 mod unixgram;
 
@@ -41,6 +47,14 @@ pub struct DialOptions {
     /// Over UDP, hear everyone and not only the peer that was dialed. A group or a broadcast address is
     /// always answered by others, so there everyone is heard anyway.
     pub from_anyone: bool,
+    /// TCP connections are made through this proxy. It is not asked for Unix sockets and programs.
+    pub proxy: Option<Proxy>,
+    /// The first bytes to a TCP or Unix stream peer say who `client` is: the PROXY protocol.
+    pub send_proxy: Option<Version>,
+    /// The session on whose behalf somebody is dialed, if there is one.
+    pub client: Option<Arc<Info>>,
+    /// How programs are started (`exec:COMMAND`).
+    pub child: ChildOptions,
     /// Socket options.
     pub options: SocketOptions,
     /// Whom to trust in TLS.
@@ -62,6 +76,10 @@ impl Default for DialOptions {
             source_address: None,
             source_port: None,
             from_anyone: false,
+            proxy: None,
+            send_proxy: None,
+            client: None,
+            child: ChildOptions::default(),
             options: SocketOptions::default(),
             tls: TlsClient::default(),
             token: None,
@@ -113,17 +131,18 @@ async fn open(to: &Address, options: &DialOptions) -> Result<Session> {
         (Target::Net { hosts, .. }, Some(Scheme::Tls)) => tls(hosts, options).await,
         (Target::Unix(name), Some(Scheme::Unixgram)) => unixgram(name, options),
         (Target::Unix(name), _) => unix(name, options).await,
+        (Target::Exec(command), _) => exec::dial(command, options),
         _ => Err(Error::unsupported(
             Operation::Connect,
             to,
-            "only tcp, udp, tls, unix and unixgram addresses can be dialed",
+            "only tcp, udp, tls, unix, unixgram and exec addresses can be dialed",
         )),
     }
 }
 
 async fn tcp(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
     let reached = connect(hosts, options).await?;
-    Ok(options.bytes("tcp", reached.tcp.into(), reached.local, reached.peer))
+    Ok(options.bytes("tcp", reached.stream, reached.local, reached.peer))
 }
 
 async fn tls(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
@@ -132,9 +151,9 @@ async fn tls(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
     Ok(Session::new(link, identity, options.max_message))
 }
 
-/// A TCP connection to one of several hosts.
+/// A TCP connection to one of several hosts, made directly or through a proxy.
 struct Reached {
-    tcp: TcpStream,
+    stream: ByteStream,
     local: Endpoint,
     peer: Endpoint,
     /// Which of the hosts it is.
@@ -142,22 +161,34 @@ struct Reached {
 }
 
 async fn connect(hosts: &[HostPort], options: &DialOptions) -> Result<Reached> {
-    let candidates = candidates(hosts, options).await?;
-    let addresses: Vec<_> = candidates.iter().map(|(address, _)| *address).collect();
-    let (tcp, peer) = happy::connect(&addresses, options).await?;
-    let local = tcp
-        .local_addr()
-        .map_err(|source| Error::io(Operation::Connect, peer, source))?;
-    let (_, host) = candidates
-        .iter()
-        .find(|(address, _)| *address == peer)
-        .ok_or_else(names_no_host)?;
-    Ok(Reached {
-        tcp,
-        local: local.into(),
-        peer: peer.into(),
-        host: (*host).clone(),
-    })
+    let mut reached = match &options.proxy {
+        Some(proxy) => proxy::connect(proxy, hosts, options).await?,
+        None => {
+            let candidates = candidates(hosts, options).await?;
+            let addresses: Vec<_> = candidates.iter().map(|(address, _)| *address).collect();
+            let (tcp, peer) = happy::connect(&addresses, options).await?;
+            let (_, host) = candidates
+                .iter()
+                .find(|(address, _)| *address == peer)
+                .ok_or_else(names_no_host)?;
+            Reached::new(tcp, peer.into(), host)?
+        }
+    };
+    introduction::introduce(&mut reached.stream, &reached.peer, options).await?;
+    Ok(reached)
+}
+
+impl Reached {
+    fn new(tcp: TcpStream, peer: Endpoint, host: &HostPort) -> Result<Self> {
+        let local = tcp.local_addr();
+        let local = local.map_err(|source| Error::io(Operation::Connect, &peer, source))?;
+        Ok(Self {
+            stream: tcp.into(),
+            local: local.into(),
+            peer,
+            host: host.clone(),
+        })
+    }
 }
 
 /// A TLS connection to one of several hosts, offering `alpn`, with the identity of a session over it.
@@ -169,7 +200,7 @@ async fn secured(
 ) -> Result<(ByteStream, Identity)> {
     let reached = connect(hosts, options).await?;
     let name = name_of(&reached.host.host);
-    let shaking = Box::pin(options.tls.connect(reached.tcp.into(), &name, alpn));
+    let shaking = Box::pin(options.tls.connect(reached.stream, &name, alpn));
     let (stream, facts) = shaking.await.map_err(|source| Error::Tls {
         operation: Operation::Connect,
         address: reached.host.to_string(),
@@ -201,8 +232,10 @@ async fn unix(name: &UnixName, options: &DialOptions) -> Result<Session> {
     let unix = UnixStream::connect_addr(&address.into())
         .await
         .map_err(failed)?;
-    let local = unix.local_addr().map_err(failed)?;
-    Ok(options.bytes("unix", unix.into(), socket::unix::peer(&local), peer))
+    let local = socket::unix::peer(&unix.local_addr().map_err(failed)?);
+    let mut stream = unix.into();
+    introduction::introduce(&mut stream, &peer, options).await?;
+    Ok(options.bytes("unix", stream, local, peer))
 }
 
 fn unixgram(name: &UnixName, options: &DialOptions) -> Result<Session> {

@@ -140,6 +140,28 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// A proxy did not let us through.
+    #[error("cannot connect to {address} through {proxy}: {source}")]
+    Proxy {
+        /// Where we wanted to go.
+        address: String,
+        /// The proxy, without user and password.
+        proxy: String,
+        /// What it said.
+        source: wire::upstream::Refusal,
+    },
+
+    /// A child process failed.
+    #[error("`{command}` {}", exit(*code, *signal))]
+    Child {
+        /// The command line.
+        command: String,
+        /// Its exit code, if it ended by itself.
+        code: Option<i32>,
+        /// The signal that ended it.
+        signal: Option<i32>,
+    },
+
     /// Bytes that were meant to be text and are not.
     #[error("not text: {0}")]
     NotText(#[from] wire::text::DecodeError),
@@ -165,6 +187,8 @@ pub enum Operation {
     Receive,
     /// Sending to a peer.
     Send,
+    /// Starting a program.
+    Start,
     /// Setting a socket option.
     Configure(&'static str),
 }
@@ -178,18 +202,20 @@ impl std::fmt::Display for Operation {
             Self::Connect => f.write_str("connect to"),
             Self::Receive => f.write_str("receive from"),
             Self::Send => f.write_str("send to"),
+            Self::Start => f.write_str("start"),
             Self::Configure(option) => write!(f, "set {option} on"),
         }
     }
 }
 
 impl Error {
+    /// An error of ours that went through somebody else's hands as an `io::Error` comes out as it was.
     pub(crate) fn io(operation: Operation, address: impl ToString, source: io::Error) -> Self {
-        Self::Io {
+        source.downcast().unwrap_or_else(|source| Self::Io {
             operation,
             address: address.to_string(),
             source,
-        }
+        })
     }
 
     pub(crate) fn unsupported(
@@ -231,6 +257,14 @@ impl Error {
             self.io_kind(),
             Some(ConnectionReset | ConnectionAborted | BrokenPipe)
         )
+    }
+}
+
+fn exit(code: Option<i32>, signal: Option<i32>) -> String {
+    match (code, signal) {
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "did not end well".to_owned(),
     }
 }
 

@@ -42,6 +42,7 @@
 )]
 
 mod certificate;
+mod child;
 mod dial;
 mod error;
 mod port;
@@ -56,6 +57,7 @@ mod task;
 mod token;
 
 pub use certificate::{Certificate, CertificateFacts, Fingerprint, minute};
+pub use child::{ChildOptions, end_children};
 pub use dial::{DialOptions, dial};
 pub use error::{CertificateFault, CredentialFault, Error, Operation, Result, TlsError};
 pub use port::{Listening, MAX_SESSIONS, Port, PortConfig, Rate};
@@ -69,16 +71,19 @@ pub use request::{Answer, Body, Request, Response};
 pub use resolve::Family;
 pub use service::{AnyService, Service, service_fn};
 pub use session::{
-    AnswerHead, Answered, Direction, Ending, Endpoint, Identity, Info, Kind, Link, MAX_MESSAGE,
-    Message, Observer, Packets, Receiver, RequestHead, Sender, Session, Side, Tls,
+    AnswerHead, Answered, Direction, Ending, Endpoint, Identity, Info, JoinOptions, Kind, Link,
+    MAX_MESSAGE, Message, Observer, Packets, Receiver, RequestHead, Sender, Session, Side, Tls,
 };
 pub use socket::{Keepalive, Membership, SocketOptions};
+pub use stream::join::{HALF_OPEN, Traffic};
 pub use stream::pump::pump;
 pub use stream::{AsyncIo, ByteStream, Counters};
 pub use token::{MAX_TOKEN, Token};
 pub use wire::address::{Address, AddressError};
 pub use wire::framing::Framing;
+pub use wire::proxy_protocol::Version as ProxyVersion;
 pub use wire::text::Encoding;
+pub use wire::upstream::Proxy;
 
 /// Serves `service` at `address` until the process ends.
 ///

@@ -26,6 +26,7 @@ mod accept;
 mod bind;
 mod gate;
 mod peers;
+mod proxied;
 mod route;
 mod run;
 mod tcp;
@@ -66,6 +67,10 @@ pub struct PortConfig {
     pub rate_per_address: Option<Rate>,
     /// What they must know.
     pub token: Option<Token>,
+    /// Every TCP and Unix stream connection begins with a PROXY header, which names the peer of its session;
+    /// `allow`, `deny` and the limits for one address are for that peer. TCP connections come from these
+    /// networks and from nowhere else. A header can name anybody, so whoever may send one is trusted.
+    pub proxies: Option<Vec<IpNet>>,
     /// Which families a host name stands for.
     pub family: Family,
     /// Socket options.
@@ -98,6 +103,7 @@ impl Default for PortConfig {
             sessions_per_address: None,
             rate_per_address: None,
             token: None,
+            proxies: None,
             family: Family::Any,
             options: SocketOptions::default(),
             greet_after: Duration::from_millis(300),

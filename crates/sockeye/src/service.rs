@@ -9,14 +9,18 @@ use crate::request::{Answer, Request};
 use crate::session::Session;
 
 mod echo;
+mod exec;
 mod hello;
+mod relay;
 mod reply;
 mod sink;
 mod site;
 mod upper;
 
 pub use echo::Echo;
+pub use exec::Exec;
 pub use hello::Hello;
+pub use relay::{Balance, Relay};
 pub use reply::Reply;
 pub use sink::{Sink, Target};
 pub use site::{Site, SiteOptions};

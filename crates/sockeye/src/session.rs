@@ -15,7 +15,9 @@ use crate::stream::ByteStream;
 
 mod answer;
 mod bytes_link;
+mod fate;
 mod info;
+mod join;
 mod message;
 mod packet_bytes;
 mod sending;
@@ -23,7 +25,9 @@ mod split;
 mod tap;
 
 pub use answer::{AnswerHead, Answered};
+pub(crate) use fate::Fate;
 pub use info::{Direction, Ending, Endpoint, Identity, Info, Observer, RequestHead, Side, Tls};
+pub use join::JoinOptions;
 pub use message::{Kind, Message};
 pub use split::{Receiver, Sender};
 
@@ -99,6 +103,8 @@ impl Session {
         framing: Framing,
         max_message: usize,
     ) -> Self {
+        // What was read ahead has come.
+        info.counters().add_bytes_in(stream.head.len());
         let carrier = BytesCarrier {
             stream,
             inbox: Inbox::new(framing, max_message),
@@ -388,6 +394,14 @@ impl Session {
             }
             Ok(())
         })
+    }
+
+    /// Lets go of the peer so that it cannot take this for an orderly end, where the carrier has a way to
+    /// say so: TCP is reset.
+    pub(crate) fn abort(self) {
+        if let Carrier::Bytes(bytes) = &self.carrier {
+            bytes.stream.reset_on_close();
+        }
     }
 
     /// Full duplex: the two directions by themselves.

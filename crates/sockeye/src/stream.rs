@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
 
+pub(crate) mod join;
 pub(crate) mod pump;
 
 /// Anything that reads and writes bytes without blocking: what a [`ByteStream`] can be made of.
@@ -353,6 +354,12 @@ impl AsyncWrite for Io {
 
 /// Bytes asked for at once: a 64 KiB target stays in the L2 cache, larger ones read slower.
 const READ: usize = 64 * 1024;
+
+/// How long is read on at the end, at most, so that the peer hears our last words.
+pub(crate) const DRAIN: Duration = Duration::from_secs(1);
+
+/// The same while shutting down: peers that go on in spite of a FIN do not hold that up for long.
+pub(crate) const DRAIN_STOPPING: Duration = Duration::from_millis(200);
 
 /// Throws away what the peer still sends: 64 KiB and `longest` at the most.
 pub(crate) async fn drain<R: Source>(io: &mut R, head: &mut BytesMut, longest: Duration) {

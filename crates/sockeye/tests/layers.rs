@@ -16,12 +16,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("session", &["stream", "certificate", "error"]),
     // A request as services see it knows no protocol.
     ("request", &[]),
-    // A service names neither a port nor a protocol.
+    // A service names neither a port nor a protocol. One dials, one starts programs.
+    ("service/relay", &["service", "session", "dial", "error"]),
+    ("service/exec", &["service", "session", "child", "error"]),
     (
         "service/*",
         &["service", "session", "stream", "request", "error"],
     ),
     ("service", &["session", "request", "error"]),
+    // A program is a peer of a kind: what it says is a stream.
+    ("child/*", CHILD),
+    ("child", CHILD),
     // 3. A protocol knows what it carries and who is served, and no other protocol.
     ("protocol/*", PROTOCOL),
     ("protocol", PROTOCOL),
@@ -63,8 +68,10 @@ const PORT: &[&str] = &[
 ];
 
 const DIAL: &[&str] = &[
-    "protocol", "session", "stream", "socket", "resolve", "token", "error",
+    "protocol", "session", "stream", "child", "socket", "resolve", "token", "error",
 ];
+
+const CHILD: &[&str] = &["session", "stream", "task", "error"];
 
 #[test]
 fn modules_use_only_what_stands_below_them() {

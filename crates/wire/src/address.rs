@@ -147,6 +147,14 @@ impl Address {
         read::host_and_port(host, port).map_err(|fault| fault.within(&format!("{host} {port}")))
     }
 
+    /// The hosts of a network address; none elsewhere.
+    pub fn hosts(&self) -> &[HostPort] {
+        match &self.target {
+            Target::Net { hosts, .. } => hosts,
+            Target::Unix(_) | Target::Exec(_) | Target::Stdio => &[],
+        }
+    }
+
     /// The same target with another scheme.
     ///
     /// Nothing is checked, so that the caller can word the complaint: ask [`Scheme::fits`] first

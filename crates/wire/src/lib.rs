@@ -10,6 +10,8 @@
 //! | [`framing`] | where does one message end and the next begin? |
 //! | [`text`] | which characters are these bytes, and the other way round? |
 //! | [`hex`] | how does a person write and read bytes? |
+//! | [`proxy_protocol`] | who does the proxy in front say that a connection came from? |
+//! | [`upstream`] | how is somebody reached through a proxy: SOCKS5 or HTTP CONNECT? |
 //! | [`websocket`] | which messages are in these bytes, and which bytes make a message? |
 
 #![cfg_attr(
@@ -20,6 +22,8 @@
 pub mod address;
 pub mod framing;
 pub mod hex;
+pub mod proxy_protocol;
 pub mod sniff;
 pub mod text;
+pub mod upstream;
 pub mod websocket;

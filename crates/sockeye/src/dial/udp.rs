@@ -19,6 +19,11 @@ use crate::socket::slot::Slot;
 use crate::socket::{LARGEST_V6, Role, any_address, largest_datagram};
 
 pub(super) async fn dial(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
+    if let Some(proxy) = &options.proxy {
+        let reason = format!("{proxy} takes TCP only, and going past it would be no answer");
+        let address = hosts.first().map(ToString::to_string).unwrap_or_default();
+        return Err(Error::unsupported(Operation::Connect, address, reason));
+    }
     // No handshake tells which address answers, so the first one that can be routed to is taken.
     let mut first_error = None;
     for (peer, _) in super::candidates(hosts, options).await? {

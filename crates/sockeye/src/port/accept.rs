@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::gate::Admission;
+use super::proxied;
 use super::route::{self, Spoken};
 use super::run::{Context, Place};
 use crate::error::{Error, Operation, Result};
@@ -45,7 +47,7 @@ pub(super) async fn serve<L: Accept>(
             // Accepted before there is room for it: a listener that nobody comes to must not keep the
             // room from the port's other sockets.
             let connection = next(&listener, &context).await;
-            let mut admission = match context.gate.admit(&connection.peer) {
+            let mut admission = match context.gate.admit_stream(&connection.peer) {
                 Ok(admission) => admission,
                 Err(why) => {
                     context.note(&format!("refused {}: {why}", connection.peer));
@@ -60,10 +62,18 @@ pub(super) async fn serve<L: Accept>(
             let Some(()) = context.gate.enter(&mut admission).await else {
                 return;
             };
-            let identity = context.identity(L::CARRIER, connection.local, connection.peer);
-            let link = Link::Bytes(connection.stream, context.config.framing.clone());
-            let session = Session::new(link, identity, context.config.max_message);
-            let mut place = Place::wait(&context, &session, admission);
+            if context.gate.wants_introductions() {
+                let visit = Visit {
+                    connection,
+                    carrier: L::CARRIER,
+                    spoken,
+                    admission,
+                };
+                let serving = visit.serve(service.clone(), context.clone());
+                crate::task::spawn(&context.tracker, serving);
+                continue;
+            }
+            let (mut place, session) = begin(connection, L::CARRIER, admission, &context);
             // Where nothing is looked at it is a session already, and may be the last.
             if spoken == Spoken::Plain && !place.open() {
                 return;
@@ -84,6 +94,42 @@ pub(super) async fn serve<L: Accept>(
         () = stop.cancelled() => {}
     }
     Ok(())
+}
+
+/// A connection through a proxy, before it is known whose it is.
+struct Visit {
+    connection: Connection,
+    carrier: &'static str,
+    spoken: Spoken,
+    admission: Admission,
+}
+
+impl Visit {
+    /// Serves whoever the proxy introduces.
+    async fn serve(self, service: Arc<impl Service>, context: Arc<Context>) {
+        let introduced = proxied::introduce(self.connection, self.admission, &context).await;
+        let Some((connection, admission)) = introduced else {
+            return;
+        };
+        let (mut place, session) = begin(connection, self.carrier, admission, &context);
+        if self.spoken != Spoken::Plain || place.open() {
+            route::serve(self.spoken, place, session, service).await;
+        }
+    }
+}
+
+/// A session over a connection, should it turn out to be one.
+fn begin(
+    connection: Connection,
+    carrier: &'static str,
+    admission: Admission,
+    context: &Arc<Context>,
+) -> (Place, Session) {
+    let identity = context.identity(carrier, connection.local, connection.peer);
+    let link = Link::Bytes(connection.stream, context.config.framing.clone());
+    let session = Session::new(link, identity, context.config.max_message);
+    let place = Place::wait(context, &session, admission);
+    (place, session)
 }
 
 /// `work`, or less.

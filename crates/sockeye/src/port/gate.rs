@@ -21,6 +21,8 @@ use crowd::{Crowd, Seat};
 pub(super) struct Gate {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
+    /// Who introduces others, when nobody comes alone.
+    proxies: Option<Vec<IpNet>>,
     crowd: Crowd,
     sessions: Arc<Semaphore>,
     /// Sessions that may still be opened in total; negative once they are used up.
@@ -36,6 +38,16 @@ pub(super) struct Admission {
     permit: Option<OwnedSemaphorePermit>,
 }
 
+impl Admission {
+    /// The same for somebody else, in the room that `other` had.
+    pub(super) fn in_place_of(self, other: Self) -> Self {
+        Self {
+            permit: other.permit,
+            ..self
+        }
+    }
+}
+
 impl Gate {
     pub(super) fn new(config: &PortConfig) -> Self {
         let total = || {
@@ -46,6 +58,7 @@ impl Gate {
         Self {
             allow: config.allow.clone(),
             deny: config.deny.clone(),
+            proxies: config.proxies.clone(),
             crowd: Crowd::new(config.sessions_per_address, config.rate_per_address),
             sessions: config.sessions.clone(),
             left: total(),
@@ -68,6 +81,24 @@ impl Gate {
             _seat: seat.map_err(|crowded| crowded.to_string())?,
             permit: None,
         })
+    }
+
+    /// Whether those who come over streams are introduced by a proxy.
+    pub(super) fn wants_introductions(&self) -> bool {
+        self.proxies.is_some()
+    }
+
+    /// As [`admit`](Self::admit), for who comes over a stream: where introductions are wanted, only those
+    /// who may introduce others come in, and the lists are for those whom they name.
+    pub(super) fn admit_stream(&self, peer: &Endpoint) -> Result<Admission, String> {
+        let Some(proxies) = &self.proxies else {
+            return self.admit(peer);
+        };
+        let is_proxy = |at: std::net::SocketAddr| proxies.iter().any(|net| net.contains(&at.ip()));
+        match peer.socket_addr() {
+            Some(at) if !is_proxy(at) => Err("PROXY headers are not taken from there".to_owned()),
+            _ => Ok(Admission::default()),
+        }
     }
 
     /// Waits for room for one more session.

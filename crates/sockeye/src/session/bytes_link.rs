@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -14,7 +13,7 @@ use wire::sniff::{Matcher, Protocol, Verdict, sniff};
 
 use crate::error::{Error, Operation, Result};
 use crate::session::{Info, Message};
-use crate::stream::{self, Source, poll_fill};
+use crate::stream::{self, DRAIN, DRAIN_STOPPING, Source, poll_fill};
 
 /// Cuts the messages of one stream and knows whether the stream has ended.
 #[derive(Debug)]
@@ -216,17 +215,13 @@ pub(super) async fn finish<W: AsyncWrite + Unpin>(io: &mut W, info: &Info) -> Re
 
 /// Throws away what the peer still sends, within bounds.
 pub(super) async fn drain<R: Source>(io: &mut R, head: &mut BytesMut, inbox: &Inbox, info: &Info) {
-    const LONGEST: Duration = Duration::from_secs(1);
-    /// Peers that go on in spite of a FIN do not hold up a shutdown for long.
-    const STOPPING: Duration = Duration::from_millis(200);
-
     if inbox.finished {
         return;
     }
     let longest = if info.is_stopping() {
-        STOPPING
+        DRAIN_STOPPING
     } else {
-        LONGEST
+        DRAIN
     };
     stream::drain(io, head, longest).await;
 }

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use wire::text::Encoding;
 
 use crate::certificate::Certificate;
-use crate::error::Error;
-use crate::session::{AnswerHead, Answered, Message};
+use crate::error::{Error, Result};
+use crate::session::{AnswerHead, Answered, Fate, Message};
 use crate::stream::{Counters, Tally};
 
 /// Facts about one session. Shared by everything that takes part in it.
@@ -46,6 +46,8 @@ pub struct Identity {
     observer: Option<Arc<dyn Observer>>,
     tls: Option<Arc<Tls>>,
     request: Option<Arc<RequestHead>>,
+    /// Boxed: few peers are processes.
+    fate: Option<Box<Fate>>,
 }
 
 /// What was agreed on in a TLS handshake.
@@ -116,6 +118,8 @@ pub enum Endpoint {
     Net(SocketAddr),
     /// A Unix socket's name: a path, `@abstract`, or empty for a client that has none.
     Unix(Box<str>),
+    /// Something else that has a name: a host that a proxy resolves, a command, standard input and output.
+    Named(Box<str>),
     /// A pipe inside this process.
     Memory,
 }
@@ -275,6 +279,27 @@ impl Info {
         }
     }
 
+    /// What became of a peer that is a process of this machine: waits for its end. `Ok` at once where
+    /// the peer is none.
+    ///
+    /// # Errors
+    /// [`Error::Child`] when it failed.
+    pub async fn outcome(&self) -> Result<()> {
+        match self.fate() {
+            Some(fate) => fate.verdict().await,
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn fate(&self) -> Option<&Fate> {
+        self.identity.fate.as_deref()
+    }
+
+    /// Whether the peer can say that it will send no more. Datagrams cannot.
+    pub(crate) fn has_end(&self) -> bool {
+        !matches!(self.protocol(), "udp" | "unixgram")
+    }
+
     pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
         self.identity.observer.as_ref()
     }
@@ -390,6 +415,7 @@ impl Identity {
             peer,
             encoding: Encoding::UTF_8,
             observer: None,
+            fate: None,
             tls: None,
             request: None,
         }
@@ -403,6 +429,13 @@ impl Identity {
     #[must_use]
     pub fn encoding(mut self, encoding: Encoding) -> Self {
         self.encoding = encoding;
+        self
+    }
+
+    /// The peer is a process.
+    #[must_use]
+    pub(crate) fn fate(mut self, fate: Fate) -> Self {
+        self.fate = Some(Box::new(fate));
         self
     }
 
@@ -481,7 +514,7 @@ impl Endpoint {
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Net(address) => Some(*address),
-            Self::Unix(_) | Self::Memory => None,
+            Self::Unix(_) | Self::Named(_) | Self::Memory => None,
         }
     }
 }
@@ -504,7 +537,7 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Net(address) => address.fmt(f),
             Self::Unix(name) if name.is_empty() => f.write_str("(unnamed)"),
-            Self::Unix(name) => f.write_str(name),
+            Self::Unix(name) | Self::Named(name) => f.write_str(name),
             Self::Memory => f.write_str("(memory)"),
         }
     }

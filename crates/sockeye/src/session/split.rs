@@ -146,6 +146,20 @@ impl Sender {
     }
 }
 
+impl Sender {
+    /// As [`ByteStream::reset_on_close`](crate::stream::ByteStream::reset_on_close).
+    pub(super) fn reset_on_close(&self) {
+        if let Outlet::Bytes {
+            io: WriteIo::Tcp(half),
+            ..
+        } = &self.outlet
+        {
+            // A socket that refuses is closed in the ordinary way.
+            let _ = half.as_ref().set_zero_linger();
+        }
+    }
+}
+
 impl std::fmt::Debug for Receiver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Receiver")

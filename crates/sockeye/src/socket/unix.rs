@@ -46,7 +46,9 @@ pub(crate) fn try_send_to(socket: &UnixDatagram, data: &[u8], to: &Endpoint) -> 
             Some(name) => SocketAddrUnix::new_abstract_name(name.as_bytes())?,
             None => SocketAddrUnix::new(&**name)?,
         },
-        Endpoint::Net(_) | Endpoint::Memory => return Err(io::ErrorKind::InvalidInput.into()),
+        Endpoint::Net(_) | Endpoint::Named(_) | Endpoint::Memory => {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
     };
     socket.try_io(Interest::WRITABLE, || {
         sendto(socket, data, SendFlags::NOSIGNAL | SendFlags::DONTWAIT, &to)?;
