@@ -109,6 +109,7 @@ async fn reply() {
     let service = || Reply {
         answer: Bytes::from_static(b"ACK"),
         close: false,
+        content_type: None,
     };
     each_kind(service, async |_, mut session, kind| {
         for _ in 0..2 {

@@ -115,6 +115,7 @@ fn says(answer: &'static str) -> Reply {
     Reply {
         answer: answer.into(),
         close: true,
+        content_type: None,
     }
 }
 

@@ -204,6 +204,7 @@ async fn reply_answers_packets_too_even_empty_ones() {
     let reply = Reply {
         answer: Bytes::from_static(b"\x06"),
         close: false,
+        content_type: None,
     };
     let answers = talk(reply, Session::packet_pair(), &[b"a", b"", b"c"]).await;
     assert_eq!(answers, [b"\x06"; 3]);
