@@ -18,12 +18,14 @@ mod serve;
 mod socket;
 mod tls;
 mod values;
+mod websocket;
 
 pub(crate) use connect::{ConnectArgs, Eof, Eol};
 pub(crate) use guard::GuardArgs;
 pub(crate) use serve::ServeArgs;
 pub(crate) use socket::SocketArgs;
 pub(crate) use tls::{ConnectTlsArgs, ServeTlsArgs};
+pub(crate) use websocket::WebSocketArgs;
 
 /// Both ends of every socket: one service, one port, every protocol, and an eye on the wire.
 #[derive(Debug, Parser)]

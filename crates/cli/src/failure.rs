@@ -88,7 +88,8 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
         ) => code::USAGE,
         Some(Error::Credentials { .. }) => code::TLS,
         Some(Error::TimedOut { .. }) => code::TIMEOUT,
-        Some(Error::Framing { .. } | Error::NotText(_)) => code::PROTOCOL,
+        Some(Error::Refused { .. } | Error::ClosedByPeer { .. }) => code::PEER,
+        Some(Error::Framing { .. } | Error::Protocol { .. } | Error::NotText(_)) => code::PROTOCOL,
         Some(
             error @ Error::Io {
                 operation: Operation::Receive | Operation::Send,

@@ -14,6 +14,7 @@ use wire::upstream::Proxy;
 use crate::child::ChildOptions;
 use crate::error::{Error, Operation, Result};
 use crate::protocol::tls::TlsClient;
+use crate::protocol::ws::Settings as WsSettings;
 use crate::resolve::{Family, Purpose, resolve};
 use crate::session::{Endpoint, Identity, Info, Link, MAX_MESSAGE, Observer, Session, Side};
 use crate::socket::{self, SocketOptions};
@@ -26,6 +27,7 @@ mod introduction;
 mod proxy;
 mod udp;
 mod unixgram;
+mod websocket;
 
 /// How a peer is reached. `Default` is what most want.
 #[derive(Clone)]
@@ -61,6 +63,12 @@ pub struct DialOptions {
     pub tls: TlsClient,
     /// What the peer asks for before it talks.
     pub token: Option<Token>,
+    /// Header fields for requests, beside those that the protocol needs.
+    pub headers: http::HeaderMap,
+    /// How WebSocket sessions are opened and kept.
+    pub websocket: WsSettings,
+    /// Over HTTP/2 where there is a choice: for WebSocket (RFC 8441), which takes HTTP/1.1 otherwise.
+    pub http2: bool,
     /// Who hears of it.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -83,6 +91,9 @@ impl Default for DialOptions {
             options: SocketOptions::default(),
             tls: TlsClient::default(),
             token: None,
+            headers: http::HeaderMap::new(),
+            websocket: WsSettings::default(),
+            http2: false,
             observer: None,
         }
     }
@@ -129,13 +140,16 @@ async fn open(to: &Address, options: &DialOptions) -> Result<Session> {
         (Target::Net { hosts, .. }, None | Some(Scheme::Tcp)) => tcp(hosts, options).await,
         (Target::Net { hosts, .. }, Some(Scheme::Udp)) => udp::dial(hosts, options).await,
         (Target::Net { hosts, .. }, Some(Scheme::Tls)) => tls(hosts, options).await,
+        (Target::Net { hosts, path }, Some(scheme @ (Scheme::Ws | Scheme::Wss))) => {
+            Box::pin(websocket::dial(hosts, path, scheme, options)).await
+        }
         (Target::Unix(name), Some(Scheme::Unixgram)) => unixgram(name, options),
         (Target::Unix(name), _) => unix(name, options).await,
         (Target::Exec(command), _) => exec::dial(command, options),
         _ => Err(Error::unsupported(
             Operation::Connect,
             to,
-            "only tcp, udp, tls, unix, unixgram and exec addresses can be dialed",
+            "only tcp, udp, tls, ws, wss, unix, unixgram and exec addresses can be dialed",
         )),
     }
 }
@@ -146,7 +160,8 @@ async fn tcp(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
 }
 
 async fn tls(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
-    let (stream, identity) = secured(hosts, "tls", &[], options).await?;
+    let reached = connect(hosts, options).await?;
+    let (stream, identity) = secure(reached, "tls", &[], options).await?;
     let link = Link::Bytes(stream, options.framing.clone());
     Ok(Session::new(link, identity, options.max_message))
 }
@@ -191,14 +206,13 @@ impl Reached {
     }
 }
 
-/// A TLS connection to one of several hosts, offering `alpn`, with the identity of a session over it.
-async fn secured(
-    hosts: &[HostPort],
+/// The same in TLS, offering `alpn`, with the identity of a session over it.
+async fn secure(
+    reached: Reached,
     protocol: &'static str,
     alpn: &[&str],
     options: &DialOptions,
 ) -> Result<(ByteStream, Identity)> {
-    let reached = connect(hosts, options).await?;
     let name = name_of(&reached.host.host);
     let shaking = Box::pin(options.tls.connect(reached.stream, &name, alpn));
     let (stream, facts) = shaking.await.map_err(|source| Error::Tls {

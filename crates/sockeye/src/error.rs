@@ -85,6 +85,22 @@ pub enum Error {
         reason: String,
     },
 
+    /// The peer understood what was asked of it, and will not do it.
+    #[error(
+        "cannot {operation} {address}: the server answers {status}{}",
+        after_colon(words)
+    )]
+    Refused {
+        /// What was tried.
+        operation: Operation,
+        /// The peer.
+        address: String,
+        /// The HTTP status (RFC 9110, section 15), with its words.
+        status: http::StatusCode,
+        /// What the peer said about it; often empty.
+        words: String,
+    },
+
     /// The TLS handshake failed.
     #[error("cannot {operation} {address}: {source}")]
     Tls {
@@ -285,9 +301,13 @@ fn cause(error: &io::Error) -> String {
 /// `1011 (internal error): out of memory`
 fn closing(code: u16, reason: &str) -> String {
     let name = wire::websocket::close_name(code);
-    match reason {
-        "" => format!("{code} ({name})"),
-        reason => format!("{code} ({name}): {reason}"),
+    format!("{code} ({name}){}", after_colon(reason))
+}
+
+fn after_colon(words: &str) -> String {
+    match words {
+        "" => String::new(),
+        words => format!(": {words}"),
     }
 }
 

@@ -34,6 +34,7 @@
 //! | carrier | link | boundaries | `finish()` | back-pressure | lossy |
 //! |---|---|---|---|---|---|
 //! | TCP, Unix stream | [`Link::Bytes`] | by framing | FIN | yes | no |
+//! | WebSocket | [`Link::Packets`] | kept, with text or binary | close frame, and a moment for the peer's | yes | no |
 //! | UDP peer, Unix datagram | [`Link::Packets`] | kept | nothing; an idle timeout ends it | newest dropped and counted | yes |
 
 #![cfg_attr(
@@ -67,7 +68,7 @@ pub use protocol::tls::{
     TlsServerOptions, TlsVersion,
 };
 pub use protocol::ws::Settings as WsSettings;
-pub use request::{Answer, Body, Request, Response};
+pub use request::{Answer, Body, Request, Response, basic_authorization};
 pub use resolve::Family;
 pub use service::{AnyService, Service, service_fn};
 pub use session::{

@@ -14,8 +14,8 @@ use wire::framing::Framing;
 use wire::text::Encoding;
 
 use crate::error::{Error, Operation, Result};
-use crate::protocol::http;
 use crate::protocol::tls::TlsServer;
+use crate::protocol::{http, ws};
 use crate::resolve::Family;
 use crate::service::Service;
 use crate::session::{Endpoint, MAX_MESSAGE, Observer};
@@ -81,6 +81,8 @@ pub struct PortConfig {
     pub tls: TlsServer,
     /// What HTTP clients get to see.
     pub http: Arc<http::Settings>,
+    /// How WebSocket sessions are kept.
+    pub websocket: Arc<ws::Settings>,
     /// Who hears of it.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -109,6 +111,7 @@ impl Default for PortConfig {
             greet_after: Duration::from_millis(300),
             tls: TlsServer::default(),
             http: Arc::default(),
+            websocket: Arc::default(),
             observer: None,
         }
     }
@@ -171,7 +174,7 @@ impl Port {
                     ends.push(End::Unix(unix::Listener::bind(name, &config)?))
                 }
                 _ => {
-                    let reason = "only tcp, udp, tls, http, https, unix and unixgram addresses can be served";
+                    let reason = "only tcp, udp, tls, http, https, ws, wss, unix and unixgram addresses can be served";
                     return Err(Error::unsupported(Operation::Listen, address, reason));
                 }
             }

@@ -6,7 +6,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body::{Frame, SizeHint};
 
 /// A request: the head, and a body that is read as it comes. An `Arc` of [`Identity`](crate::Identity) in its
@@ -23,6 +26,15 @@ pub enum Answer {
     Response(Response),
     /// A session: the request body is what it receives, the response body what it sends.
     Session(Request),
+}
+
+/// The `Authorization` that says `NAME:PASSWORD` (RFC 7617).
+pub fn basic_authorization(user: &str) -> HeaderValue {
+    let said = format!("Basic {}", STANDARD.encode(user));
+    // base64 has no letter that a header could not have.
+    let mut value = HeaderValue::try_from(said).unwrap_or(HeaderValue::from_static("Basic"));
+    value.set_sensitive(true);
+    value
 }
 
 /// The bytes of a request or of an answer.

@@ -7,15 +7,15 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use sockeye::{Encoding, Framing};
 
-use super::values::{size, time};
-use super::{ConnectTlsArgs, SocketArgs};
+use super::values::{header, size, time};
+use super::{ConnectTlsArgs, SocketArgs, WebSocketArgs};
 
 /// Talk to any server
 ///
 /// What you type goes out, what it says comes in, at the same time.
 ///
-/// ADDR is HOST:PORT, HOST PORT, tcp://…, tls://…, udp://…, unix:PATH, unix:@NAME, unixgram:PATH, or
-/// @NAME for a contact. Several are talked to at once.
+/// ADDR is HOST:PORT, HOST PORT, tcp://…, tls://…, udp://…, ws://HOST:PORT/PATH, wss://…,
+/// unix:PATH, unix:@NAME, unixgram:PATH, or @NAME for a contact. Several are talked to at once.
 ///
 /// At a terminal each line you type is a message, and /help shows the commands. Piped input goes
 /// through unchanged; over datagrams each line is a message. What ends a conversation, and when,
@@ -67,7 +67,7 @@ pub(crate) struct ConnectArgs {
     /// What the end of input does: half (close our direction), close (everything), keep[:TIME] (nothing)
     #[arg(help_heading = TIMES, long, value_name = "half|close|keep[:TIME]", default_value = "half")]
     pub(crate) eof: Eof,
-    /// Piped input over datagrams: each read is a message, not each line
+    /// Where messages have boundaries, piped input is one message a read, not a line; over WebSocket all messages are binary, not text
     #[arg(help_heading = SENT, long)]
     pub(crate) binary: bool,
     /// Do not read standard input
@@ -120,6 +120,21 @@ pub(crate) struct ConnectArgs {
     #[command(flatten)]
     pub(crate) tls: ConnectTlsArgs,
     #[command(flatten)]
+    pub(crate) websocket: WebSocketArgs,
+    /// Say that a page of this origin asks
+    #[arg(help_heading = REQUEST, long, value_name = "ORIGIN")]
+    pub(crate) origin: Option<String>,
+    /// A header field of the request, such as 'Cookie: a=1' (repeatable)
+    #[arg(help_heading = REQUEST, short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) header: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Name and password for basic authentication; better in the environment
+    #[arg(help_heading = REQUEST, long, value_name = "NAME:PASSWORD", env = "SOCKEYE_USER", hide_env_values = true)]
+    pub(crate) user: Option<String>,
+    /// Over HTTP/2 (RFC 8441)
+    #[arg(help_heading = REQUEST, long)]
+    pub(crate) http2: bool,
+
+    #[command(flatten)]
     pub(crate) socket: SocketArgs,
 }
 
@@ -129,6 +144,7 @@ const SHOWN: &str = "What is shown";
 const MESSAGES: &str = "Messages";
 const TIMES: &str = "When it ends";
 const SOURCE: &str = "How it is reached";
+const REQUEST: &str = "The request of ws:// and wss://";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -137,6 +153,7 @@ Examples:
   sockeye connect udp://127.0.0.1:3000 --send hi
   sockeye connect :3000 --send-hex 'fc 2a' --hex
   sockeye connect :3000 < file > answer      as with nc
+  sockeye connect ws://localhost:3000/ -H 'Cookie: a=1'
   sockeye connect @george @james             two contacts at once
   sockeye connect udp://255.255.255.255:9000 --broadcast --send ping
 In --send TEXT, \\n \\r \\t \\\\ \\xNN and \\u{1F600} mean what they mean in Rust.";

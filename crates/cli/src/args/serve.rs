@@ -8,7 +8,7 @@ use http::HeaderValue;
 use sockeye::{Encoding, Framing};
 
 use super::values::{host_name, size, time};
-use super::{GuardArgs, ServeTlsArgs, SocketArgs};
+use super::{GuardArgs, ServeTlsArgs, SocketArgs, WebSocketArgs};
 
 /// Listen, and serve whoever comes
 ///
@@ -21,8 +21,9 @@ use super::{GuardArgs, ServeTlsArgs, SocketArgs};
 ///   site DIR     the files of a folder over HTTP: index.html, listings, ranges, compression
 ///   console      you are the service
 ///
-/// ADDR is where: 3000, host:3000, [::1]:3000, tcp://…, tls://…, udp://…, unix:PATH, unix:@NAME,
-/// unixgram:PATH. Without a scheme that is TCP and UDP on the same number. `*:3000` is every
+/// ADDR is where: 3000, host:3000, [::1]:3000, tcp://…, tls://…, udp://…, http://…, https://…,
+/// ws://…, wss://…, unix:PATH, unix:@NAME, unixgram:PATH. Without a scheme that is TCP and UDP on
+/// the same number, and whatever TCP can carry. `*:3000` is every
 /// interface. Port 0 lets the system choose. Without ADDR it is 127.0.0.1:3000.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
@@ -94,6 +95,11 @@ pub(crate) struct ServeArgs {
     #[arg(help_heading = REPORT, long)]
     pub(crate) json: bool,
 
+    #[command(flatten)]
+    pub(crate) websocket: WebSocketArgs,
+    /// Let pages of this origin open sessions, such as https://example.org, or * for any (repeatable); pages of this server may anyway
+    #[arg(help_heading = "WebSocket", long, value_name = "ORIGIN")]
+    pub(crate) origin: Vec<String>,
     #[command(flatten)]
     pub(crate) guard: GuardArgs,
     #[command(flatten)]

@@ -69,6 +69,17 @@ pub(crate) fn network(text: &str) -> Result<ipnet::IpNet, String> {
         .map_err(|_| "write a network such as 192.168.0.0/16, or one address".to_owned())
 }
 
+/// `Name: value`, as in a request.
+pub(crate) fn header(text: &str) -> Result<(http::HeaderName, http::HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as NAME: VALUE")?;
+    let name = name.trim().parse();
+    let name = name.map_err(|_| "that is no name of a header field".to_owned())?;
+    let value = http::HeaderValue::from_bytes(value.trim().as_bytes());
+    let value =
+        value.map_err(|_| "a value has no line breaks and no control characters".to_owned())?;
+    Ok((name, value))
+}
+
 /// `10/s`, `100/m`, `5/2s`: so many in so much time.
 pub(crate) fn rate(text: &str) -> Result<sockeye::Rate, String> {
     let wrong = || "write a rate such as 10/s, 100/m or 5/2s".to_owned();
@@ -142,6 +153,16 @@ mod tests {
         assert_eq!(rate("5/2"), Ok(of(5, 2)));
         for wrong in ["", "10", "0/s", "10/0s", "-1/s", "10/x", "/s"] {
             assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn headers() {
+        let (name, value) = header("X-Name:  a: b ").unwrap();
+        assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-name", "a: b"));
+        assert_eq!(header("Empty:").unwrap().1, "");
+        for wrong in ["", "Name", "a b: c", ": c", "Name: a\nb"] {
+            assert!(header(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -55,6 +55,7 @@ pub(crate) fn config(
             hosts: args.host.clone(),
         }),
         tls: super::tls::server(&args.tls, addresses, |what| reporter.note(what))?,
+        websocket: Arc::new(args.websocket.settings(args.origin.clone())),
         observer: Some(reporter),
         ..PortConfig::default()
     })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN};
 use sockeye::{Address, DialOptions, Family, Session, dial};
 
 use crate::args::{ConnectArgs, Said};
@@ -49,8 +50,32 @@ fn options(args: &ConnectArgs) -> Result<DialOptions> {
         from_anyone: args.from_anyone,
         options: args.socket.options(),
         token: token(args.token.as_deref(), args.token_file.as_deref())?,
+        headers: headers(args),
+        websocket: args.websocket.settings(Vec::new()),
+        http2: args.http2,
         ..DialOptions::default()
     })
+}
+
+/// The header fields that were asked for; what stands in --header wins.
+fn headers(args: &ConnectArgs) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Some(origin) = args
+        .origin
+        .as_deref()
+        .map(HeaderValue::from_str)
+        .and_then(Result::ok)
+    {
+        headers.insert(ORIGIN, origin);
+    }
+    if let Some(user) = &args.user {
+        headers.insert(AUTHORIZATION, sockeye::basic_authorization(user));
+    }
+    for (name, _) in &args.header {
+        headers.remove(name);
+    }
+    headers.extend(args.header.iter().cloned());
+    headers
 }
 
 /// Dials everyone. One that cannot be reached ends nothing for the others.

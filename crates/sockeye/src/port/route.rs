@@ -61,6 +61,10 @@ pub(super) enum Spoken {
     Http,
     /// The same in TLS.
     Https,
+    /// HTTP, and only to begin WebSocket sessions.
+    Ws,
+    /// The same in TLS.
+    Wss,
 }
 
 impl Spoken {
@@ -72,6 +76,8 @@ impl Spoken {
             Some(Scheme::Tls) => Self::Tls,
             Some(Scheme::Http) => Self::Http,
             Some(Scheme::Https) => Self::Https,
+            Some(Scheme::Ws) => Self::Ws,
+            Some(Scheme::Wss) => Self::Wss,
             Some(_) => return None,
         })
     }
@@ -83,6 +89,8 @@ impl Spoken {
             Self::Tls => "tls",
             Self::Http => "http",
             Self::Https => "https",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
         }
     }
 }
@@ -102,10 +110,10 @@ pub(super) async fn serve(
 ) {
     let layer = Layer { place, session };
     match spoken {
-        Spoken::Any => layer.sniff(sniff::TCP, service).await,
+        Spoken::Any => layer.sniff(sniff::TCP, spoken, service).await,
         Spoken::Plain => layer.converse(service).await,
-        Spoken::Http => layer.sniff(VERSION, service).await,
-        Spoken::Tls | Spoken::Https => {
+        Spoken::Http | Spoken::Ws => layer.sniff(VERSION, spoken, service).await,
+        Spoken::Tls | Spoken::Https | Spoken::Wss => {
             Box::pin(layer.enter(Protocol::Tls, spoken, service)).await;
         }
     }
@@ -114,15 +122,18 @@ pub(super) async fn serve(
 impl Layer {
     /// The bytes are the session's.
     async fn converse(self, service: Arc<impl Service>) {
-        let Self {
-            mut place,
-            mut session,
-        } = self;
+        let Self { place, mut session } = self;
         if let Some(token) = &place.context().config.token
             && !knows(token, &place, &mut session).await
         {
             return refuse(&place, session).await;
         }
+        Self { place, session }.hold(service).await;
+    }
+
+    /// It is a session.
+    async fn hold(self, service: Arc<impl Service>) {
+        let Self { mut place, session } = self;
         if place.open() {
             let served = place.limit(service.serve(session)).await;
             place.leave(served);
@@ -130,7 +141,7 @@ impl Layer {
     }
 
     /// Looks at the first bytes, and goes on as they say.
-    async fn sniff(self, matchers: &'static [Matcher], service: Arc<impl Service>) {
+    async fn sniff(self, matchers: &'static [Matcher], spoken: Spoken, service: Arc<impl Service>) {
         let Self {
             mut place,
             mut session,
@@ -172,7 +183,7 @@ impl Layer {
         let layer = Self { place, session };
         match protocol {
             Protocol::Raw => layer.converse(service).await,
-            other => Box::pin(layer.enter(other, Spoken::Any, service)).await,
+            other => Box::pin(layer.enter(other, spoken, service)).await,
         }
     }
 
@@ -191,8 +202,8 @@ impl Layer {
         };
         let served = match protocol {
             Protocol::Tls => lower.tls(spoken).await,
-            Protocol::Http1 => lower.http(http::Version::One).await,
-            Protocol::Http2 => lower.http(http::Version::Two).await,
+            Protocol::Http1 => lower.http(http::Version::One, spoken).await,
+            Protocol::Http2 => lower.http(http::Version::Two, spoken).await,
             Protocol::Raw => Ok(()),
         };
         if let (Err(error), false) = (&served, place.is_open()) {
@@ -295,7 +306,7 @@ impl Lower {
                 identity,
                 guests,
             };
-            return lower.http(version).await;
+            return lower.http(version, spoken).await;
         }
         let link = Link::Bytes(stream, context.config.framing.clone());
         let session = Session::new(link, identity, context.config.max_message);
@@ -304,31 +315,43 @@ impl Lower {
         let service = Arc::new(guests.service);
         match spoken {
             Spoken::Tls => layer.converse(service).await,
-            Spoken::Https => layer.sniff(VERSION, service).await,
-            _ => layer.sniff(INSIDE, service).await,
+            Spoken::Https | Spoken::Wss => layer.sniff(VERSION, spoken, service).await,
+            _ => layer.sniff(INSIDE, spoken, service).await,
         }
         Ok(())
     }
 
-    async fn http(self, version: http::Version) -> Result<()> {
-        let config = &self.guests.context.config;
+    async fn http(self, version: http::Version, spoken: Spoken) -> Result<()> {
+        let context = self.guests.context.clone();
+        let service = self.guests.service.clone();
+        let config = &context.config;
         let scheme = match self.identity.tls() {
             Some(_) => "https",
             None => "http",
         };
         let peer = self.identity.peer().to_string();
         let connection = http::Connection {
-            service: self.guests.service.clone(),
+            service: service.clone(),
             identity: Arc::new(self.identity.over(scheme)),
             framing: config.framing.clone(),
             max_message: config.max_message,
             settings: config.http.clone(),
+            websocket: config.websocket.clone(),
+            only_websocket: matches!(spoken, Spoken::Ws | Spoken::Wss),
             token: config.token.clone(),
             grace: config.grace,
             host: Arc::new(self.guests),
         };
-        let served = http::serve(self.stream, version, connection).await;
-        served.map_err(|source| Error::io(Operation::Receive, peer, source))
+        // Boxed, and gone when the connection has become a session that may live long.
+        let serving = Box::pin(http::serve(self.stream, version, connection));
+        let served = serving.await;
+        let upgraded = served.map_err(|source| Error::io(Operation::Receive, peer, source))?;
+        if let Some(session) = upgraded {
+            let place = Place::wait(&context, &session, Admission::default());
+            let layer = Layer { place, session };
+            layer.hold(Arc::new(service)).await;
+        }
+        Ok(())
     }
 }
 

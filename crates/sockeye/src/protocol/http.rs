@@ -16,10 +16,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use wire::framing::Framing;
 
-use super::Host;
+use super::{Host, ws};
 use crate::request::{Body, Response};
 use crate::service::AnyService;
-use crate::session::Identity;
+use crate::session::{Identity, Session};
 use crate::stream::ByteStream;
 use crate::token::Token;
 
@@ -29,6 +29,7 @@ mod host;
 mod pace;
 mod page;
 mod token;
+pub(crate) mod upgrade;
 
 pub use page::Page;
 
@@ -67,6 +68,10 @@ pub(crate) struct Connection {
     pub(crate) framing: Framing,
     pub(crate) max_message: usize,
     pub(crate) settings: Arc<Settings>,
+    /// Of those sessions that are WebSocket's.
+    pub(crate) websocket: Arc<ws::Settings>,
+    /// Nothing else is wanted here.
+    pub(crate) only_websocket: bool,
     /// What a request must say.
     pub(crate) token: Option<Token>,
     /// How long it may take to end once we want to.
@@ -92,6 +97,8 @@ struct Shared {
     pace: Arc<Pace>,
     /// Whether the names in requests are looked at.
     checks_hosts: bool,
+    /// What the connection has become, after its last answer.
+    upgrade: upgrade::Slot,
 }
 
 impl Shared {
@@ -103,11 +110,12 @@ impl Shared {
             connection,
             pace: Arc::new(Pace::new(version)),
             checks_hosts: loopback || listed,
+            upgrade: upgrade::Slot::default(),
         }
     }
 }
 
-/// Serves one connection to its end.
+/// Serves one connection to its end, or until it has become a session as a whole: by an upgrade.
 ///
 /// # Errors
 /// When it broke, or the peer broke the protocol; it has been told in the protocol's own way.
@@ -115,12 +123,13 @@ pub(crate) async fn serve(
     stream: ByteStream,
     version: Version,
     connection: Connection,
-) -> io::Result<()> {
+) -> io::Result<Option<Session>> {
     let shared = Arc::new(Shared::new(connection, version));
     match version {
-        Version::One => one(stream, shared).await,
-        Version::Two => two(stream, shared).await,
+        Version::One => one(stream, shared.clone()).await?,
+        Version::Two => two(stream, shared.clone()).await?,
     }
+    shared.upgrade.session(&shared.connection).await
 }
 
 async fn one(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
@@ -168,6 +177,7 @@ async fn two(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD_MAX.into())
         .max_send_buf_size(SEND_BUFFER)
+        .enable_connect_protocol()
         .serve_connection(io, service);
     let serving = pin!(serving);
     match drive(serving, &shared, |serving| serving.graceful_shutdown()).await {

@@ -48,6 +48,7 @@ pub struct Identity {
     request: Option<Arc<RequestHead>>,
     /// Boxed: few peers are processes.
     fate: Option<Box<Fate>>,
+    subprotocol: Option<Arc<str>>,
 }
 
 /// What was agreed on in a TLS handshake.
@@ -243,6 +244,11 @@ impl Info {
         let _ = self.answer.set(Box::new(head));
     }
 
+    /// The WebSocket subprotocol that was agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.identity.subprotocol.as_deref()
+    }
+
     /// How long it has been open.
     pub fn age(&self) -> Duration {
         self.opened.elapsed()
@@ -418,6 +424,7 @@ impl Identity {
             fate: None,
             tls: None,
             request: None,
+            subprotocol: None,
         }
     }
 
@@ -463,6 +470,13 @@ impl Identity {
     /// As [`Info::protocol`].
     pub fn protocol(&self) -> &'static str {
         self.protocol
+    }
+
+    /// With this WebSocket subprotocol, if one was agreed on.
+    #[must_use]
+    pub(crate) fn agreed_on(mut self, subprotocol: Option<&str>) -> Self {
+        self.subprotocol = subprotocol.map(Arc::from);
+        self
     }
 
     /// Our end.

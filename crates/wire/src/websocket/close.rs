@@ -33,7 +33,7 @@ impl Close {
             [_] => return Err(Violation::HalfCloseCode),
             [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
         };
-        if !may_be_sent(code) {
+        if !Self::may_say(code) {
             return Err(Violation::BadCloseCode(code));
         }
         check_utf8(reason, &mut 0, true, Place::CloseReason)?;
@@ -41,17 +41,18 @@ impl Close {
         Ok(Some(Self { code, reason }))
     }
 
+    /// Whether a close frame may have this code: section 7.4, and what the registry has added since. 1004,
+    /// 1005, 1006 and 1015 are reserved for what no frame says.
+    #[must_use]
+    pub fn may_say(code: u16) -> bool {
+        matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
+
     /// The payload of a close frame.
     #[must_use]
     pub fn payload(&self) -> Vec<u8> {
         [&self.code.to_be_bytes()[..], self.reason.as_bytes()].concat()
     }
-}
-
-/// Whether a close frame may have this code: section 7.4, and what the registry has added since.
-/// 1004, 1005, 1006 and 1015 are reserved for what no frame says.
-fn may_be_sent(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// What a close code means, in a few words (the WebSocket Close Code Number Registry of IANA).

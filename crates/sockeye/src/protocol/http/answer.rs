@@ -14,7 +14,8 @@ use hyper::body::Incoming;
 use wire::text::printable;
 
 use super::pace::{Moment, Pace};
-use super::{Connection, Refusal, Shared, TARGET_MAX, exchange, host, page, token};
+use super::{Connection, Refusal, Shared, TARGET_MAX, exchange, host, page, token, upgrade};
+use crate::protocol::ws;
 use crate::request::{Answer, Body, Request, Response};
 use crate::service::Service;
 use crate::session::{Answered, Ending};
@@ -67,10 +68,12 @@ impl Asked {
     }
 
     async fn respond(&mut self, request: ::http::Request<Incoming>) -> Response {
-        if let Err(refusal) = self.check(request.headers()) {
+        let asks_websocket = ws::handshake::is_asked(&request);
+        if let Err(refusal) = self.check(request.headers(), asks_websocket) {
             return refusal.response();
         }
         match self.method {
+            _ if asks_websocket || self.shared.connection.only_websocket => {}
             Method::CONNECT | Method::TRACE => return not_allowed(),
             Method::OPTIONS => return options(),
             _ => {}
@@ -84,6 +87,7 @@ impl Asked {
             ..
         } = &shared.connection;
         let page = settings.page.as_ref();
+        let page = page.filter(|_| !shared.connection.only_websocket);
         if let Some(part) = page.and_then(|page| page::part(page, &shared.connection, &request)) {
             return part;
         }
@@ -91,6 +95,18 @@ impl Asked {
             && !token::says(token, &self.uri, request.headers())
         {
             return token::ask();
+        }
+        if asks_websocket {
+            return match upgrade::answer(&shared, request) {
+                Ok(response) => {
+                    self.by = By::Session;
+                    response
+                }
+                Err(refusal) => refusal,
+            };
+        }
+        if shared.connection.only_websocket {
+            return upgrade::ask();
         }
         let (mut request, patient) = inbound(request, &shared.pace);
         request.extensions_mut().insert(identity.clone());
@@ -124,8 +140,9 @@ impl Asked {
         }
     }
 
-    /// What is wrong with a request before anyone has looked at what it wants.
-    fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// What is wrong with a request before anyone has looked at what it wants. From where it may come is not
+    /// asked here when it `asks_websocket`, which has a rule of its own for that.
+    fn check(&self, headers: &HeaderMap, asks_websocket: bool) -> Result<(), Refusal> {
         let asked = host::asked(self.version, &self.uri, headers)?;
         let listed = &self.shared.connection.settings.hosts;
         if self.shared.checks_hosts && !host::is_ours(asked.host, listed) {
@@ -140,7 +157,7 @@ impl Asked {
             let words = "the target is longer than 8 KiB\n";
             return Err(Refusal::new(StatusCode::URI_TOO_LONG, words));
         }
-        if !self.method.is_safe() && self.is_cross_site(headers) {
+        if !asks_websocket && !self.method.is_safe() && self.is_cross_site(headers) {
             return Err(foreign());
         }
         Ok(())

@@ -159,11 +159,18 @@ fn is_of(origin: &str, host: &str) -> bool {
 }
 
 fn choose_protocol(headers: &HeaderMap, settings: &Settings) -> Option<String> {
-    let known = &settings.protocols;
-    tokens(headers, SEC_WEBSOCKET_PROTOCOL)
-        // A browser that is not given one of those it offers ends the session again.
-        .find(|offered| known.is_empty() || known.iter().any(|known| known == offered))
-        .map(str::to_owned)
+    let mut offered = tokens(headers, SEC_WEBSOCKET_PROTOCOL);
+    if !settings.protocols.is_empty() {
+        return offered
+            .find(|offered| settings.protocols.iter().any(|known| known == offered))
+            .map(str::to_owned);
+    }
+    // A browser that is not given one of those it offers ends the session again.
+    let first = offered.next()?;
+    let is_secret = |name: &str| name.starts_with("token.");
+    let mut names = [first].into_iter().chain(offered);
+    let name = names.find(|name| !is_secret(name)).unwrap_or(first);
+    Some(name.to_owned())
 }
 
 fn choose_extension(headers: &HeaderMap, answer: &mut HeaderMap) -> Option<Parameters> {
@@ -240,8 +247,9 @@ impl Asked {
     /// What the server agreed to.
     ///
     /// # Errors
-    /// When it has refused, or answers something else than was asked: why, as a sentence without a full stop.
-    pub(crate) fn agree(&self, answer: &response::Parts) -> Result<Agreed, String> {
+    /// When it has refused, or answers something else than was asked.
+    pub(crate) fn agree(&self, answer: &response::Parts) -> Result<Agreed, Unlike> {
+        let wrong = |reason: &str| Unlike::Wrong(reason.to_owned());
         let headers = &answer.headers;
         let expected = match self.key {
             Some(_) => StatusCode::SWITCHING_PROTOCOLS,
@@ -249,17 +257,17 @@ impl Asked {
         };
         if answer.status != expected {
             let place = match headers.get(header::LOCATION).map(HeaderValue::to_str) {
-                Some(Ok(place)) if answer.status.is_redirection() => format!(", go to {place}"),
+                Some(Ok(place)) if answer.status.is_redirection() => format!("go to {place}"),
                 _ => String::new(),
             };
-            return Err(format!("the server answers {}{place}", answer.status));
+            return Err(Unlike::Refused(answer.status, place));
         }
         if let Some(key) = &self.key {
             if !has_token(headers, UPGRADE, NAME) || !has_token(headers, CONNECTION, "upgrade") {
-                return Err("the server upgrades to something else".to_owned());
+                return Err(wrong("the server upgrades to something else"));
             }
             if headers.get(SEC_WEBSOCKET_ACCEPT) != Some(&proof(key.as_bytes())) {
-                return Err("the server does not prove that it speaks WebSocket".to_owned());
+                return Err(wrong("the server does not prove that it speaks WebSocket"));
             }
         }
         let protocol = match headers.get(SEC_WEBSOCKET_PROTOCOL) {
@@ -267,9 +275,9 @@ impl Asked {
             Some(chosen) => match self.protocols.iter().find(|offered| *chosen == ***offered) {
                 Some(protocol) => Some(protocol.clone()),
                 None => {
-                    return Err(format!(
+                    return Err(Unlike::Wrong(format!(
                         "the server chooses the subprotocol {chosen:?}, which was not offered"
-                    ));
+                    )));
                 }
             },
         };
@@ -277,15 +285,43 @@ impl Asked {
         let deflate = match &self.deflate {
             Some(offer) => offer
                 .accept(&extensions)
-                .map_err(|error| error.to_string())?,
+                .map_err(|error| Unlike::Wrong(error.to_string()))?,
             None if extensions.is_empty() => None,
             None => {
-                return Err(format!(
+                return Err(Unlike::Wrong(format!(
                     "the server chooses the extension {extensions:?}, and none was offered"
-                ));
+                )));
             }
         };
         Ok(Agreed { protocol, deflate })
+    }
+}
+
+/// Why a server's answer begins no session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unlike {
+    /// It has refused with this status, and may have said more.
+    Refused(StatusCode, String),
+    /// It has agreed to something else than was asked for: why, as a sentence without a full stop.
+    Wrong(String),
+}
+
+impl Unlike {
+    pub(crate) fn no_extended_connect() -> Self {
+        Self::Wrong("the server does not offer WebSocket over HTTP/2 (RFC 8441)".to_owned())
+    }
+
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(..))
+    }
+
+    /// What the server says about it, if nothing better is known.
+    pub(crate) fn add_words(&mut self, said: &str) {
+        if let Self::Refused(_, words) = self
+            && words.is_empty()
+        {
+            said.clone_into(words);
+        }
     }
 }
 
