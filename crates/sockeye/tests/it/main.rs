@@ -25,3 +25,4 @@ mod shutdown;
 mod sink;
 mod stage;
 mod unix;
+mod websocket;

@@ -40,6 +40,10 @@ struct Upgrade {
 }
 
 impl Slot {
+    fn put(&self, upgrade: Upgrade) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
+    }
+
     /// The session that the connection has become, if it has.
     pub(super) async fn session(&self, connection: &Connection) -> io::Result<Option<Session>> {
         let upgrade = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -61,15 +65,9 @@ impl Upgrade {
                 _open: self.open,
             }),
         };
-        let settings = &connection.websocket;
-        let most = connection.max_message;
-        Ok(ws::session(
-            stream,
-            self.identity,
-            most,
-            &self.agreed,
-            settings,
-        ))
+        let (settings, most) = (&connection.websocket, connection.max_message);
+        let (identity, agreed) = (self.identity, &self.agreed);
+        Ok(ws::session(stream, identity, most, agreed, settings))
     }
 }
 
@@ -107,8 +105,7 @@ pub(super) fn answer(
         open: Open::new(shared.pace.clone()),
     };
     if head.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let mut slot = shared.upgrade.0.lock();
-        **slot.as_mut().unwrap_or_else(|poisoned| poisoned.get_mut()) = Some(upgrade);
+        shared.upgrade.put(upgrade);
     } else {
         let (host, shared) = (connection.host.clone(), shared.clone());
         host.run(Box::pin(async move {
