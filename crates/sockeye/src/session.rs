@@ -15,6 +15,7 @@ use crate::stream::ByteStream;
 
 mod answer;
 mod bytes_link;
+mod endpoint;
 mod fate;
 mod info;
 mod join;
@@ -25,8 +26,9 @@ mod split;
 mod tap;
 
 pub use answer::{AnswerHead, Answered};
+pub use endpoint::Endpoint;
 pub(crate) use fate::Fate;
-pub use info::{Direction, Ending, Endpoint, Identity, Info, Observer, RequestHead, Side, Tls};
+pub use info::{Direction, Ending, Identity, Info, Observer, RequestHead, Side, Tls};
 pub use join::JoinOptions;
 pub use message::{Kind, Message};
 pub use split::{Receiver, Sender};

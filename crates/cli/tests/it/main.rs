@@ -11,4 +11,5 @@ mod load;
 mod matrix;
 mod shown;
 mod stage;
+mod web;
 mod wrong;

@@ -217,13 +217,19 @@ impl Run {
     /// Waits for its end, and for the end of its output.
     #[track_caller]
     pub(crate) fn end(&mut self) -> Ended {
+        self.end_within(LONG)
+    }
+
+    /// The same, for what takes its time.
+    #[track_caller]
+    pub(crate) fn end_within(&mut self, limit: Duration) -> Ended {
         let start = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
             assert!(
-                start.elapsed() < LONG,
+                start.elapsed() < limit,
                 "it did not end: {}\nout: {:?}\nerr: {}",
                 self.name,
                 self.out.text().chars().take(500).collect::<String>(),

@@ -187,7 +187,7 @@ fn misspelt_service() {
     fails(
         &serve("zzz").run(),
         2,
-        &["zzz", "echo, upper, hello, reply, sink, console"],
+        &["zzz", "echo, upper, hello, reply, sink, "],
     );
     fails(&serve("reply").run(), 2, &["reply needs a text"]);
 }

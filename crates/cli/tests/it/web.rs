@@ -1,0 +1,133 @@
+//! WebSocket, HTTP and the page, with peers that we did not write: Python, Node, and a real browser.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::stage::{Line, Server, connect, program, sockeye};
+
+const ALL_IS_WELL: &str = "all is well\n";
+
+/// Where `./test` puts what pip and npm install.
+fn peers() -> PathBuf {
+    let folder = std::env::var_os("SOCKEYE_PEERS").map_or_else(
+        || {
+            let program = Path::new(env!("CARGO_BIN_EXE_sockeye"));
+            program.ancestors().nth(2).unwrap().join("peers")
+        },
+        PathBuf::from,
+    );
+    assert!(
+        folder.exists(),
+        "{} is not there: ./test installs it",
+        folder.display()
+    );
+    folder
+}
+
+fn script(name: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(name);
+    script.to_str().unwrap().to_owned()
+}
+
+fn python(name: &str, arguments: &[&str]) -> Line {
+    let program_of = peers().join("venv/bin/python");
+    let script = script(name);
+    program(program_of, ["-u", &script].iter().chain(arguments))
+}
+
+fn node(arguments: &[&str]) -> Line {
+    let (modules, script) = (peers().join("npm"), script("peers/ws_peer.mjs"));
+    let before = [script.as_str(), modules.to_str().unwrap()];
+    program("node", before.iter().chain(arguments))
+}
+
+#[test]
+fn clients_of_others_over_ws_and_wss() {
+    let server = Server::start("echo 127.0.0.1:0");
+    for scheme in ["ws", "wss"] {
+        let uri = format!("{scheme}://{}/", server.at);
+        for client in [
+            python("peers/websockets_peer.py", &["ask", &uri]),
+            node(&["ask", &uri]),
+        ] {
+            let ended = client.run();
+            assert_eq!((ended.code, &*ended.text()), (0, ALL_IS_WELL), "{ended:?}");
+        }
+    }
+}
+
+#[test]
+fn servers_of_others() {
+    for server in [
+        python("peers/websockets_peer.py", &["serve"]),
+        node(&["serve"]),
+    ] {
+        let server = server.start();
+        let port = server.out.until("\n");
+        let uri = format!("ws://127.0.0.1:{}", port.trim());
+        let ended = connect(&format!("{uri} --send hello --send welt")).run();
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert_eq!(ended.text(), "HELLO\nWELT\n", "{ended:?}");
+        // A close with an error's code is one for scripts, too.
+        let ended = connect(&format!("{uri} --send leave")).run();
+        assert_eq!(ended.code, 6, "{ended:?}");
+        assert!(ended.err.contains("4001"), "{ended:?}");
+        assert!(ended.err.contains("as you wish"), "{ended:?}");
+    }
+}
+
+#[test]
+fn requests_and_messages_of_one_client_on_one_port() {
+    let server = Server::start("echo 127.0.0.1:0");
+    let uri = format!("http://{}/", server.at);
+    let ended = python("peers/aiohttp_peer.py", &[&uri]).run();
+    assert_eq!((ended.code, &*ended.text()), (0, ALL_IS_WELL), "{ended:?}");
+}
+
+#[test]
+fn a_page_of_another_site_gets_no_session() {
+    let server = Server::start("echo 127.0.0.1:0");
+    let uri = format!("ws://{}/", server.at);
+    let arguments = ["refused", &uri, "https://evil.example"];
+    let ended = python("peers/websockets_peer.py", &arguments).run();
+    assert_eq!((ended.code, &*ended.text()), (0, "403\n"), "{ended:?}");
+}
+
+#[test]
+fn the_page_in_a_real_browser() {
+    let server = Server::start("echo 127.0.0.1:0");
+    for scheme in ["http", "https"] {
+        let base = format!("{scheme}://{}", server.at);
+        let mut browser = python("browser/page.py", &[&base]).start();
+        let ended = browser.end_within(Duration::from_secs(180));
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(ended.text().ends_with(" passed\n"), "{ended:?}");
+    }
+}
+
+#[test]
+fn every_kind_of_client_at_once_on_one_number() {
+    let server = Server::start("echo 127.0.0.1:0");
+    let at = &server.at;
+    let lines = [
+        format!("tcp://{at}"),
+        format!("udp://{at}"),
+        format!("tls://{at} --insecure"),
+        format!("ws://{at}"),
+        format!("wss://{at} --insecure"),
+    ];
+    let running: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let words = format!("connect {line} --send 你好 --count 1");
+            let words: Vec<_> = words.split(' ').map(str::to_owned).collect();
+            (line, sockeye(words).start())
+        })
+        .collect();
+    for (line, mut run) in running {
+        let ended = run.end();
+        assert_eq!((ended.code, ended.text().trim_end()), (0, "你好"), "{line}");
+    }
+}
