@@ -12,6 +12,7 @@ use ::http::{
     Request as HttpRequest, Response as HttpResponse, StatusCode, Version, header, request,
 };
 use bytes::BytesMut;
+use futures_util::task::AtomicWaker;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -245,34 +246,48 @@ async fn over_http2(
     stream: ByteStream,
     request: HttpRequest<Body>,
 ) -> Result<HttpResponse<Incoming>, Failure> {
-    let tracker = TaskTracker::new();
-    let (mut sender, mut connection) = http2::Builder::new(Tasks(tracker.clone()))
+    let tasks = Tasks::default();
+    let (mut sender, mut connection) = http2::Builder::new(tasks.clone())
         .timer(TokioTimer::new())
         .handshake(TokioIo::new(stream))
         .await?;
+    // Not before the server has said that it knows `:protocol` (RFC 8441, section 3).
     let allowed = poll_fn(|cx| {
-        if let Poll::Ready(ended) = pin!(&mut connection).poll(cx) {
-            return Poll::Ready(ended);
+        tasks.moved.register(cx.waker());
+        if connection.is_extended_connect_protocol_enabled() {
+            return Poll::Ready(Ok(()));
         }
-        match connection.is_extended_connect_protocol_enabled() {
-            true => Poll::Ready(Ok(())),
-            false => Poll::Pending,
-        }
+        pin!(&mut connection).poll(cx)
     });
     match tokio::time::timeout(SETTINGS, allowed).await {
         Ok(allowed) => allowed?,
         Err(_) => return Err(Failure::Unlike(Unlike::no_extended_connect())),
     }
+    if !connection.is_extended_connect_protocol_enabled() {
+        return Err(Failure::Io(io::ErrorKind::UnexpectedEof.into()));
+    }
+    let tracker = tasks.tracker;
     crate::task::spawn(&tracker, connection);
     Ok(sender.send_request(request).await?)
 }
 
-#[derive(Clone)]
-struct Tasks(TaskTracker);
+/// hyper's tasks, and word of when one has done something: it gives none of what the server allows.
+#[derive(Clone, Default)]
+struct Tasks {
+    tracker: TaskTracker,
+    moved: Arc<AtomicWaker>,
+}
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
     fn execute(&self, task: F) {
-        crate::task::spawn(&self.0, task);
+        let moved = self.moved.clone();
+        let mut task = Box::pin(task);
+        let working = poll_fn(move |cx| {
+            let polled = task.as_mut().poll(cx);
+            moved.wake();
+            polled
+        });
+        crate::task::spawn(&self.tracker, working);
     }
 }
 

@@ -216,6 +216,8 @@ fn a_subprotocol_is_chosen_in_the_clients_order() {
         ("a, b", &["b"], Some("b")),
         ("a,b", &["b", "a"], Some("a")),
         ("a, b", &["c"], None),
+        ("token.c2VjcmV0, sockeye", &[], Some("sockeye")),
+        ("token.c2VjcmV0", &[], Some("token.c2VjcmV0")),
         ("", &[], None),
         ("", &["a"], None),
     ] {
@@ -247,7 +249,7 @@ fn compression_is_agreed_on_only_where_it_is_wanted() {
 }
 
 /// What a client asks, answered by our server.
-fn shake(version: Version, client: &Settings, server: &Settings) -> Result<Agreed, String> {
+fn shake(version: Version, client: &Settings, server: &Settings) -> Result<Agreed, Unlike> {
     let (mut parts, ()) = Request::builder()
         .uri("http://a.example/chat")
         .version(version)
@@ -296,38 +298,56 @@ fn an_answer_that_was_not_asked_for_is_refused() {
         asked.agree(&response.into_parts().0)
     };
     assert_eq!(answer(&[]).unwrap().protocol.as_deref(), Some("a"));
-    for (changes, reason) in [
+    let not_found = answer(&[(":status", "404")]);
+    let refused = |status, words: &str| Err(Unlike::Refused(status, words.to_owned()));
+    assert_eq!(not_found, refused(StatusCode::NOT_FOUND, ""));
+    let elsewhere = answer(&[(":status", "302"), ("location", "wss://b.example/")]);
+    assert_eq!(
+        elsewhere,
+        refused(StatusCode::FOUND, "go to wss://b.example/")
+    );
+    for (name, value, reason) in [
+        ("upgrade", "h2c", "the server upgrades to something else"),
         (
-            &[(":status", "404")][..],
-            "the server answers 404 Not Found",
-        ),
-        (
-            &[(":status", "302"), ("location", "wss://b.example/")],
-            "the server answers 302 Found, go to wss://b.example/",
-        ),
-        (
-            &[("upgrade", "h2c")],
+            "connection",
+            "close",
             "the server upgrades to something else",
         ),
         (
-            &[("connection", "close")],
-            "the server upgrades to something else",
-        ),
-        (
-            &[("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")],
+            "sec-websocket-accept",
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
             "the server does not prove that it speaks WebSocket",
         ),
         (
-            &[("sec-websocket-protocol", "b")],
+            "sec-websocket-protocol",
+            "b",
             "the server chooses the subprotocol \"b\", which was not offered",
         ),
         (
-            &[("sec-websocket-extensions", "permessage-deflate")],
+            "sec-websocket-extensions",
+            "permessage-deflate",
             "the server chooses the extension \"permessage-deflate\", and none was offered",
         ),
     ] {
-        assert_eq!(answer(changes).unwrap_err(), reason);
+        let wrong = Err(Unlike::Wrong(reason.to_owned()));
+        assert_eq!(answer(&[(name, value)]), wrong, "{name}: {value}");
     }
+}
+
+#[test]
+fn what_a_server_says_is_heard_unless_something_better_is_known() {
+    let mut unlike = Unlike::Refused(StatusCode::FOUND, String::new());
+    assert!(unlike.is_refusal());
+    unlike.add_words("first");
+    unlike.add_words("second");
+    assert_eq!(
+        unlike,
+        Unlike::Refused(StatusCode::FOUND, "first".to_owned())
+    );
+    let mut wrong = Unlike::no_extended_connect();
+    assert!(!wrong.is_refusal());
+    wrong.add_words("x");
+    assert_eq!(wrong, Unlike::no_extended_connect());
 }
 
 #[test]

@@ -210,7 +210,7 @@ async fn a_batch_is_answered_with_one_write_and_a_pong_before_more_is_waited_for
 async fn pings_without_end_that_nobody_reads_the_answers_of_take_bounded_memory() {
     let (near, mut far) = duplex(4096);
     let (mut server, _) = over(near, Side::Accepted);
-    let (mut pings, mut last) = (0u32, 0);
+    let mut pings = 0u32;
     // The server's answers fill the pipe; from then on only the newest ping is remembered.
     for _ in 0..100_000 {
         let frame = [&hex("89 84 00 00 00 00")[..], &pings.to_be_bytes()].concat();
@@ -229,12 +229,10 @@ async fn pings_without_end_that_nobody_reads_the_answers_of_take_bounded_memory(
         };
         assert_eq!(frame[..2], [0x8a, 4]);
         pongs += 1;
-        last = u32::from_be_bytes(*frame.last_chunk().unwrap());
-        if last == pings - 1 {
+        if u32::from_be_bytes(*frame.last_chunk().unwrap()) == pings - 1 {
             break;
         }
     }
-    assert_eq!(last, pings - 1);
     assert!(pongs < 20_000, "{pongs} pongs were kept");
 }
 
