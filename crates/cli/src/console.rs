@@ -51,6 +51,9 @@ pub(crate) struct Console {
 /// How long a last word may take.
 const GOODBYE: Duration = Duration::from_millis(200);
 
+/// The same where it is answered: the library waits two seconds for that.
+const ANSWERED_GOODBYE: Duration = Duration::from_millis(2500);
+
 /// Orders that may wait for one session; then whoever gives them waits.
 const ORDERS: usize = 64;
 
@@ -171,7 +174,8 @@ impl Attendance {
         console.roster.remove(info.id());
         // Where leaving has a word of its own it is said. A peer that takes nothing any more goes without it, and
         // one that is gone does not need it.
-        let _ = tokio::time::timeout(GOODBYE, sender.finish()).await;
+        let limit = if packets { ANSWERED_GOODBYE } else { GOODBYE };
+        let _ = tokio::time::timeout(limit, sender.finish()).await;
         ended
     }
 }
@@ -254,7 +258,9 @@ async fn talk(
                 break;
             }
             Order::End => {
-                if at_end.finishes() {
+                // Where messages have boundaries there is no half close: who says that it ends hears no more. So
+                // it is said when nothing more is expected.
+                if at_end.finishes() && !packets {
                     sender.finish().await?;
                 }
                 patience.send_replace(at_end.after(packets));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
+use sockeye::Kind;
 
 use super::input::{Cut, Input, Printer};
 use super::lines::Lines;
@@ -255,6 +256,11 @@ fn lines(args: &ConnectArgs, commands: bool) -> Lines {
         eol: if args.crlf { Some(Eol::Crlf) } else { args.eol },
         framed: !args.frame.is_raw(),
         encoding: args.encoding.unwrap_or_default(),
+        kind: if args.binary {
+            Kind::Binary
+        } else {
+            Kind::Text
+        },
         commands,
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sockeye::Kind;
 use tokio_util::sync::CancellationToken;
 
 use super::input::{Cut, Input};
@@ -65,6 +66,7 @@ pub(crate) fn open(args: &ServeArgs, log: &Log) -> Result<OpenDesk> {
         eol: None,
         framed: !args.frame.is_raw(),
         encoding: args.encoding,
+        kind: Kind::Text,
         commands: !piped_through,
     };
     Ok(OpenDesk {

@@ -1,7 +1,6 @@
 //! What is typed, line by line, becomes orders and answers.
 
-use bytes::Bytes;
-use sockeye::Encoding;
+use sockeye::{Encoding, Kind, Message};
 
 use super::command::{self, Line};
 use super::input::{Input, Typed};
@@ -19,6 +18,8 @@ pub(crate) struct Lines {
     /// Whether the framing marks the ends of messages.
     pub(crate) framed: bool,
     pub(crate) encoding: Encoding,
+    /// What the carrier is told that lines are.
+    pub(crate) kind: Kind,
     /// Whether `/` begins a command.
     pub(crate) commands: bool,
 }
@@ -134,13 +135,16 @@ impl Lines {
         }
         for member in to {
             let eol = if ended { self.eol(member.packets) } else { b"" };
-            let message: Bytes = [&*text, eol].concat().into();
+            let message = Message {
+                kind: self.kind,
+                ..[&*text, eol].concat().into()
+            };
             self.say(std::slice::from_ref(member), message, console)
                 .await;
         }
     }
 
-    async fn say(&self, to: &[Member], message: Bytes, console: &Console) {
+    async fn say(&self, to: &[Member], message: Message, console: &Console) {
         for member in to {
             let order = Order::Say(message.clone());
             if member.orders.send(order).await.is_err() {

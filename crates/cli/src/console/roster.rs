@@ -2,8 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use sockeye::Info;
+use sockeye::{Info, Message};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +24,7 @@ pub(crate) struct Member {
 #[derive(Clone, Debug)]
 pub(crate) enum Order {
     /// Send this.
-    Say(Bytes),
+    Say(Message),
     /// There will be nothing more to say: do what `--eof` says.
     End,
     /// Close now.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
-use sockeye::{Direction, Encoding, Framing, Info, Message};
+use sockeye::{Direction, Encoding, Framing, Info, Kind, Message};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wire::text::{Decoder, printable, printable_block};
@@ -230,7 +230,7 @@ impl Voice<'_> {
             }
             Form::Plain => {
                 let mut data = message.data.to_vec();
-                if self.ends_lines() {
+                if self.ends_lines() || (self.is_line(message) && !data.ends_with(b"\n")) {
                     data.push(b'\n');
                 }
                 data
@@ -255,6 +255,7 @@ impl Voice<'_> {
         }
         let apart =
             self.screen.terminal && (self.packets() || self.screen.style.ends != Ends::None);
+        let apart = apart || self.is_line(message);
         if self.ends_lines() || (apart && !text.ends_with('\n')) {
             text.push('\n');
         }
@@ -268,7 +269,12 @@ impl Voice<'_> {
 
     /// Whether the carrier keeps message boundaries.
     fn packets(&self) -> bool {
-        matches!(self.info.protocol(), "udp" | "unixgram")
+        matches!(self.info.protocol(), "udp" | "unixgram" | "ws" | "wss")
+    }
+
+    /// Whether it is a text message of a carrier that tells text from bytes: lines that are typed are such.
+    fn is_line(&self, message: &Message) -> bool {
+        message.kind == Kind::Text && matches!(self.info.protocol(), "ws" | "wss")
     }
 
     /// A line of output for each line of the message, each with its heading.

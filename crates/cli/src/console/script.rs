@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use sockeye::Encoding;
+use sockeye::{Encoding, Kind, Message};
 use tokio::sync::watch;
 
 use super::lines::Lines;
@@ -17,8 +17,15 @@ use crate::failure::Usage;
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     data: Bytes,
-    /// Whether it is a line of text.
-    line: bool,
+    /// What it is: a line of text gets an end, and bytes are no text where the carrier tells the two apart.
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Line,
+    Bytes,
+    File,
 }
 
 /// Reads what was said on the command line; wrong escapes and hex are told before anything is dialed.
@@ -34,7 +41,7 @@ fn part(said: Said, encoding: Encoding) -> Result<Part> {
                 data.map_err(|error| Usage(format!("cannot read --send `{text}`: {error}")))?;
             Ok(Part {
                 data: data.into(),
-                line: true,
+                form: Form::Line,
             })
         }
         Said::Hex(text) => {
@@ -43,7 +50,7 @@ fn part(said: Said, encoding: Encoding) -> Result<Part> {
                 data.map_err(|error| Usage(format!("cannot read --send-hex `{text}`: {error}")))?;
             Ok(Part {
                 data: data.into(),
-                line: false,
+                form: Form::Bytes,
             })
         }
         Said::File(path) => {
@@ -55,7 +62,7 @@ fn part(said: Said, encoding: Encoding) -> Result<Part> {
             read.with_context(|| format!("cannot read {}", path.display()))?;
             Ok(Part {
                 data: data.into(),
-                line: false,
+                form: Form::File,
             })
         }
     }
@@ -65,7 +72,7 @@ fn part(said: Said, encoding: Encoding) -> Result<Part> {
 pub(crate) async fn play(parts: &[Part], lines: Lines, wait: Duration, member: Member) {
     let mut heard = member.heard.subscribe();
     for part in parts {
-        let eol = if part.line {
+        let eol = if part.form == Form::Line {
             lines.eol(member.packets)
         } else {
             b""
@@ -75,8 +82,16 @@ pub(crate) async fn play(parts: &[Part], lines: Lines, wait: Duration, member: M
         } else {
             [&*part.data, eol].concat().into()
         };
+        let kind = match part.form {
+            Form::Bytes => Kind::Binary,
+            Form::Line | Form::File => lines.kind,
+        };
+        let message = Message {
+            kind,
+            ..Bytes::into(data)
+        };
         heard.mark_unchanged();
-        if member.orders.send(Order::Say(data)).await.is_err() {
+        if member.orders.send(Order::Say(message)).await.is_err() {
             return;
         }
         tokio::select! {

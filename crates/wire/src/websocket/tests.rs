@@ -149,6 +149,9 @@ fn examples_of_rfc_7692_section_7_2_3() {
     assert_eq!(empty, (vec![text(""); 3], None));
 }
 
+/// Who decodes a row of a table.
+type Who = fn() -> Decoder;
+
 /// What is wrong, how many of its bytes are enough to tell, and the code to answer with.
 #[test]
 fn what_is_wrong_is_told_at_the_byte_that_is() {
@@ -164,7 +167,7 @@ fn what_is_wrong_is_told_at_the_byte_that_is() {
         bytes: vec![0xff],
     };
     let too_long = TooLong { limit: LIMIT };
-    let table: [(&str, fn() -> Decoder, usize, Violation, u16); 34] = [
+    let table: [(&str, Who, usize, Violation, u16); 34] = [
         ("a1 00", client, 1, ReservedBit(2), 1002),
         ("91 00", client, 1, ReservedBit(3), 1002),
         ("c1 00", client, 2, ReservedBit(1), 1002),

@@ -102,7 +102,7 @@ impl Asked {
                     self.by = By::Session;
                     response
                 }
-                Err(refusal) => refusal,
+                Err(refusal) => upgrade::refuse(refusal),
             };
         }
         if shared.connection.only_websocket {

@@ -85,13 +85,13 @@ fn behind(read: &[u8], mut stream: ByteStream) -> ByteStream {
 /// The server's answer. The session begins when the answer is out.
 ///
 /// # Errors
-/// When the request is no right one: the answer that says so.
+/// When the request is no right one.
 pub(super) fn answer(
     shared: &Arc<Shared>,
     mut request: HttpRequest<Incoming>,
-) -> Result<Response, Response> {
+) -> Result<Response, handshake::Refusal> {
     let connection = &shared.connection;
-    let (head, agreed) = handshake::accept(&request, &connection.websocket).map_err(refuse)?;
+    let (head, agreed) = handshake::accept(&request, &connection.websocket)?;
     let scheme = match connection.identity.tls() {
         Some(_) => "wss",
         None => "ws",
@@ -129,7 +129,8 @@ pub(super) fn ask() -> Response {
     })
 }
 
-fn refuse(refusal: handshake::Refusal) -> Response {
+/// The answer that says what is wrong with a request.
+pub(super) fn refuse(refusal: handshake::Refusal) -> Response {
     let (head, ()) = refusal.answer().into_parts();
     let mut response = Refusal::new(refusal.status, refusal.reason + "\n").response();
     response.headers_mut().extend(head.headers);

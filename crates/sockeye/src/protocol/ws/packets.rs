@@ -146,13 +146,12 @@ impl WsPackets {
         let beat = self.pulse.poll(cx);
         match beat {
             Poll::Pending if !self.owed => return Poll::Pending,
-            Poll::Pending => {}
-            // If not even a ping finds room, the peer reads nothing; the next beats will tell.
             Poll::Ready(Beat::Ping(payload)) if self.outbox.has_room() => {
                 self.encoder.ping(&payload, self.outbox.frames());
                 self.owed = true;
             }
-            Poll::Ready(Beat::Ping(_)) => {}
+            // If not even a ping finds room, the peer reads nothing; the next beats will tell.
+            Poll::Ready(Beat::Ping(_)) | Poll::Pending => {}
             Poll::Ready(Beat::Dead(silence)) => {
                 let words = format!("2 pings were not answered, nothing came for {silence:?}");
                 let source = io::Error::new(io::ErrorKind::TimedOut, words);
