@@ -11,7 +11,7 @@ use wire::text::Encoding;
 
 use crate::certificate::Certificate;
 use crate::error::{Error, Result};
-use crate::session::{AnswerHead, Answered, Endpoint, Message};
+use crate::session::{AnswerHead, Answered, Endpoint, Fate, Message};
 use crate::stream::{Counters, Tally};
 
 /// Facts about one session. Shared by everything that takes part in it.
