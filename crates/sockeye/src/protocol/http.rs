@@ -28,6 +28,8 @@ mod exchange;
 mod host;
 mod pace;
 mod page;
+#[cfg(test)]
+mod tests;
 mod token;
 pub(crate) mod upgrade;
 
@@ -153,12 +155,18 @@ async fn one(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
     let ended = match driven {
         Driven::Done(ended) => ended.map_err(io::Error::other),
         Driven::Late(Late::Head) => {
-            let error = Err(Late::Head.error());
             farewell(wire).await;
-            return error;
+            return Err(Late::Head.error());
         }
-        Driven::Late(late) => Err(late.error()),
-        Driven::Cut => Ok(()),
+        // Whatever was on its way is not whole.
+        Driven::Late(late) => {
+            wire.into_stream().reset();
+            return Err(late.error());
+        }
+        Driven::Cut => {
+            wire.into_stream().reset();
+            return Ok(());
+        }
     };
     if shared.pace.is_broken() {
         wire.into_stream().reset();
@@ -226,6 +234,8 @@ where
                 continue;
             }
             let due = shared.pace.deadline();
+            // One that has been told to go is idle by our wish.
+            let due = due.filter(|(_, late)| cut.is_none() || *late != Late::Idle);
             let next = [cut, due.map(|(at, _)| at)].into_iter().flatten().min();
             match next {
                 Some(next) if next < armed => {
@@ -240,18 +250,15 @@ where
             let now = Instant::now();
             match due {
                 _ if cut.is_some_and(|cut| cut <= now) => return Poll::Ready(Driven::Cut),
-                Some((at, Late::Idle)) if at <= now && cut.is_none() => {
+                Some((at, Late::Idle)) if at <= now => {
                     leave(serving.as_mut());
                     cut = Some(now + *grace);
+                    armed = now + *grace;
                 }
-                Some((at, late)) if at <= now && late != Late::Idle => {
-                    return Poll::Ready(Driven::Late(late));
-                }
-                _ => {}
+                Some((at, late)) if at <= now => return Poll::Ready(Driven::Late(late)),
+                // Things have moved on since it was set.
+                _ => armed = next.unwrap_or(now + LOOK),
             }
-            // Things have moved on since it was set.
-            let next = [cut, due.map(|(at, _)| at).filter(|at| *at > now)];
-            armed = next.into_iter().flatten().min().unwrap_or(now + LOOK);
             alarm.as_mut().reset(armed);
         }
     })
