@@ -13,6 +13,7 @@ use wire::upstream::Proxy;
 
 use crate::child::ChildOptions;
 use crate::error::{Error, Operation, Result};
+use crate::protocol::http::Ask as HttpAsk;
 use crate::protocol::tls::TlsClient;
 use crate::protocol::ws::Settings as WsSettings;
 use crate::resolve::{Family, Purpose, resolve};
@@ -23,6 +24,7 @@ use crate::token::Token;
 
 mod exec;
 mod happy;
+mod http;
 mod introduction;
 mod proxy;
 mod udp;
@@ -64,10 +66,13 @@ pub struct DialOptions {
     /// What the peer asks for before it talks.
     pub token: Option<Token>,
     /// Header fields for requests, beside those that the protocol needs.
-    pub headers: http::HeaderMap,
+    pub headers: ::http::HeaderMap,
+    /// What is asked for over HTTP.
+    pub http: HttpAsk,
     /// How WebSocket sessions are opened and kept.
     pub websocket: WsSettings,
-    /// Over HTTP/2 where there is a choice: for WebSocket (RFC 8441), which takes HTTP/1.1 otherwise.
+    /// Over HTTP/2 where there is a choice: for WebSocket (RFC 8441) and for HTTP without TLS (RFC 9113, section
+    /// 3.3: prior knowledge), which take HTTP/1.1 otherwise.
     pub http2: bool,
     /// Who hears of it.
     pub observer: Option<Arc<dyn Observer>>,
@@ -91,7 +96,8 @@ impl Default for DialOptions {
             options: SocketOptions::default(),
             tls: TlsClient::default(),
             token: None,
-            headers: http::HeaderMap::new(),
+            headers: ::http::HeaderMap::new(),
+            http: HttpAsk::default(),
             websocket: WsSettings::default(),
             http2: false,
             observer: None,
@@ -143,13 +149,16 @@ async fn open(to: &Address, options: &DialOptions) -> Result<Session> {
         (Target::Net { hosts, path }, Some(scheme @ (Scheme::Ws | Scheme::Wss))) => {
             Box::pin(websocket::dial(hosts, path, scheme, options)).await
         }
+        (Target::Net { hosts, path }, Some(scheme @ (Scheme::Http | Scheme::Https))) => {
+            Box::pin(http::dial(hosts, path, scheme, options)).await
+        }
         (Target::Unix(name), Some(Scheme::Unixgram)) => unixgram(name, options),
         (Target::Unix(name), _) => unix(name, options).await,
         (Target::Exec(command), _) => exec::dial(command, options),
         _ => Err(Error::unsupported(
             Operation::Connect,
             to,
-            "only tcp, udp, tls, ws, wss, unix, unixgram and exec addresses can be dialed",
+            "only tcp, udp, tls, http, https, ws, wss, unix, unixgram and exec addresses can be dialed",
         )),
     }
 }

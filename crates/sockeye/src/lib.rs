@@ -62,7 +62,7 @@ pub use child::{ChildOptions, end_children};
 pub use dial::{DialOptions, dial};
 pub use error::{CertificateFault, CredentialFault, Error, Operation, Result, TlsError};
 pub use port::{Listening, MAX_SESSIONS, Port, PortConfig, Rate};
-pub use protocol::http::{Page, Settings as HttpSettings};
+pub use protocol::http::{Ask as HttpAsk, Page, Sends as HttpSends, Settings as HttpSettings};
 pub use protocol::tls::{
     KeyLog, OwnCertificate, TlsClient, TlsClientOptions, TlsFiles, TlsIdentity, TlsServer,
     TlsServerOptions, TlsVersion,

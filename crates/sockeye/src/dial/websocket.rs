@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Version, header, request};
+use http::{HeaderMap, HeaderValue, Request, Version, header, request};
 use wire::address::{Host, HostPort, Scheme};
 
 use super::{DialOptions, connect, secure};
@@ -68,22 +68,29 @@ fn request(
             .header(header::HOST, authority)
     };
     let (mut parts, ()) = request.body(()).map_err(wrong)?.into_parts();
+    let own = headers(options)?;
+    for name in own.keys() {
+        parts.headers.remove(name);
+    }
+    parts.headers.extend(own);
+    Ok(parts)
+}
+
+/// The header fields that were asked for, and the token where there is one.
+pub(super) fn headers(options: &DialOptions) -> Result<HeaderMap, String> {
+    let mut headers = options.headers.clone();
     if let Some(token) = &options.token {
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.secret()))
             .map_err(|_| "the token cannot stand in a header".to_owned())?;
         bearer.set_sensitive(true);
-        parts.headers.insert(header::AUTHORIZATION, bearer);
+        headers.entry(header::AUTHORIZATION).or_insert(bearer);
     }
-    for name in options.headers.keys() {
-        parts.headers.remove(name);
-    }
-    parts.headers.extend(options.headers.clone());
-    Ok(parts)
+    Ok(headers)
 }
 
 /// A host as a server is told it is asked for: without its zone, which means nothing there (RFC 6874, section
 /// 4), and without the port that the scheme stands for.
-fn authority(host: &HostPort, scheme: Scheme) -> String {
+pub(super) fn authority(host: &HostPort, scheme: Scheme) -> String {
     let name = match &host.host {
         Host::V6 { ip, .. } => format!("[{ip}]"),
         Host::Unspecified => "localhost".to_owned(),

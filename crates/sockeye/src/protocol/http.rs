@@ -24,6 +24,7 @@ use crate::stream::ByteStream;
 use crate::token::Token;
 
 mod answer;
+mod ask;
 mod exchange;
 mod host;
 mod pace;
@@ -35,6 +36,8 @@ pub(crate) mod upgrade;
 
 pub use page::Page;
 
+pub use ask::{Ask, Sends};
+pub(crate) use ask::{Resource, Terms, dial};
 use pace::{Late, Pace, Wire};
 
 /// The largest head of a request, in bytes; in HTTP/2 the largest list of header fields.

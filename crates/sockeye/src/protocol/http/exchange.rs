@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use bytes::{Buf, Bytes};
-use http_body::{Body as _, Frame};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep};
@@ -24,10 +24,10 @@ use crate::session::{AnswerHead, Ending, Info, RequestHead, Session};
 use crate::stream::ByteStream;
 
 /// Pieces of an answer that may wait for the peer to take them.
-const QUEUE: usize = 4;
+pub(super) const QUEUE: usize = 4;
 
 /// The largest piece.
-const PIECE: usize = 64 * 1024;
+pub(super) const PIECE: usize = 64 * 1024;
 
 /// When stopping, a request that pauses longer than this is not waited for.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -166,17 +166,11 @@ fn channel(body: Body, info: Arc<Info>) -> (Exchange, Outbound) {
         info,
         pause: None,
     };
-    let outbound = Outbound {
-        ahead: Vec::new(),
-        pieces,
-        told: None,
-        flushed: false,
-    };
-    (exchange, outbound)
+    (exchange, Outbound::of(pieces, None))
 }
 
 /// A part of an answer on its way.
-enum Piece {
+pub(super) enum Piece {
     Data(Bytes),
     End,
 }
@@ -257,12 +251,12 @@ impl AsyncWrite for Exchange {
     }
 }
 
-fn gone() -> io::Error {
+pub(super) fn gone() -> io::Error {
     io::ErrorKind::BrokenPipe.into()
 }
 
-/// hyper's side: the answer's body.
-struct Outbound {
+/// hyper's side: the body that is sent.
+pub(super) struct Outbound {
     /// What came before the body was made, the first last.
     ahead: Vec<Bytes>,
     pieces: mpsc::Receiver<Piece>,
@@ -270,9 +264,22 @@ struct Outbound {
     told: Option<oneshot::Receiver<Option<Refusal>>>,
     /// Whether all before the break has been taken.
     flushed: bool,
+    /// How much is to come, if that is known.
+    left: Option<u64>,
 }
 
 impl Outbound {
+    /// The body that these pieces make.
+    pub(super) fn of(pieces: mpsc::Receiver<Piece>, length: Option<u64>) -> Self {
+        Self {
+            ahead: Vec::new(),
+            pieces,
+            told: None,
+            flushed: false,
+            left: length,
+        }
+    }
+
     fn after(mut self, ahead: Vec<Bytes>) -> Body {
         self.ahead = ahead;
         Body::stream(self)
@@ -297,7 +304,10 @@ impl http_body::Body for Outbound {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         match ready!(self.pieces.poll_recv(cx)) {
-            Some(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+            Some(Piece::Data(data)) => {
+                self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
             Some(Piece::End) => return Poll::Ready(None),
             None => {}
         }
@@ -315,5 +325,10 @@ impl http_body::Body for Outbound {
             return Poll::Pending;
         }
         Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
