@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use sockeye::{AddressError, CertificateFault, CredentialFault, Error, Operation, TlsError};
+use sockeye::{AddressError, CertificateFault, CredentialFault, Error, Info, Operation, TlsError};
 
 /// Exit codes. Scripts rely on them: `sockeye --help` lists them.
 pub(crate) mod code {
@@ -27,6 +27,22 @@ pub(crate) struct Usage(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Timeout(pub(crate) String);
+
+/// The peer's answer says that it will not.
+#[derive(Debug, thiserror::Error)]
+#[error("{peer} answered {status}")]
+struct Refusal {
+    peer: String,
+    status: http::StatusCode,
+}
+
+/// What a session that asked over HTTP was told in the end, if that is a failure.
+pub(crate) fn refusal(info: &Info) -> Option<anyhow::Error> {
+    let status = info.answer()?.status;
+    let refused = status.is_client_error() || status.is_server_error();
+    let peer = info.peer().to_string();
+    refused.then(|| Refusal { peer, status }.into())
+}
 
 /// Tells standard error and gives the exit code.
 pub(crate) fn tell(error: &anyhow::Error) -> ExitCode {
@@ -65,6 +81,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Timeout>() {
         return code::TIMEOUT;
     }
+    if error.is::<Refusal>() {
+        return code::PEER;
+    }
     let error = error.downcast_ref::<Error>();
     match error.and_then(Error::tls) {
         Some(TlsError::TimedOut(_)) => return code::TIMEOUT,
@@ -97,6 +116,12 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
             },
         ) if error.is_reset() => code::PEER,
         Some(Error::Io { source, .. }) if source.kind() == ErrorKind::TimedOut => code::TIMEOUT,
+        // Where a protocol is read, these are bytes that it cannot mean.
+        Some(Error::Io {
+            operation: Operation::Receive,
+            source,
+            ..
+        }) if source.kind() == ErrorKind::InvalidData => code::PROTOCOL,
         _ => code::NETWORK,
     }
 }

@@ -9,6 +9,7 @@ use wire::text::{nearest::nearest, unescape};
 use crate::args::ServeArgs;
 use crate::failure::Usage;
 
+pub(crate) mod ask;
 pub(crate) mod port;
 pub(crate) mod tls;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use sockeye::{Encoding, Framing};
 
-use super::values::{header, size, time};
+use super::values::{header, method, size, time};
 use super::{ConnectTlsArgs, SocketArgs, WebSocketArgs};
 
 /// Talk to any server
@@ -121,6 +121,12 @@ pub(crate) struct ConnectArgs {
     pub(crate) tls: ConnectTlsArgs,
     #[command(flatten)]
     pub(crate) websocket: WebSocketArgs,
+    /// The method over HTTP: GET and HEAD send nothing [default: GET, or POST if something is sent]
+    #[arg(help_heading = REQUEST, long, value_name = "NAME", value_parser = method)]
+    pub(crate) method: Option<http::Method>,
+    /// The Content-Type of what is sent over HTTP
+    #[arg(help_heading = REQUEST, long, value_name = "TYPE")]
+    pub(crate) content_type: Option<http::HeaderValue>,
     /// Say that a page of this origin asks
     #[arg(help_heading = REQUEST, long, value_name = "ORIGIN")]
     pub(crate) origin: Option<String>,
@@ -130,7 +136,7 @@ pub(crate) struct ConnectArgs {
     /// Name and password for basic authentication; better in the environment
     #[arg(help_heading = REQUEST, long, value_name = "NAME:PASSWORD", env = "SOCKEYE_USER", hide_env_values = true)]
     pub(crate) user: Option<String>,
-    /// Over HTTP/2 (RFC 8441)
+    /// Over HTTP/2, where there is a choice: ws:// and wss:// (RFC 8441), http:// (https:// agrees on it)
     #[arg(help_heading = REQUEST, long)]
     pub(crate) http2: bool,
 
@@ -144,7 +150,7 @@ const SHOWN: &str = "What is shown";
 const MESSAGES: &str = "Messages";
 const TIMES: &str = "When it ends";
 const SOURCE: &str = "How it is reached";
-const REQUEST: &str = "The request of ws:// and wss://";
+const REQUEST: &str = "The request of http:// and ws://";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -154,9 +160,18 @@ Examples:
   sockeye connect :3000 --send-hex 'fc 2a' --hex
   sockeye connect :3000 < file > answer      as with nc
   sockeye connect ws://localhost:3000/ -H 'Cookie: a=1'
+  sockeye connect http://localhost:3000/ -d  a GET; with input or --send a POST
   sockeye connect @george @james             two contacts at once
   sockeye connect udp://255.255.255.255:9000 --broadcast --send ping
 In --send TEXT, \\n \\r \\t \\\\ \\xNN and \\u{1F600} mean what they mean in Rust.";
+
+impl ConnectArgs {
+    /// Whether what stands on standard input is to be sent.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        let says_nothing = |method: &http::Method| matches!(method.as_str(), "GET" | "HEAD");
+        !self.no_stdin && !self.method.as_ref().is_some_and(says_nothing)
+    }
+}
 
 /// What ends a typed line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

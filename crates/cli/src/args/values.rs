@@ -80,6 +80,17 @@ pub(crate) fn header(text: &str) -> Result<(http::HeaderName, http::HeaderValue)
     Ok((name, value))
 }
 
+/// The method of a request. CONNECT and TRACE have no body that a session could be.
+pub(crate) fn method(text: &str) -> Result<http::Method, String> {
+    match http::Method::from_bytes(text.to_ascii_uppercase().as_bytes()) {
+        Ok(http::Method::CONNECT | http::Method::TRACE) => {
+            Err("a session cannot be made of that".to_owned())
+        }
+        Ok(method) => Ok(method),
+        Err(_) => Err("write a method such as PUT".to_owned()),
+    }
+}
+
 /// `10/s`, `100/m`, `5/2s`: so many in so much time.
 pub(crate) fn rate(text: &str) -> Result<sockeye::Rate, String> {
     let wrong = || "write a rate such as 10/s, 100/m or 5/2s".to_owned();
@@ -163,6 +174,15 @@ mod tests {
         assert_eq!(header("Empty:").unwrap().1, "");
         for wrong in ["", "Name", "a b: c", ": c", "Name: a\nb"] {
             assert!(header(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn methods() {
+        assert_eq!(method("put"), Ok(http::Method::PUT));
+        assert_eq!(method("PURGE").unwrap().as_str(), "PURGE");
+        for wrong in ["", "a b", "connect", "TRACE"] {
+            assert!(method(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -97,6 +97,10 @@ pub(crate) async fn run(
         eprintln!("{}", failure::line(&error));
         code = code.or_else(|| Some(failure::exit_code(&error)));
     }
+    for refusal in infos.iter().filter_map(|info| failure::refusal(info)) {
+        eprintln!("{}", failure::line(&refusal));
+        code = code.or_else(|| Some(failure::exit_code(&refusal)));
+    }
     let interrupted = console.screen.was_interrupted();
     let signalled = signalled.or_else(|| interrupted.then_some(code::INTERRUPTED));
     Ok(ExitCode::from(signalled.or(code).unwrap_or(0)))
@@ -129,7 +133,7 @@ fn source(
     if !parts.is_empty() {
         return Ok((Source::Script, None));
     }
-    if args.no_stdin {
+    if !args.reads_stdin() {
         return Ok((Source::Nothing, None));
     }
     if let Some((input, [printer, _])) = Input::at_terminal()? {
@@ -251,7 +255,7 @@ fn broken(source: std::io::Error, address: String) -> anyhow::Error {
     }
 }
 
-fn lines(args: &ConnectArgs, commands: bool) -> Lines {
+pub(crate) fn lines(args: &ConnectArgs, commands: bool) -> Lines {
     Lines {
         eol: if args.crlf { Some(Eol::Crlf) } else { args.eol },
         framed: !args.frame.is_raw(),

@@ -3,28 +3,33 @@
 use std::io::Write;
 use std::sync::OnceLock;
 
-use sockeye::Observer;
+use sockeye::{AnswerHead, Info, Observer};
 use wire::text::printable;
 
 use super::screen::Teller;
+use crate::report::text;
 
 /// Hears notes from before the first session on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Notes {
     screen: OnceLock<Teller>,
+    /// Whether whole heads of answers are told.
+    heads: bool,
 }
 
 impl Notes {
+    pub(crate) fn new(heads: bool) -> Self {
+        let screen = OnceLock::new();
+        Self { screen, heads }
+    }
+
     /// From here on they go where everything else goes.
     pub(crate) fn onto(&self, screen: Teller) {
         // There is one screen.
         let _ = self.screen.set(screen);
     }
-}
 
-impl Observer for Notes {
-    fn note(&self, what: &str) {
-        let line = format!("note: {}\n", printable(what));
+    fn tell(&self, line: String) {
         let rest = match self.screen.get() {
             Some(screen) => screen.tell(line),
             None => Err(line),
@@ -33,5 +38,15 @@ impl Observer for Notes {
             // A standard error that is gone takes nothing from the conversation.
             let _ = std::io::stderr().write_all(line.as_bytes());
         }
+    }
+}
+
+impl Observer for Notes {
+    fn note(&self, what: &str) {
+        self.tell(format!("note: {}\n", printable(what)));
+    }
+
+    fn heard(&self, _info: &Info, head: &AnswerHead) {
+        self.tell(text::heard(head, self.heads));
     }
 }

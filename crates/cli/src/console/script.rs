@@ -68,6 +68,13 @@ fn part(said: Said, encoding: Encoding) -> Result<Part> {
     }
 }
 
+/// How many bytes they are, with their line ends, on a carrier without boundaries.
+pub(crate) fn length(parts: &[Part], lines: Lines) -> usize {
+    let end = lines.eol(false).len();
+    let length = |part: &Part| part.data.len() + if part.line { end } else { 0 };
+    parts.iter().map(length).sum()
+}
+
 /// Says each part when an answer to the last has come, or `wait` has passed; then ends.
 pub(crate) async fn play(parts: &[Part], lines: Lines, wait: Duration, member: Member) {
     let mut heard = member.heard.subscribe();

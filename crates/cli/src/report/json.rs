@@ -74,9 +74,6 @@ pub(crate) fn closed(info: &Info, ending: &Ending) -> String {
     if let Ending::Failed(error) = ending {
         fields["error"] = error.to_string().into();
     }
-    if let Some(answer) = info.answer() {
-        fields["status"] = answer.status.as_u16().into();
-    }
     fields["bytes_in"] = counters.bytes_in().into();
     fields["bytes_out"] = counters.bytes_out().into();
     fields["messages_in"] = counters.messages_in().into();
@@ -144,6 +141,9 @@ fn session(info: &Info) -> Value {
             &request.target(),
             request.version,
         );
+    }
+    if let Some(answer) = info.answer() {
+        fields["status"] = answer.status.as_u16().into();
     }
     fields
 }

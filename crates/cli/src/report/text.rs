@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use sockeye::{
-    Answered, Certificate, Counters, Direction, Ending, Info, Message, OwnCertificate, minute,
+    AnswerHead, Answered, Certificate, Counters, Direction, Ending, Info, Message, OwnCertificate,
+    minute,
 };
 use wire::text::printable;
 
@@ -115,6 +116,30 @@ pub(crate) fn answered(answered: &Answered<'_>) -> String {
         if answered.whole { "" } else { ", cut off" },
         answered.took.as_secs_f64() * 1e3
     )
+}
+
+/// `answered HTTP/1.1 200 OK`, and with `fields` a line for each of the header.
+pub(crate) fn heard(head: &AnswerHead, fields: bool) -> String {
+    let version = match head.version {
+        http::Version::HTTP_10 => "HTTP/1.0",
+        http::Version::HTTP_2 => "HTTP/2",
+        http::Version::HTTP_3 => "HTTP/3",
+        _ => "HTTP/1.1",
+    };
+    let mut text = format!("answered {version} {}", head.status);
+    if let (true, Some(to)) = (
+        head.status.is_redirection(),
+        head.headers.get(http::header::LOCATION),
+    ) {
+        let to = String::from_utf8_lossy(to.as_bytes()).into_owned();
+        let _ = write!(text, ", which is at {to}; that is not followed");
+    }
+    let mut text = format!("{}\n", printable(&text));
+    for (name, value) in head.headers.iter().filter(|_| fields) {
+        let line = format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+        let _ = writeln!(text, "< {}", printable(&line));
+    }
+    text
 }
 
 /// `left tcp 127.0.0.1:3000: in 5 bytes in 1 message, …, 1.2s`

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN};
 use sockeye::{Address, DialOptions, Family, Session, dial};
 
 use crate::args::{ConnectArgs, Said};
-use crate::console::{Notes, call, script};
+use crate::console::script::{self, Part};
+use crate::console::{Notes, call};
 use crate::failure::{self, code};
 use crate::peers::{Peer, peers};
 use crate::plan::{self, port::token};
@@ -18,11 +18,11 @@ use crate::signals::Signals;
 pub(crate) async fn run(args: ConnectArgs, said: Vec<Said>) -> Result<ExitCode> {
     let peers = peers(&args)?;
     let parts = script::read(said, args.encoding.unwrap_or_default())?;
-    let notes = Arc::new(Notes::default());
+    let notes = Arc::new(Notes::new(args.verbose));
     let options = DialOptions {
         tls: plan::tls::client(&args.tls, &peers, |what| eprintln!("warning: {what}"))?,
         observer: Some(notes.clone()),
-        ..options(&args)?
+        ..options(&args, &parts)?
     };
     let mut signals = Signals::listen()?;
     let reached = tokio::select! {
@@ -38,7 +38,7 @@ pub(crate) struct Reached {
     pub(crate) failed: Option<u8>,
 }
 
-fn options(args: &ConnectArgs) -> Result<DialOptions> {
+fn options(args: &ConnectArgs, parts: &[Part]) -> Result<DialOptions> {
     Ok(DialOptions {
         framing: args.frame.clone(),
         encoding: args.encoding.unwrap_or_default(),
@@ -50,32 +50,12 @@ fn options(args: &ConnectArgs) -> Result<DialOptions> {
         from_anyone: args.from_anyone,
         options: args.socket.options(),
         token: token(args.token.as_deref(), args.token_file.as_deref())?,
-        headers: headers(args),
+        headers: plan::ask::headers(args),
+        http: plan::ask::ask(args, parts),
         websocket: args.websocket.settings(Vec::new()),
         http2: args.http2,
         ..DialOptions::default()
     })
-}
-
-/// The header fields that were asked for; what stands in --header wins.
-fn headers(args: &ConnectArgs) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    if let Some(origin) = args
-        .origin
-        .as_deref()
-        .map(HeaderValue::from_str)
-        .and_then(Result::ok)
-    {
-        headers.insert(ORIGIN, origin);
-    }
-    if let Some(user) = &args.user {
-        headers.insert(AUTHORIZATION, sockeye::basic_authorization(user));
-    }
-    for (name, _) in &args.header {
-        headers.remove(name);
-    }
-    headers.extend(args.header.iter().cloned());
-    headers
 }
 
 /// Dials everyone. One that cannot be reached ends nothing for the others.

@@ -156,7 +156,7 @@ async fn one(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
     };
     let wire = parts.io.into_inner();
     let ended = match driven {
-        Driven::Done(ended) => ended.map_err(io::Error::other),
+        Driven::Done(ended) => explained(ended),
         Driven::Late(Late::Head) => {
             farewell(wire).await;
             return Err(Late::Head.error());
@@ -192,7 +192,7 @@ async fn two(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
         .serve_connection(io, service);
     let serving = pin!(serving);
     match drive(serving, &shared, |serving| serving.graceful_shutdown()).await {
-        Driven::Done(ended) => ended.map_err(io::Error::other),
+        Driven::Done(ended) => explained(ended),
         Driven::Late(late) => Err(late.error()),
         Driven::Cut => Ok(()),
     }
@@ -328,6 +328,25 @@ impl Refusal {
         }
         response
     }
+}
+
+/// How a connection ended, in hyper's words and those of the cause. An answer that broke off is no fault of the
+/// connection: its session tells of it.
+fn explained(ended: hyper::Result<()>) -> io::Result<()> {
+    let error = match ended {
+        Err(error) if !error.is_user() => error,
+        Ok(()) | Err(_) => return Ok(()),
+    };
+    let words = error.to_string();
+    let kind = match error.is_parse() {
+        true => io::ErrorKind::InvalidData,
+        false => io::ErrorKind::Other,
+    };
+    let cause = broken(error).to_string();
+    Err(match cause == words {
+        true => io::Error::new(kind, words),
+        false => io::Error::new(kind, format!("{words}: {cause}")),
+    })
 }
 
 /// What a body that broke off says of it: [`io::ErrorKind::InvalidData`] when its peer wrote it wrongly.

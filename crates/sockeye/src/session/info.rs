@@ -142,6 +142,8 @@ pub trait Observer: Send + Sync + 'static {
     fn closed(&self, _info: &Info, _ending: &Ending) {}
     /// A request was answered without a session.
     fn answered(&self, _answered: &Answered<'_>) {}
+    /// A peer has begun to answer the request of a session that was dialed.
+    fn heard(&self, _info: &Info, _head: &AnswerHead) {}
     /// Something went wrong that belongs to no session; the port goes on.
     fn trouble(&self, _error: &Error) {}
     /// Somebody was turned away, or something was dropped, and why.

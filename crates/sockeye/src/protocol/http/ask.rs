@@ -299,11 +299,15 @@ impl Asking {
                 State::Asked(answer) => match ready!(answer.as_mut().poll(cx)) {
                     Ok(answer) => {
                         let (parts, body) = answer.into_parts();
-                        self.info.answer_with(AnswerHead {
+                        let head = AnswerHead {
                             version: parts.version,
                             status: parts.status,
                             headers: parts.headers,
-                        });
+                        };
+                        if let Some(observer) = self.info.observer() {
+                            observer.heard(&self.info, &head);
+                        }
+                        self.info.answer_with(head);
                         self.state = State::Answered(body);
                     }
                     Err(error) => {

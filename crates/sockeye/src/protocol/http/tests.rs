@@ -19,6 +19,7 @@ use crate::service::{AnyService, Echo, Reply, Service, Sink, service_fn};
 use crate::session::{Answered, Endpoint, Identity, Session, Side};
 use crate::stream::ByteStream;
 
+mod both_ends;
 mod floods;
 mod payloads;
 
