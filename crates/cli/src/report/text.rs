@@ -77,7 +77,7 @@ pub(crate) fn own_certificate(own: &OwnCertificate) -> String {
         about.push(format!("{valid} {}", minute(until)));
     }
     if let Some(why) = &own.unkept {
-        about.push(format!("not kept for the next time: {}", printable(why)));
+        about.push(format!("another one the next time: {}", printable(why)));
     }
     let about = about.join(", ");
     format!(

@@ -1,5 +1,7 @@
 //! The command line as a person or a script runs it: real processes, over sockets of this machine only.
 
+#[path = "../../../sockeye/src/protocol/tls/tests/authority.rs"]
+mod authority;
 mod console;
 mod editor;
 mod eof;
@@ -11,5 +13,7 @@ mod load;
 mod matrix;
 mod shown;
 mod stage;
+mod tls;
+mod tls_peers;
 mod web;
 mod wrong;

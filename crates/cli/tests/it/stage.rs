@@ -79,6 +79,9 @@ pub(crate) fn program<S: AsRef<OsStr>>(
         .env("XDG_CONFIG_HOME", home.path().join("config"))
         .env("XDG_STATE_HOME", home.path().join("state"))
         .env("COLUMNS", "100")
+        .env_remove("SSLKEYLOGFILE")
+        .env_remove("SSL_CERT_FILE")
+        .env_remove("SSL_CERT_DIR")
         .env_remove("NO_COLOR")
         .env_remove("CLICOLOR_FORCE")
         .stdin(Stdio::piped())
@@ -111,6 +114,11 @@ impl Line {
             .env("XDG_CONFIG_HOME", home.path().join("config"))
             .env("XDG_STATE_HOME", home.path().join("state"));
         self.home = home.clone();
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
         self
     }
 
@@ -207,6 +215,16 @@ impl Run {
             maximum: Some(most),
         };
         prlimit(pid, Resource::Nofile, limits).unwrap();
+    }
+
+    /// Processor time so far, in ticks of 10 ms.
+    #[track_caller]
+    pub(crate) fn processor_time(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // After the name, which may hold anything: proc_pid_stat(5), fields 14 and 15.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks = fields.split(' ').skip(11).take(2);
+        ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
     }
 
     #[track_caller]

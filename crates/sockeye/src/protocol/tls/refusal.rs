@@ -189,6 +189,10 @@ fn incompatible(what: &PeerIncompatible) -> String {
         | P::SupportedVersionsExtensionRequired
         | P::Tls12NotOffered
         | P::Tls12NotOfferedOrEnabled => "no version of TLS is common to both ends".to_owned(),
+        // rustls asks for it before it looks at the version.
+        P::SignatureAlgorithmsExtensionRequired => {
+            "it speaks TLS 1.1 or older, which is not spoken here".to_owned()
+        }
         P::NoCipherSuitesInCommon => "no cipher suite is common to both ends".to_owned(),
         P::NoKxGroupsInCommon | P::NamedGroupsExtensionRequired | P::KeyShareExtensionRequired => {
             "no key exchange is common to both ends".to_owned()

@@ -15,6 +15,7 @@ use rustls::sign::CertifiedKey;
 
 use super::credentials::{Stamp, TlsFiles};
 use crate::certificate::Certificate;
+use crate::error::Error;
 
 /// How long a new one is valid. With the hour before it, that is less than the 14 days that browsers allow.
 const VALID: Duration = Duration::from_secs(13 * 24 * 3600);
@@ -134,7 +135,12 @@ pub(super) fn obtain(shelf: Option<&Shelf>, now: SystemTime) -> io::Result<SelfS
     }
     shelf.renew(now).or_else(|error| {
         let (mut made, _) = make(now)?;
-        made.unkept = Some(format!("{}: {error}", shelf.folder.display()));
+        let unkept = Error::File {
+            action: "write",
+            path: shelf.folder.display().to_string(),
+            source: error,
+        };
+        made.unkept = Some(unkept.to_string());
         Ok(made)
     })
 }
@@ -176,4 +182,99 @@ fn names() -> Result<(CertificateParams, String), rcgen::Error> {
         names.push(host.clone());
     }
     Ok((CertificateParams::new(names)?, host))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn shown(found: &SelfSigned) -> Certificate {
+        Certificate::from_der(found.key.cert[0].to_vec())
+    }
+
+    #[test]
+    fn it_is_what_a_browser_accepts_by_its_hash() {
+        let now = SystemTime::now();
+        let made = obtain(None, now).unwrap();
+        let facts = shown(&made).facts().unwrap();
+        let valid = facts.valid_until.duration_since(facts.valid_from).unwrap();
+        assert!(valid < DAY * 14, "{valid:?}");
+        assert!(facts.valid_from < now && made.renewal > now + DAY * 9);
+        assert!(facts.self_signed);
+        assert_eq!(facts.names[..3], ["localhost", "127.0.0.1", "::1"]);
+        let algorithm = made.key.key.algorithm();
+        assert_eq!(algorithm, rustls::SignatureAlgorithm::ECDSA);
+        assert_ne!(
+            shown(&made),
+            shown(&obtain(None, now).unwrap()),
+            "each is new"
+        );
+    }
+
+    #[test]
+    fn those_who_come_at_once_agree() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("a/b");
+        let now = SystemTime::now();
+        let found: Vec<_> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..16)
+                .map(|_| scope.spawn(|| shown(&obtain(Some(&Shelf::new(&place)), now).unwrap())))
+                .collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(found.iter().all(|one| *one == found[0]), "{found:?}");
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&place), 0o700);
+        assert_eq!(mode(&place.join("self-signed.pem")), 0o600);
+        assert!(!place.join("self-signed.pem.new").exists());
+    }
+
+    #[test]
+    fn what_cannot_be_used_any_more_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path());
+        let now = SystemTime::now();
+        let kept = |now| shown(&obtain(Some(&shelf), now).unwrap());
+        let first = kept(now);
+        assert_eq!(kept(now + DAY * 9), first);
+        let second = kept(now + DAY * 11);
+        assert_ne!(second, first, "it would have been valid for two days");
+        let third = kept(now);
+        assert_ne!(third, second, "it is not valid yet: the clock was put back");
+        fs::set_permissions(shelf.file(), fs::Permissions::from_mode(0o644)).unwrap();
+        let fourth = kept(now);
+        assert_ne!(fourth, third, "others could read its key");
+        fs::write(shelf.file(), "-----BEGIN CERT").unwrap();
+        fs::write(folder.path().join("self-signed.pem.new"), "left behind").unwrap();
+        let fifth = kept(now);
+        assert_ne!(fifth, fourth);
+        assert_eq!(kept(now), fifth);
+    }
+
+    #[test]
+    fn without_a_place_for_it_there_is_one_nevertheless() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let shelf = Shelf::new(&file.join("below"));
+        let why = obtain(Some(&shelf), SystemTime::now()).unwrap().unkept;
+        let why = why.unwrap();
+        let place = file.join("below").display().to_string();
+        assert_eq!(why, format!("cannot write {place}: not a directory"));
+    }
+
+    #[test]
+    fn a_lock_that_nobody_lets_go_of_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path());
+        let _held = shelf.lock().unwrap();
+        let start = std::time::Instant::now();
+        let made = obtain(Some(&shelf), SystemTime::now()).unwrap();
+        assert!(made.unkept.is_some());
+        assert!(start.elapsed() < PATIENCE * 5);
+    }
 }

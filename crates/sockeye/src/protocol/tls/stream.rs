@@ -7,29 +7,48 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsStream;
 
 use super::refusal::later;
-use crate::stream::AsyncIo;
+use crate::stream::ByteStream;
 
-pub(super) struct Secured<T> {
-    tls: T,
+pub(super) struct Secured {
+    tls: TlsStream<ByteStream>,
     /// The peer's end was read.
     ended: bool,
     /// Set when that was no end by the rules.
     cut_off: Arc<AtomicBool>,
+    /// Whoever writes waits until the peer takes more.
+    full: bool,
 }
 
-impl<T: AsyncIo> Secured<T> {
-    pub(super) fn new(tls: T, cut_off: Arc<AtomicBool>) -> Self {
+impl Secured {
+    pub(super) fn new(tls: impl Into<TlsStream<ByteStream>>, cut_off: Arc<AtomicBool>) -> Self {
         Self {
-            tls,
+            tls: tls.into(),
             ended: false,
             cut_off,
+            full: false,
         }
+    }
+
+    /// Sends what reading has to be answered with: that keys are updated, that there is no renegotiation. tokio-rustls
+    /// leaves it lying until somebody writes.
+    fn answer(&mut self, cx: &mut Context<'_>) {
+        // Whoever waits to write sends it too, and must stay the one who is woken.
+        if !self.full && self.tls.get_ref().1.wants_write() {
+            // Whether it fails is found by whoever writes.
+            let _ = Pin::new(&mut self.tls).poll_flush(cx);
+        }
+    }
+
+    fn wrote<R>(&mut self, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        self.full = polled.is_pending();
+        polled.map_err(later)
     }
 }
 
-impl<T: AsyncIo> AsyncRead for Secured<T> {
+impl AsyncRead for Secured {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -39,8 +58,9 @@ impl<T: AsyncIo> AsyncRead for Secured<T> {
             return Poll::Ready(Ok(()));
         }
         let before = out.filled().len();
-        let read = ready!(Pin::new(&mut self.tls).poll_read(cx, out));
-        Poll::Ready(match read {
+        let read = Pin::new(&mut self.tls).poll_read(cx, out);
+        self.answer(cx);
+        Poll::Ready(match ready!(read) {
             Ok(()) => {
                 self.ended = out.filled().len() == before && out.remaining() > 0;
                 Ok(())
@@ -57,13 +77,14 @@ impl<T: AsyncIo> AsyncRead for Secured<T> {
     }
 }
 
-impl<T: AsyncIo> AsyncWrite for Secured<T> {
+impl AsyncWrite for Secured {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tls).poll_write(cx, data).map_err(later)
+        let polled = Pin::new(&mut self.tls).poll_write(cx, data);
+        self.wrote(polled)
     }
 
     fn poll_write_vectored(
@@ -71,9 +92,8 @@ impl<T: AsyncIo> AsyncWrite for Secured<T> {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tls)
-            .poll_write_vectored(cx, data)
-            .map_err(later)
+        let polled = Pin::new(&mut self.tls).poll_write_vectored(cx, data);
+        self.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -81,17 +101,19 @@ impl<T: AsyncIo> AsyncWrite for Secured<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_flush(cx).map_err(later)
+        let polled = Pin::new(&mut self.tls).poll_flush(cx);
+        self.wrote(polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
-        match ready!(Pin::new(&mut self.tls).poll_shutdown(cx)) {
+        let polled = Pin::new(&mut self.tls).poll_shutdown(cx);
+        match ready!(self.wrote(polled)) {
             // It has said its last and left: nobody waits for our close_notify.
             Err(error) if self.ended && matches!(error.kind(), BrokenPipe | ConnectionReset) => {
                 Poll::Ready(Ok(()))
             }
-            other => Poll::Ready(other.map_err(later)),
+            other => Poll::Ready(other),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Both ends of TLS over pipes in memory.
 
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;

@@ -15,6 +15,8 @@ use rustls::{
     SignatureScheme,
 };
 
+use rustls_native_certs::ErrorKind;
+
 use super::{provider, refusal};
 use crate::certificate::{Certificate, Fingerprint};
 
@@ -61,13 +63,19 @@ fn system() -> io::Result<Arc<RootCertStore>> {
     let roots = SYSTEM.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs();
         let roots = store(&found.certs);
-        match roots.is_empty() {
-            false => Ok(roots),
-            true => Err(match found.errors.first() {
-                Some(error) => format!("what the system trusts cannot be read: {error}"),
-                None => "the system trusts no authority (package ca-certificates)".to_owned(),
-            }),
+        if !roots.is_empty() {
+            return Ok(roots);
         }
+        let why = match found.errors.into_iter().next().map(|error| error.kind) {
+            Some(ErrorKind::Io { inner, path }) => crate::error::Error::File {
+                action: "read",
+                path: path.display().to_string(),
+                source: inner,
+            }
+            .to_string(),
+            _ => "the system has none (package ca-certificates)".to_owned(),
+        };
+        Err(format!("no authority is trusted: {why}"))
     });
     roots.clone().map_err(io::Error::other)
 }

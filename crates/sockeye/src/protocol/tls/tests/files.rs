@@ -1,11 +1,13 @@
 //! Files that hold what they should, or something else, or something new.
 
+use std::path::Path;
+
 use super::*;
 
-fn files(certificate: &PathBuf, key: &PathBuf) -> TlsFiles {
+fn files(certificate: &Path, key: &Path) -> TlsFiles {
     TlsFiles {
-        certificate: certificate.clone(),
-        key: Some(key.clone()),
+        certificate: certificate.to_owned(),
+        key: Some(key.to_owned()),
     }
 }
 
