@@ -223,7 +223,7 @@ async fn secure(
     options: &DialOptions,
 ) -> Result<(ByteStream, Identity)> {
     let name = name_of(&reached.host.host);
-    let shaking = Box::pin(options.tls.connect(reached.stream, &name, alpn));
+    let shaking = options.tls.connect(reached.stream, &name, alpn);
     let (stream, facts) = shaking.await.map_err(|source| Error::Tls {
         operation: Operation::Connect,
         address: reached.host.to_string(),

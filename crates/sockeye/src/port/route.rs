@@ -202,8 +202,9 @@ impl Layer {
         };
         let served = match protocol {
             Protocol::Tls => lower.tls(spoken).await,
-            Protocol::Http1 => lower.http(http::Version::One, spoken).await,
-            Protocol::Http2 => lower.http(http::Version::Two, spoken).await,
+            // Boxed: what is in TLS should not have room for it.
+            Protocol::Http1 => Box::pin(lower.http(http::Version::One, spoken)).await,
+            Protocol::Http2 => Box::pin(lower.http(http::Version::Two, spoken)).await,
             Protocol::Raw => Ok(()),
         };
         if let (Err(error), false) = (&served, place.is_open()) {
@@ -283,10 +284,8 @@ impl Lower {
         let context = guests.context.clone();
         let identity = identity.over("tls");
         let may_be_http = spoken != Spoken::Tls;
-        // Boxed: large, and needed for a moment only.
-        let shaking = Box::pin(context.config.tls.accept(stream, may_be_http, &identity));
         let shaken = tokio::select! {
-            shaken = shaking => shaken,
+            shaken = context.config.tls.accept(stream, may_be_http, &identity) => shaken,
             () = context.goodbye.cancelled() => return Ok(()),
         };
         let (stream, facts) = shaken.map_err(|source| Error::Tls {
@@ -306,7 +305,7 @@ impl Lower {
                 identity,
                 guests,
             };
-            return lower.http(version, spoken).await;
+            return Box::pin(lower.http(version, spoken)).await;
         }
         let link = Link::Bytes(stream, context.config.framing.clone());
         let session = Session::new(link, identity, context.config.max_message);

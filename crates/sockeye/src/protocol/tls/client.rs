@@ -99,7 +99,7 @@ impl TlsClient {
         let asked = matches!(server, ServerName::DnsName(_)).then_some(name);
         let connector = TlsConnector::from(self.config()?);
         let shaking = connector.with_alpn(self.alpn(alpn)).connect(server, stream);
-        let shaking = refusal::explained(shaking);
+        let shaking = refusal::explained(Box::pin(shaking));
         let tls = match tokio::time::timeout(HANDSHAKE, shaking).await {
             Ok(shaken) => shaken?,
             Err(_) => return Err(TlsError::TimedOut(HANDSHAKE)),

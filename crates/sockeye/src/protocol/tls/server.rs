@@ -147,7 +147,8 @@ impl TlsServer {
         http: bool,
         identity: &Identity,
     ) -> Result<(ByteStream, Tls), TlsError> {
-        let shaking = refusal::explained(self.shake(stream, http, identity));
+        // Boxed: large, and needed for a moment only.
+        let shaking = refusal::explained(Box::pin(self.shake(stream, http, identity)));
         match tokio::time::timeout(HANDSHAKE, shaking).await {
             Ok(shaken) => shaken,
             Err(_) => Err(TlsError::TimedOut(HANDSHAKE)),
