@@ -71,7 +71,7 @@ fn part(said: Said, encoding: Encoding) -> Result<Part> {
 /// How many bytes they are, with their line ends, on a carrier without boundaries.
 pub(crate) fn length(parts: &[Part], lines: Lines) -> usize {
     let end = lines.eol(false).len();
-    let length = |part: &Part| part.data.len() + if part.line { end } else { 0 };
+    let length = |part: &Part| part.data.len() + if part.form == Form::Line { end } else { 0 };
     parts.iter().map(length).sum()
 }
 

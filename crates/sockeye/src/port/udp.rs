@@ -1,6 +1,7 @@
 //! UDP on the listening side: batches in and out of one socket, and the right source address on each answer.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll, ready};
@@ -120,10 +121,29 @@ pub(super) struct Batches {
 }
 
 /// A peer, and which of our addresses it talks to when we have bound them all.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pair {
     peer: SocketAddr,
     local: Option<IpAddr>,
+}
+
+impl Hash for Pair {
+    /// In as few pieces as there can be: each datagram is looked up.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let port = self.peer.port();
+        match self.peer.ip() {
+            IpAddr::V4(ip) => state.write_u64(u64::from(ip.to_bits()) << 16 | u64::from(port)),
+            IpAddr::V6(ip) => {
+                state.write_u128(ip.to_bits());
+                state.write_u16(port);
+            }
+        }
+        match self.local {
+            None => {}
+            Some(IpAddr::V4(ip)) => state.write_u32(ip.to_bits()),
+            Some(IpAddr::V6(ip)) => state.write_u128(ip.to_bits()),
+        }
+    }
 }
 
 impl Datagrams for Batches {
@@ -262,7 +282,7 @@ impl Batches {
             return 0;
         };
         let size = first.data.len();
-        if size == 0 || size > SEGMENT {
+        if outbox.len() == 1 || size == 0 || size > SEGMENT {
             return 1;
         }
         let most = self.state.max_gso_segments().min(LARGEST_V4 / size).max(1);

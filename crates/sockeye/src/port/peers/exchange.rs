@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use tokio::time::Instant;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::link::Peer;
 use crate::socket::slot::Slot;
@@ -22,13 +22,21 @@ pub(in crate::port) struct Exchange<A> {
     state: Mutex<State<A>>,
     /// Something waits in `state` for the driver.
     news: AtomicBool,
-    start: Instant,
+    start: u64,
     /// Milliseconds since `start`, as of the driver's last turn: a clock that costs sessions nothing.
     now: AtomicU64,
     sweep: AtomicBool,
     stop: AtomicBool,
     /// Bytes that wait in the queues of all peers.
     queued: AtomicUsize,
+}
+
+/// The system's clock as of its last tick. A tick is some milliseconds, and to read the very time takes several
+/// times as long; each datagram that comes alone does it.
+fn milliseconds() -> u64 {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    // It counts from the start of the machine.
+    now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
 }
 
 /// Milliseconds since the port began: all that silence is measured in, and small.
@@ -109,6 +117,10 @@ impl<A> Outbox<A> {
         self.messages.is_empty()
     }
 
+    pub(in crate::port) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
     pub(in crate::port) fn iter(&self) -> impl Iterator<Item = &Outgoing<A>> {
         self.messages.iter()
     }
@@ -150,7 +162,7 @@ impl<A> Exchange<A> {
             driver: AtomicWaker::new(),
             state: Mutex::new(state),
             news: AtomicBool::new(false),
-            start: Instant::now(),
+            start: milliseconds(),
             now: AtomicU64::new(0),
             sweep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -249,8 +261,7 @@ impl<A> Exchange<A> {
 
     /// Reads the clock, for everyone.
     pub(super) fn tick(&self) -> Moment {
-        let since = self.start.elapsed().as_millis();
-        let now = u64::try_from(since).unwrap_or(u64::MAX);
+        let now = milliseconds().saturating_sub(self.start);
         self.now.store(now, Relaxed);
         Moment(now)
     }
