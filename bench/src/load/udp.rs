@@ -1,4 +1,6 @@
-//! UDP: one socket that keeps a window of 64-byte datagrams in flight, sent one by one as devices do.
+//! UDP: one socket that keeps a window of 64-byte datagrams in flight, sent one by one as devices do. Answers that
+//! the server has sent in one run arrive in one (GRO), so that the load thread, which is one for all contenders, is
+//! less often the limit.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -35,6 +37,9 @@ pub(crate) fn closed_loop(
     setsockopt(&socket, sockopt::RcvBuf, &(4 << 20)).context("SO_RCVBUF")?;
     socket.connect(address).context("connecting a client")?;
     socket.set_read_timeout(Some(PATIENCE))?;
+    if size > 1 {
+        setsockopt(&socket, sockopt::UdpGroSegment, &true).context("UDP_GRO")?;
+    }
     let (all, one) = (super::cpus()?, super::one_cpu()?);
     if size == 1 {
         server.pin(&one);
@@ -70,7 +75,8 @@ struct Flight<'a> {
     socket: &'a UdpSocket,
     slots: Vec<Slot>,
     filling: u8,
-    answers: Vec<[u8; 2048]>,
+    /// Each has room for a whole window, and for an answer that is too long.
+    answers: Vec<Vec<u8>>,
     outgoing: MultiHeaders<SockaddrIn>,
     incoming: MultiHeaders<SockaddrIn>,
 }
@@ -90,7 +96,7 @@ impl<'a> Flight<'a> {
             socket,
             slots: (0..size).map(slot).collect(),
             filling: if upper { b'A' } else { b'a' },
-            answers: vec![[0; 2048]; size],
+            answers: vec![vec![0; size * SIZE + 1]; size],
             outgoing: MultiHeaders::preallocate(size, None),
             incoming: MultiHeaders::preallocate(size, None),
         }
@@ -158,11 +164,8 @@ impl<'a> Flight<'a> {
     /// Waits for at least one answer; gives the slots that were answered, none if nothing came.
     fn receive(&mut self) -> Result<Vec<usize>> {
         let lengths: Vec<usize> = {
-            let slices = self
-                .answers
-                .iter_mut()
-                .map(|answer| [IoSliceMut::new(answer)]);
-            let mut slices: Vec<_> = slices.collect();
+            let slices = self.answers.iter_mut();
+            let mut slices: Vec<_> = slices.map(|answer| [IoSliceMut::new(answer)]).collect();
             let (socket, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_WAITFORONE);
             match recvmmsg(socket, &mut self.incoming, &mut slices, flags, None) {
                 Ok(got) => got.map(|message| message.bytes).collect(),
@@ -170,14 +173,18 @@ impl<'a> Flight<'a> {
                 Err(error) => return Err(error).context("receiving datagrams"),
             }
         };
-        let mut answered = Vec::with_capacity(lengths.len());
-        for (answer, length) in self.answers.iter().zip(lengths) {
-            let right = length == SIZE && answer[LABEL] == self.filling;
-            ensure!(right, "a wrong answer: {}", answer[..length].escape_ascii());
-            // Of a late answer, counted as lost before, the label no longer fits.
-            let index = Slot::index(answer);
-            let fits = |slot: &Slot| slot.bytes[..LABEL] == answer[..LABEL];
-            answered.extend(self.slots.get(index).is_some_and(fits).then_some(index));
+        let mut answered = Vec::with_capacity(self.slots.len());
+        for (run, length) in self.answers.iter().zip(lengths) {
+            ensure!(length > 0, "an empty answer");
+            // All answers have one size, so a run of them needs no mark where the next one begins.
+            for answer in run[..length].chunks(SIZE) {
+                let right = answer.len() == SIZE && answer[LABEL] == self.filling;
+                ensure!(right, "a wrong answer: {}", answer.escape_ascii());
+                // Of a late answer, counted as lost before, the label no longer fits.
+                let index = Slot::index(answer);
+                let fits = |slot: &Slot| slot.bytes[..LABEL] == answer[..LABEL];
+                answered.extend(self.slots.get(index).is_some_and(fits).then_some(index));
+            }
         }
         Ok(answered)
     }
