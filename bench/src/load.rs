@@ -1,6 +1,7 @@
 //! The load generators, the same for every contender, and the window in which they are watched.
 
 pub(crate) mod burst;
+pub(crate) mod download;
 pub(crate) mod tcp;
 pub(crate) mod udp;
 

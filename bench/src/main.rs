@@ -2,6 +2,7 @@
 
 mod contender;
 mod load;
+mod nginx;
 mod peer;
 mod process;
 mod report;

@@ -1,6 +1,7 @@
 //! The workloads, and what they have in common: rounds, in which the contenders take turns.
 
 mod bulk;
+mod http_file;
 mod http_get;
 mod idle;
 mod start_up;
@@ -31,6 +32,7 @@ pub(crate) type Workload = (&'static str, fn(&Plan) -> Result<Vec<Table>>);
 pub(crate) const ALL: &[Workload] = &[
     ("tcp-echo", tcp_echo::run),
     ("http-get", http_get::run),
+    ("http-file", http_file::run),
     ("udp-echo", udp_echo::echo),
     ("udp-upper", udp_echo::upper),
     ("udp-flood", udp_burst::flood),

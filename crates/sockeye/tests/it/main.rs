@@ -23,6 +23,7 @@ mod relay;
 mod services;
 mod shutdown;
 mod sink;
+mod site;
 mod stage;
 mod unix;
 mod websocket;

@@ -17,8 +17,9 @@ use tokio::task::JoinHandle;
 
 use super::root::{Facts, Opened};
 
-/// The largest piece: it stays in the L2 cache between being read and being sent.
-pub(super) const PIECE: usize = 64 * 1024;
+/// The largest piece. Each costs two system calls and wakes the client, which 64 KiB do not pay for (0.42 s of
+/// CPU for a GB, against 0.35 with 128 KiB); with 256 KiB little more is gained.
+pub(super) const PIECE: usize = 128 * 1024;
 
 /// Reads a file without ever making the runtime wait for a disk.
 #[derive(Clone, Debug)]
@@ -111,7 +112,8 @@ pub(super) fn check(file: &File, facts: &Facts) -> io::Result<()> {
 }
 
 pub(super) fn changed() -> io::Error {
-    io::Error::other("the file was changed while it was sent")
+    let why = "the file was changed while it was sent";
+    io::Error::new(io::ErrorKind::ResourceBusy, why)
 }
 
 /// Reads until `buffer` is full or the file ends, on a thread that may wait.
@@ -143,10 +145,19 @@ pub(super) enum Part {
     Span(Range<u64>),
 }
 
+impl Part {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.len() as u64,
+            Self::Span(span) => span.end - span.start,
+        }
+    }
+}
+
 /// Parts of a file, and what stands between them.
 ///
-/// A piece is read when the one before it has been sent, as long as whoever sends does so when asked for more
-/// in vain. So a fast client keeps one buffer hot, and one that has left costs no more reading.
+/// A piece is read when it is asked for, into the buffer of one that has been sent. So the sender decides how
+/// much waits for a slow client, and one that has left costs no more reading.
 pub(super) struct Content {
     reader: Reader,
     parts: VecDeque<Part>,
@@ -154,8 +165,6 @@ pub(super) struct Content {
     left: u64,
     spare: Arc<Spare>,
     reading: Option<JoinHandle<io::Result<Read>>>,
-    /// The sender had its chance to send what it was given.
-    has_paused: bool,
 }
 
 /// What a thread has read.
@@ -166,17 +175,14 @@ struct Read {
 
 impl Content {
     pub(super) fn new(reader: Reader, parts: Vec<Part>) -> Self {
-        let len = |part: &Part| match part {
-            Part::Text(text) => text.len() as u64,
-            Part::Span(span) => span.end - span.start,
-        };
+        let mut parts = VecDeque::from(parts);
+        parts.retain(|part| part.len() > 0);
         Self {
-            left: parts.iter().map(len).sum(),
+            left: parts.iter().map(Part::len).sum(),
             reader,
-            parts: parts.into(),
+            parts,
             spare: Arc::default(),
             reading: None,
-            has_paused: false,
         }
     }
 
@@ -213,12 +219,6 @@ impl Content {
                 read??
             }
             None => {
-                let is_out = Arc::strong_count(&self.spare) > 1;
-                if is_out && !self.has_paused {
-                    self.has_paused = true;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
                 let mut buffer = self.spare.take();
                 buffer.resize(most.max(buffer.len()), 0);
                 match self.reader.read_now(&mut buffer[..most], at) {
@@ -235,7 +235,6 @@ impl Content {
                 }
             }
         };
-        self.has_paused = false;
         let home = self.spare.clone();
         Poll::Ready(Ok(Filled { buffer, len, home }))
     }

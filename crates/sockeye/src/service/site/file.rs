@@ -11,7 +11,7 @@ use wire::text::Encoding;
 
 use super::coding::{Accepted, Coding};
 use super::condition::{Validators, Verdict};
-use super::content::{Content, PIECE, Part, Reader};
+use super::content::{Content, Part, Reader};
 use super::kind::{self, Kind};
 use super::packed::{self, Packed, Place};
 use super::page::refusal;
@@ -176,7 +176,7 @@ impl Asked<'_> {
             return Ok(response(status, headers, Body::empty()));
         }
         let body = match content.len() {
-            1..=WHOLE => content.into_whole().await?.into(),
+            0..=WHOLE => content.into_whole().await?.into(),
             _ => Body::stream(content),
         };
         Ok(response(status, headers, body))
@@ -184,7 +184,7 @@ impl Asked<'_> {
 }
 
 /// Up to this size an answer is read before it begins, so that it leaves with its head.
-const WHOLE: u64 = PIECE as u64;
+const WHOLE: u64 = 64 * 1024;
 
 impl Chosen {
     fn validators(&self, now: SystemTime) -> Validators {
