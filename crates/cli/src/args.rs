@@ -14,17 +14,21 @@ use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Su
 
 mod connect;
 mod guard;
+mod relay;
 mod serve;
 mod socket;
 mod tls;
 mod values;
+mod way;
 mod websocket;
 
 pub(crate) use connect::{ConnectArgs, Eof, Eol};
 pub(crate) use guard::GuardArgs;
+pub(crate) use relay::RelayArgs;
 pub(crate) use serve::ServeArgs;
 pub(crate) use socket::SocketArgs;
 pub(crate) use tls::{ConnectTlsArgs, ServeTlsArgs};
+pub(crate) use way::{Balance, ChildArgs, JoinArgs, TargetArgs};
 pub(crate) use websocket::WebSocketArgs;
 
 /// Both ends of every socket: one service, one port, every protocol, and an eye on the wire.
@@ -47,11 +51,12 @@ Examples:
   sockeye serve hello '*:3000'           greet whoever comes, from any network
   sockeye connect 127.0.0.1:3000         talk to it
   echo hi | sockeye connect :3000        pipe through it
+  sockeye relay - unix:/run/app.sock     join two ends of any kind
   sockeye contacts add george udp://127.0.0.1:4001
   sockeye connect @george @james         talk to two contacts at once
 `sockeye serve --help` lists the services.
 Exit codes: 0 ok, 1 network, 2 usage, 3 timeout, 4 TLS, 5 protocol violation,
-  6 the peer closed with an error, 130 and 143 signals.";
+  6 the peer closed with an error, 8 a program failed, 130 and 143 signals.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -60,6 +65,8 @@ pub(crate) enum Verb {
     Serve(Typed<ServeArgs>),
     /// Talk to any server
     Connect(Typed<ConnectArgs>),
+    /// Join two ends: what one says the other hears
+    Relay(Typed<RelayArgs>),
     // Described where it is: it has few flags, and completions of `help` are made before a verb is typed.
     Contacts(ContactsArgs),
     /// Print completions for a shell.

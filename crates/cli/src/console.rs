@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::Result;
-use sockeye::{Receiver, Sender, Service, Session};
+use sockeye::{Info, Receiver, Sender, Service, Session};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Timeout;
@@ -175,8 +176,20 @@ impl Attendance {
         // Where leaving has a word of its own it is said. A peer that takes nothing any more goes without it, and
         // one that is gone does not need it.
         let limit = if packets { ANSWERED_GOODBYE } else { GOODBYE };
-        let _ = tokio::time::timeout(limit, sender.finish()).await;
-        ended
+        let _ = timeout(limit, sender.finish()).await;
+        match ended {
+            Ok(()) if !console.over.is_cancelled() => outcome(&info).await,
+            ended => ended,
+        }
+    }
+}
+
+/// How a peer that is a program has fared. One that is still at work after it has said all is not waited for.
+async fn outcome(info: &Info) -> Result<()> {
+    const LONGEST: Duration = Duration::from_secs(1);
+    match timeout(LONGEST, info.outcome()).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use sockeye::{AddressError, CertificateFault, CredentialFault, Error, Info, Operation, TlsError};
+use wire::upstream::Refusal;
 
 /// Exit codes. Scripts rely on them: `sockeye --help` lists them.
 pub(crate) mod code {
@@ -14,6 +15,7 @@ pub(crate) mod code {
     pub(crate) const TLS: u8 = 4;
     pub(crate) const PROTOCOL: u8 = 5;
     pub(crate) const PEER: u8 = 6;
+    pub(crate) const CHILD: u8 = 8;
     pub(crate) const INTERRUPTED: u8 = 130;
     pub(crate) const TERMINATED: u8 = 143;
 }
@@ -31,7 +33,7 @@ pub(crate) struct Timeout(pub(crate) String);
 /// The peer's answer says that it will not.
 #[derive(Debug, thiserror::Error)]
 #[error("{peer} answered {status}")]
-struct Refusal {
+struct Declined {
     peer: String,
     status: http::StatusCode,
 }
@@ -41,7 +43,7 @@ pub(crate) fn refusal(info: &Info) -> Option<anyhow::Error> {
     let status = info.answer()?.status;
     let refused = status.is_client_error() || status.is_server_error();
     let peer = info.peer().to_string();
-    refused.then(|| Refusal { peer, status }.into())
+    refused.then(|| Declined { peer, status }.into())
 }
 
 /// Tells standard error and gives the exit code.
@@ -81,7 +83,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Timeout>() {
         return code::TIMEOUT;
     }
-    if error.is::<Refusal>() {
+    if error.is::<Declined>() {
         return code::PEER;
     }
     let error = error.downcast_ref::<Error>();
@@ -106,9 +108,24 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
             },
         ) => code::USAGE,
         Some(Error::Credentials { .. }) => code::TLS,
+        Some(
+            Error::Child { .. }
+            | Error::Io {
+                operation: Operation::Start,
+                ..
+            },
+        ) => code::CHILD,
         Some(Error::TimedOut { .. }) => code::TIMEOUT,
         Some(Error::Refused { .. } | Error::ClosedByPeer { .. }) => code::PEER,
-        Some(Error::Framing { .. } | Error::Protocol { .. } | Error::NotText(_)) => code::PROTOCOL,
+        Some(
+            Error::Framing { .. }
+            | Error::Protocol { .. }
+            | Error::NotText(_)
+            | Error::Proxy {
+                source: Refusal::Garbled(..),
+                ..
+            },
+        ) => code::PROTOCOL,
         Some(
             error @ Error::Io {
                 operation: Operation::Receive | Operation::Send,
@@ -146,6 +163,10 @@ fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
         Error::Framing { .. } => "do both ends use the same --frame?",
         Error::NotEncodable(_) => "choose another --encoding",
         Error::Credentials { fault, .. } => credential_hint(fault)?,
+        Error::Proxy {
+            source: Refusal::NeedsCredentials,
+            ..
+        } => "write --proxy socks5://USER:PASSWORD@HOST:PORT, or SOCKEYE_PROXY in the environment",
         _ => return None,
     };
     Some(hint.into())
@@ -222,6 +243,9 @@ fn io_hint(operation: Operation, source: &std::io::Error, address: &str) -> Opti
         }
         (Operation::Listen, ErrorKind::AddrNotAvailable) => {
             "no interface of this machine has that address: `ip addr` shows which there are, * is all of them"
+        }
+        (Operation::Start, ErrorKind::NotFound) => {
+            "is it installed, and on the PATH? A shell's own words need sh -c '…'"
         }
         (Operation::Connect, ErrorKind::ConnectionRefused) => {
             "nobody listens there: is the server running, on that port and address? --retry waits for it"

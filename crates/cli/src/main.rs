@@ -8,6 +8,7 @@ mod peers;
 mod plan;
 mod report;
 mod signals;
+mod stdio;
 mod terminal;
 mod verb;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
             let script = args::script(&matches);
             run(Threads::One, || verb::connect::run(connect.0, script))
         }
+        Verb::Relay(relay) => run(Threads::One, || verb::relay::run(relay.0)),
         Verb::Contacts(contacts) => verb::contacts::run(contacts),
         Verb::Completions { shell } => verb::completions(shell),
         Verb::Man { dir } => verb::man(dir.as_deref()),
@@ -56,7 +58,12 @@ fn run<F: Future<Output = anyhow::Result<ExitCode>>>(
         Threads::ByCores | Threads::One => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build()?;
-    let done = runtime.block_on(work());
+    let done = runtime.block_on(async {
+        let done = work().await;
+        // Nobody else sees them to their end.
+        sockeye::end_children().await;
+        done
+    });
     // A thread that waits in a read of the terminal must not hold up the exit.
     runtime.shutdown_background();
     done

@@ -27,13 +27,17 @@ pub(crate) fn peers(args: &ConnectArgs) -> Result<Vec<Peer>> {
         let address = Address::from_host_port(host, port)?;
         return Ok(vec![Peer {
             name: address.to_string(),
-            address: plain(address, args),
+            address: plain(address, args.udp),
         }]);
     }
-    args.words.iter().map(|word| peer(word, args)).collect()
+    args.words.iter().map(|word| peer(word, args.udp)).collect()
 }
 
-fn peer(word: &str, args: &ConnectArgs) -> Result<Peer> {
+/// Whom a word names; `udp` chooses UDP where it has no scheme.
+///
+/// # Errors
+/// When it is no address, or no contact is called so.
+pub(crate) fn peer(word: &str, udp: bool) -> Result<Peer> {
     let address = match word.strip_prefix('@') {
         Some("") => {
             let what = "no name after `@`: `sockeye contacts` lists which there are";
@@ -45,14 +49,14 @@ fn peer(word: &str, args: &ConnectArgs) -> Result<Peer> {
     let name = word.strip_prefix('@').unwrap_or(word).to_owned();
     Ok(Peer {
         name,
-        address: plain(address, args),
+        address: plain(address, udp),
     })
 }
 
 /// `-u` chooses UDP where no scheme was written.
-fn plain(address: Address, args: &ConnectArgs) -> Address {
+fn plain(address: Address, udp: bool) -> Address {
     match (&address.target, address.scheme) {
-        (Target::Net { .. }, None) if args.udp => address.with_scheme(Scheme::Udp),
+        (Target::Net { .. }, None) if udp => address.with_scheme(Scheme::Udp),
         _ => address,
     }
 }

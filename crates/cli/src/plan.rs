@@ -1,20 +1,28 @@
 //! What the words and flags of `serve` mean: the service, where it listens, and what is odd about them.
 
+use std::ffi::OsStr;
+
 use anyhow::{Context, Result};
-use sockeye::service::{Hello, Reply, Sink, Site, SiteOptions, Target};
+use sockeye::service::{Exec, Hello, Reply, Sink, Site, SiteOptions, Target};
 use sockeye::{Address, AnyService};
 use wire::address::Scheme;
+use wire::address::Target::{self as To, Net};
 use wire::text::{nearest::nearest, unescape};
 
 use crate::args::ServeArgs;
 use crate::failure::Usage;
+use crate::peers::peer;
 
 pub(crate) mod ask;
+pub(crate) mod exposure;
 pub(crate) mod port;
 pub(crate) mod tls;
+pub(crate) mod way;
 
 /// The services by name.
-const SERVICES: [&str; 7] = ["echo", "upper", "hello", "reply", "sink", "site", "console"];
+const SERVICES: [&str; 9] = [
+    "echo", "upper", "hello", "reply", "sink", "site", "relay", "exec", "console",
+];
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:3000";
 
@@ -40,7 +48,17 @@ impl Plan {
     /// # Errors
     /// When the words make no sense.
     pub(crate) fn read(args: &ServeArgs) -> Result<Self> {
-        let mut words = args.words.iter().map(String::as_str).peekable();
+        // Behind `--` stands a program, or for the others a word that begins with a dash.
+        let (after, program) = match args.words.first().map(String::as_str) {
+            Some("exec") => (&[][..], &args.program[..]),
+            _ => (&args.program[..], &[][..]),
+        };
+        let after = after
+            .iter()
+            .map(|word| word.to_str().ok_or_else(|| unreadable(word)));
+        let after = after.collect::<Result<Vec<_>>>()?;
+        let words = args.words.iter().map(String::as_str).chain(after);
+        let mut words = words.peekable();
         let service = match words.peek() {
             Some(word) => match SERVICES.iter().find(|name| *name == word) {
                 Some(name) => {
@@ -55,14 +73,24 @@ impl Plan {
         let needed = match service {
             "reply" => Some("reply needs a text: sockeye serve reply TEXT [ADDR]…"),
             "site" => Some("site needs a folder: sockeye serve site DIR [ADDR]…"),
+            "relay" => Some("relay needs a target: sockeye serve relay TARGET [ADDR]…"),
             _ => None,
         };
         let text = needed.map(|needed| words.next().ok_or_else(|| Usage(needed.to_owned())));
         let text = text.transpose()?.map(str::to_owned);
+        if service == "exec" && program.is_empty() {
+            let needed = "exec needs a program: sockeye serve exec [ADDR]… -- PROGRAM [ARGUMENT]…";
+            return Err(Usage(needed.to_owned()).into());
+        }
         let mut addresses = words.map(str::parse).collect::<Result<Vec<Address>, _>>()?;
         if addresses.is_empty() {
             addresses.push(DEFAULT_ADDRESS.parse()?);
         }
+        if service == "relay" {
+            // It passes on what it gets: whatever that is, the target shall see it as it came.
+            addresses = addresses.into_iter().map(undecoded).collect();
+        }
+        exposure::check(service, &addresses, args)?;
         Ok(Self {
             service,
             text,
@@ -81,9 +109,30 @@ impl Plan {
                 target: target(args)?,
             }),
             "site" => AnyService::new(self.site(args)?),
+            "relay" => AnyService::new(way::relay(args, &self.targets(args)?)?),
+            "exec" => AnyService::new(Exec {
+                command: args.program.clone(),
+                options: way::children(args)?,
+                framing: args.frame.clone(),
+            }),
             "console" => return Ok(Chosen::Console),
             _ => return Ok(Chosen::Echo),
         }))
+    }
+
+    /// Where `relay` goes.
+    fn targets(&self, args: &ServeArgs) -> Result<Vec<Address>> {
+        let words = self.text.iter().chain(&args.targets.target);
+        let targets = words.map(|word| {
+            let address = peer(word, false)?.address;
+            if address.target == To::Stdio {
+                let what =
+                    "standard input cannot be everyone's target: `sockeye relay - ADDR` joins it";
+                return Err(Usage(what.to_owned()).into());
+            }
+            Ok(address)
+        });
+        targets.collect()
     }
 
     fn reply(&self, args: &ServeArgs) -> Result<Reply> {
@@ -124,12 +173,20 @@ impl Plan {
             only("--delay", args.delay.is_some(), "hello"),
             only("--close", args.close, "reply"),
             only("--out", args.out.is_some(), "sink"),
+            only("--target", !args.targets.target.is_empty(), "relay"),
+            only("--send-proxy", args.join.send_proxy.is_some(), "relay"),
+            only("--half-open", args.join.half_open.is_some(), "relay"),
             only("--no-listing", args.no_listing, "site"),
             only("--hidden", args.hidden, "site"),
         ]
         .into_iter()
         .flatten()
         .collect();
+        if !args.guard.accept_proxy.is_empty() && self.addresses.iter().any(carries_datagrams) {
+            lints.push(
+                "--accept-proxy is for streams: datagrams come without a PROXY header".to_owned(),
+            );
+        }
         let flags = [
             ("--content-type", args.content_type.is_some()),
             ("--host", !args.host.is_empty()),
@@ -145,12 +202,36 @@ impl Plan {
     }
 }
 
+/// Whether datagrams may come to this address.
+fn carries_datagrams(address: &Address) -> bool {
+    matches!(
+        (&address.target, address.scheme),
+        (Net { .. }, None | Some(Scheme::Udp)) | (_, Some(Scheme::Unixgram))
+    )
+}
+
 /// Whether HTTP may be spoken at this address.
 fn carries_http(address: &Address) -> bool {
     matches!(
         address.scheme,
         None | Some(Scheme::Unix | Scheme::Http | Scheme::Https)
     )
+}
+
+/// Without a scheme, TCP and nothing that is spoken in it.
+fn undecoded(address: Address) -> Address {
+    match (&address.target, address.scheme) {
+        (Net { .. }, None) => address.with_scheme(Scheme::Tcp),
+        _ => address,
+    }
+}
+
+fn unreadable(word: &OsStr) -> anyhow::Error {
+    Usage(format!(
+        "cannot read `{}`: it is not UTF-8",
+        word.to_string_lossy()
+    ))
+    .into()
 }
 
 fn unknown(word: &str) -> anyhow::Error {

@@ -8,14 +8,15 @@ use clap::{Args, ValueEnum};
 use sockeye::{Encoding, Framing};
 
 use super::values::{header, method, size, time};
-use super::{ConnectTlsArgs, SocketArgs, WebSocketArgs};
+use super::{ChildArgs, ConnectTlsArgs, SocketArgs, WebSocketArgs};
 
 /// Talk to any server
 ///
 /// What you type goes out, what it says comes in, at the same time.
 ///
 /// ADDR is HOST:PORT, HOST PORT, tcp://…, tls://…, udp://…, ws://HOST:PORT/PATH, wss://…,
-/// unix:PATH, unix:@NAME, unixgram:PATH, or @NAME for a contact. Several are talked to at once.
+/// unix:PATH, unix:@NAME, unixgram:PATH, exec:COMMAND for a program, or @NAME for a contact.
+/// Several are talked to at once.
 ///
 /// At a terminal each line you type is a message, and /help shows the commands. Piped input goes
 /// through unchanged; over datagrams each line is a message. What ends a conversation, and when,
@@ -92,6 +93,9 @@ pub(crate) struct ConnectArgs {
     /// Over UDP, show what others than the peer send, marked `unexpected sender`
     #[arg(help_heading = SHOWN, long)]
     pub(crate) from_anyone: bool,
+    /// Connect through this proxy, which also resolves names: socks5://[USER:PASSWORD@]HOST:PORT or http://…
+    #[arg(help_heading = SOURCE, long, value_name = "URL", env = "SOCKEYE_PROXY", hide_env_values = true)]
+    pub(crate) proxy: Option<String>,
     /// The same as udp:// on addresses without a scheme
     #[arg(help_heading = SOURCE, short, long)]
     pub(crate) udp: bool,
@@ -117,6 +121,8 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) child: ChildArgs,
     #[command(flatten)]
     pub(crate) tls: ConnectTlsArgs,
     #[command(flatten)]

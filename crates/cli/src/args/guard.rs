@@ -18,6 +18,18 @@ pub(crate) struct GuardArgs {
     /// These may not come (repeatable; wins over --allow)
     #[arg(long, value_name = "CIDR", value_parser = network, value_delimiter = ',')]
     pub(crate) deny: Vec<IpNet>,
+    /// Connections come through proxies at these addresses, and begin with a PROXY header that says for whom;
+    /// --allow, --deny and limits are for those [default networks: loopback]
+    #[arg(
+        long,
+        value_name = "CIDR",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "127.0.0.0/8,::1",
+        value_parser = network,
+        value_delimiter = ','
+    )]
+    pub(crate) accept_proxy: Vec<IpNet>,
     /// A secret that they must know; better in the environment or a file, for others can read a command line
     #[arg(
         long,

@@ -1,5 +1,6 @@
 //! `sockeye serve`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use http::HeaderValue;
 use sockeye::{Encoding, Framing};
 
 use super::values::{host_name, size, time};
-use super::{GuardArgs, ServeTlsArgs, SocketArgs, WebSocketArgs};
+use super::{ChildArgs, GuardArgs, JoinArgs, ServeTlsArgs, SocketArgs, TargetArgs, WebSocketArgs};
 
 /// Listen, and serve whoever comes
 ///
@@ -19,18 +20,24 @@ use super::{GuardArgs, ServeTlsArgs, SocketArgs, WebSocketArgs};
 ///   reply TEXT   the same answer to every message
 ///   sink         take everything; keep it with --out
 ///   site DIR     the files of a folder over HTTP: index.html, listings, ranges, compression
+///   relay TARGET join each session with TARGET, which is dialed for it; more with --target
+///   exec         a program for each session: serve exec [ADDR]… -- PROGRAM [ARGUMENT]…
 ///   console      you are the service
 ///
 /// ADDR is where: 3000, host:3000, [::1]:3000, tcp://…, tls://…, udp://…, http://…, https://…,
 /// ws://…, wss://…, unix:PATH, unix:@NAME, unixgram:PATH. Without a scheme that is TCP and UDP on
-/// the same number, and whatever TCP can carry. `*:3000` is every
-/// interface. Port 0 lets the system choose. Without ADDR it is 127.0.0.1:3000.
+/// the same number, and whatever TCP can carry; for a relay, which passes bytes on as they are, it
+/// is TCP alone. `*:3000` is every interface. Port 0 lets the system choose. Without ADDR it is
+/// 127.0.0.1:3000.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
-    /// The service (echo, upper, hello, reply TEXT, sink, site DIR, console), then where
+    /// The service (echo, upper, hello, reply TEXT, sink, site DIR, relay TARGET, exec, console), then where
     #[arg(value_name = "SERVICE|ADDR")]
     pub(crate) words: Vec<String>,
+    /// The program of `exec` and its arguments; no shell sees them
+    #[arg(value_name = "PROGRAM", last = true)]
+    pub(crate) program: Vec<OsString>,
 
     /// What `hello` says first; empty for nothing
     #[arg(help_heading = SERVICE, long, value_name = "TEXT")]
@@ -96,6 +103,12 @@ pub(crate) struct ServeArgs {
     pub(crate) json: bool,
 
     #[command(flatten)]
+    pub(crate) targets: TargetArgs,
+    #[command(flatten)]
+    pub(crate) join: JoinArgs,
+    #[command(flatten)]
+    pub(crate) child: ChildArgs,
+    #[command(flatten)]
     pub(crate) websocket: WebSocketArgs,
     /// Let pages of this origin open sessions, such as https://example.org, or * for any (repeatable); pages of this server may anyway
     #[arg(help_heading = "WebSocket", long, value_name = "ORIGIN")]
@@ -127,6 +140,9 @@ Examples:
   sockeye serve site public/ '*:8000'           a folder for browsers, from any network
   sockeye serve console                         talk to everyone who comes
   sockeye serve echo unix:/tmp/echo.sock        a Unix socket
+  sockeye serve relay 192.168.1.7:80 8080       what comes to 8080 goes there
+  sockeye serve relay a:80 --target b:80 --balance first --send-proxy v2
+  sockeye serve exec 4000 -- sort -r            a program for each session
 In TEXT, \\n \\r \\t \\\\ \\xNN and \\u{1F600} mean what they mean in Rust.";
 
 fn at_least_one(text: &str) -> Result<usize, String> {

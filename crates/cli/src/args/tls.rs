@@ -81,6 +81,11 @@ impl ServeTlsArgs {
         ])
     }
 
+    /// Whether clients must show a certificate.
+    pub(crate) fn asks_for_certificates(&self) -> bool {
+        !self.client_ca.is_empty()
+    }
+
     /// What the flags say.
     pub(crate) fn options(&self) -> TlsServerOptions {
         let files = files(self.cert.as_ref(), self.key.as_ref());

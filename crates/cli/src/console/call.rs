@@ -13,7 +13,7 @@ use super::input::{Cut, Input, Printer};
 use super::lines::Lines;
 use super::patience::{AtEnd, LINGER};
 use super::pipe::Pipe;
-use super::screen::{Ends, Form, Name, Screen, Style};
+use super::screen::{Ends, Form, Screen, Style};
 use super::script::{self, Part};
 use super::{Attendance, Console, Notes};
 use crate::args::{ConnectArgs, Eol};
@@ -60,16 +60,8 @@ pub(crate) async fn run(
     for (name, session) in reached.sessions {
         let info = session.info();
         infos.push(info.clone());
-        let peer = info.peer().to_string();
-        console
-            .screen
-            .tell(&format!(
-                "connected {} {} -> {}",
-                info.protocol(),
-                info.local(),
-                Name(&peer)
-            ))
-            .await;
+        let connected = text::connected(info);
+        console.screen.tell(connected.trim_end()).await;
         if args.verbose && info.tls().is_some() {
             let facts = text::secured(info, "");
             console.screen.tell(facts.trim_end()).await;

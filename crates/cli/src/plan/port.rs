@@ -42,6 +42,7 @@ pub(crate) fn config(
         sessions_per_address: guard.max_per_address,
         rate_per_address: guard.rate_per_address,
         token: token(guard.token.as_deref(), guard.token_file.as_deref())?,
+        proxies: (!guard.accept_proxy.is_empty()).then(|| guard.accept_proxy.clone()),
         greet_after: args.greet_after,
         family: Family::wanted(args.ipv4, args.ipv6),
         options: args.socket.options(),

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use sockeye::{
-    AnswerHead, Answered, Certificate, Counters, Direction, Ending, Info, Message, OwnCertificate,
-    minute,
+    AnswerHead, Answered, Certificate, Counters, Direction, Ending, Endpoint, Info, Message,
+    OwnCertificate, minute,
 };
 use wire::text::printable;
 
@@ -140,6 +140,16 @@ pub(crate) fn heard(head: &AnswerHead, fields: bool) -> String {
         let _ = writeln!(text, "< {}", printable(&line));
     }
     text
+}
+
+/// `connected tcp 127.0.0.1:51234 -> 127.0.0.1:3000`, `connected exec:cat`
+pub(crate) fn connected(info: &Info) -> String {
+    let peer = info.peer().to_string();
+    let peer = printable(&peer);
+    match info.local() {
+        Endpoint::Memory => format!("connected {peer}\n"),
+        local => format!("connected {} {local} -> {peer}\n", info.protocol()),
+    }
 }
 
 /// `left tcp 127.0.0.1:3000: in 5 bytes in 1 message, …, 1.2s`

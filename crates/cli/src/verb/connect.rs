@@ -48,6 +48,8 @@ fn options(args: &ConnectArgs, parts: &[Part]) -> Result<DialOptions> {
         source_address: args.source,
         source_port: args.source_port,
         from_anyone: args.from_anyone,
+        proxy: plan::way::proxy(args.proxy.as_ref())?,
+        child: plan::way::child(&args.child)?,
         options: args.socket.options(),
         token: token(args.token.as_deref(), args.token_file.as_deref())?,
         headers: plan::ask::headers(args),

@@ -53,6 +53,12 @@ fn help_of_connect() {
 }
 
 #[test]
+fn help_of_relay() {
+    page("relay.txt", "relay --help");
+    page("relay-short.txt", "relay -h");
+}
+
+#[test]
 fn help_of_contacts() {
     page("contacts.txt", "contacts --help");
     page("contacts-add.txt", "contacts add --help");
@@ -83,6 +89,7 @@ fn manual() {
         "sockeye.1",
         "sockeye-serve.1",
         "sockeye-connect.1",
+        "sockeye-relay.1",
         "sockeye-contacts.1",
     ] {
         let text = std::fs::read_to_string(folder.path().join(page)).unwrap();

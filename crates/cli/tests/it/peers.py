@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import socketserver
+import struct
 import sys
 import threading
 import time
@@ -137,6 +138,110 @@ def gb2312(host, port):
         while part := client.recv(65536):
             answer += part
         print(answer.decode("gb2312"))
+
+
+def socks5(*credentials):
+    """A SOCKS5 proxy (RFC 1928): lets everybody through, or with USER PASSWORD those who say them (RFC 1929).
+    The name echo.test is this machine."""
+
+    class Proxy(socketserver.StreamRequestHandler):
+        def handle(self):
+            _, count = self.rfile.read(2)
+            methods = self.rfile.read(count)
+            if (2 if credentials else 0) not in methods:
+                self.wfile.write(b"\x05\xff")
+                return
+            self.wfile.write(b"\x05\x02" if credentials else b"\x05\x00")
+            if credentials:
+                self.rfile.read(1)
+                said = [self.rfile.read(self.rfile.read(1)[0]).decode() for _ in range(2)]
+                good = said == list(credentials)
+                self.wfile.write(b"\x01\x00" if good else b"\x01\x01")
+                if not good:
+                    return
+            _, command, _, kind = self.rfile.read(4)
+            if kind == 1:
+                host = socket.inet_ntop(socket.AF_INET, self.rfile.read(4))
+            elif kind == 4:
+                host = socket.inet_ntop(socket.AF_INET6, self.rfile.read(16))
+            else:
+                host = self.rfile.read(self.rfile.read(1)[0]).decode()
+            port = int.from_bytes(self.rfile.read(2), "big")
+            print("asked for", host, port, file=sys.stderr, flush=True)
+            host = host.replace("echo.test", "127.0.0.1")
+            try:
+                there = socket.create_connection((host, port))
+            except OSError:
+                self.wfile.write(b"\x05\x05\x00\x01" + bytes(6))
+                return
+            self.wfile.write(b"\x05\x00\x00\x01" + bytes(6))
+            back = threading.Thread(target=pump, args=(there, self.connection))
+            back.start()
+            pump(self.connection, there)
+            back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server:
+        server.daemon_threads = True
+        ready("tcp", server.server_address)
+        server.serve_forever()
+
+
+def pump(source, target):
+    while data := source.recv(65536):
+        target.sendall(data)
+    target.shutdown(socket.SHUT_WR)
+
+
+def introduced(host, port, version):
+    """An echo client through a proxy that says, by the haproxy specification, that it speaks for 192.0.2.7:56324."""
+    if version == "v1":
+        head = b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n"
+    else:
+        ends = socket.inet_aton("192.0.2.7") + socket.inet_aton("198.51.100.1")
+        ends += struct.pack("!HH", 56324, 443)
+        # PP2_TYPE_AUTHORITY, as a TLS terminator adds it.
+        ends += b"\x02\x00\x0bexample.org"
+        head = b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack("!H", len(ends)) + ends
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(head + b"hello")
+        client.shutdown(socket.SHUT_WR)
+        while part := client.recv(65536):
+            sys.stdout.buffer.write(part)
+
+
+def first_line():
+    """A server that tells each client its own first line, and the rest as it came."""
+
+    class Teller(socketserver.StreamRequestHandler):
+        def handle(self):
+            line = self.rfile.readline()
+            self.wfile.write(b"<" + line.strip() + b">" + self.rfile.read())
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Teller) as server:
+        ready("tcp", server.server_address)
+        server.serve_forever()
+
+
+def http_server():
+    """Python's own HTTP server; it answers what it was asked."""
+    import http.server
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            body = ("you asked for %s\n" % self.path).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        ready("tcp", server.server_address)
+        server.serve_forever()
 
 
 if __name__ == "__main__":

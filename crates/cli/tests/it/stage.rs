@@ -387,6 +387,12 @@ impl Gathered {
         self.wait(&format!("{n} bytes"), |bytes| bytes.len() >= n, false)
     }
 
+    /// Waits for the end; gives everything.
+    #[track_caller]
+    pub(crate) fn whole(&self) -> Vec<u8> {
+        self.wait(&"the end", |_| false, true)
+    }
+
     #[track_caller]
     fn to_the_end(&self) {
         self.wait(&"the end", |_| false, true);

@@ -187,7 +187,10 @@ fn misspelt_service() {
     fails(
         &serve("zzz").run(),
         2,
-        &["zzz", "echo, upper, hello, reply, sink, "],
+        &[
+            "zzz",
+            "echo, upper, hello, reply, sink, site, relay, exec, console",
+        ],
     );
     fails(&serve("reply").run(), 2, &["reply needs a text"]);
 }
