@@ -1,4 +1,4 @@
-//! The command line as it was typed. Nothing here touches the system.
+//! The command line as it was typed. Nothing here touches files or the network.
 
 #![allow(
     rustdoc::broken_intra_doc_links,
@@ -10,10 +10,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::failure::Usage;
 
 mod connect;
 mod guard;
+mod refusal;
 mod relay;
 mod serve;
 mod socket;
@@ -24,6 +28,7 @@ mod websocket;
 
 pub(crate) use connect::{ConnectArgs, Eof, Eol};
 pub(crate) use guard::GuardArgs;
+use refusal::refusal;
 pub(crate) use relay::RelayArgs;
 pub(crate) use serve::ServeArgs;
 pub(crate) use socket::SocketArgs;
@@ -142,9 +147,28 @@ pub(crate) enum ContactsAction {
     },
 }
 
-/// The whole command line, for parsing, the manual and completions.
+/// The whole command line, for the manual and completions.
 pub(crate) fn command() -> Command {
     Cli::command()
+}
+
+/// What was typed, and what is to be said in the order in which it was typed. Help that was asked for is printed,
+/// and ends the program.
+///
+/// # Errors
+/// When it makes no sense.
+pub(crate) fn typed() -> Result<(Verb, Vec<Said>), Usage> {
+    let matches = command().try_get_matches();
+    let cli = matches.and_then(|matches| {
+        let said = script(&matches);
+        Cli::from_arg_matches(&matches).map(|cli| (cli.verb, said))
+    });
+    cli.map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        _ => refusal(&error),
+    })
 }
 
 /// One thing that `connect` was told to send.
@@ -159,7 +183,7 @@ pub(crate) enum Said {
 }
 
 /// Everything that `connect` was told to send, in the order in which it was typed.
-pub(crate) fn script(matches: &ArgMatches) -> Vec<Said> {
+fn script(matches: &ArgMatches) -> Vec<Said> {
     let Some(matches) = matches.subcommand_matches("connect") else {
         return Vec::new();
     };

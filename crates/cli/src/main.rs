@@ -14,27 +14,25 @@ mod verb;
 
 use std::process::ExitCode;
 
-use args::{Cli, Verb};
-use clap::FromArgMatches;
+use args::{Said, Verb};
 
 fn main() -> ExitCode {
-    let matches = args::command().get_matches();
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
+    let done = match args::typed() {
+        Ok((verb, said)) => execute(verb, said),
+        Err(usage) => Err(usage.into()),
     };
-    let done = match cli.verb {
+    done.unwrap_or_else(|error| failure::tell(&error))
+}
+
+fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
+    match verb {
         Verb::Serve(serve) => run(Threads::ByCores, || verb::serve::run(serve.0)),
-        Verb::Connect(connect) => {
-            let script = args::script(&matches);
-            run(Threads::One, || verb::connect::run(connect.0, script))
-        }
+        Verb::Connect(connect) => run(Threads::One, || verb::connect::run(connect.0, said)),
         Verb::Relay(relay) => run(Threads::One, || verb::relay::run(relay.0)),
         Verb::Contacts(contacts) => verb::contacts::run(contacts),
         Verb::Completions { shell } => verb::completions(shell),
         Verb::Man { dir } => verb::man(dir.as_deref()),
-    };
-    done.unwrap_or_else(|error| failure::tell(&error))
+    }
 }
 
 /// How many threads the runtime has. On one or two cores a single thread is faster: no task migrates.

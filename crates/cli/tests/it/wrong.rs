@@ -196,10 +196,67 @@ fn misspelt_service() {
 }
 
 #[test]
-fn unknown_flags_are_usage() {
-    let ended = connect("127.0.0.1:9 --sned hi").run();
-    assert_eq!(ended.code, 2);
-    assert!(ended.err.contains("--send"), "{ended:?}");
+fn what_the_parser_refuses_is_one_line() {
+    for (line, complaint) in [
+        (
+            "connect :1 --sned hi",
+            "there is no option --sned (did you mean --send?)",
+        ),
+        (
+            "connect --frme line :1",
+            "there is no option --frme (did you mean --frame?)",
+        ),
+        (
+            "--frame line connect",
+            "there is no option --frame (`connect --frame` exists)",
+        ),
+        (
+            "contacts --nope",
+            "there is no option --nope (`sockeye contacts --help` tells more)",
+        ),
+        ("srve", "there is no command `srve` (did you mean serve?)"),
+        (
+            "contacts ad x",
+            "there is no command `ad` (did you mean add?)",
+        ),
+        (
+            "connect",
+            "missing: <ADDR>... (`sockeye connect --help` tells more)",
+        ),
+        ("connect :1 --send", "no value for --send <TEXT>"),
+        (
+            "connect :1 --eol x",
+            "--eol <EOL> cannot be `x`: there are lf, crlf, cr, none",
+        ),
+        (
+            "completions bas",
+            "<SHELL> cannot be `bas`: there are bash, elvish, fish, powershell, zsh (did you mean bash?)",
+        ),
+        (
+            "connect :1 --wait 3x",
+            "cannot read `3x` as --wait <TIME>: `x` is no unit of time; write 500ms, 3s, 2m or 1h",
+        ),
+        (
+            "connect :1 -4 -6",
+            "--ipv4 does not go with --ipv6 (`sockeye connect --help` tells more)",
+        ),
+        (
+            "serve --hex --hex",
+            "--hex is there twice (`sockeye serve --help` tells more)",
+        ),
+        (
+            "serve --json=1",
+            "--json takes no value such as `1` (`sockeye serve --help` tells more)",
+        ),
+        (
+            "man a b",
+            "`b` is one word too many (`sockeye man --help` tells more)",
+        ),
+    ] {
+        let ended = sockeye(words(line)).run();
+        assert_eq!((ended.code, ended.text()), (2, String::new()), "{line}");
+        assert_eq!(ended.err, format!("sockeye: {complaint}\n"), "{line}");
+    }
 }
 
 #[test]
