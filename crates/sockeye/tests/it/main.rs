@@ -25,5 +25,6 @@ mod shutdown;
 mod sink;
 mod site;
 mod stage;
+mod tls;
 mod unix;
 mod websocket;
