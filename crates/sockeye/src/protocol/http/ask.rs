@@ -1,5 +1,6 @@
 //! The dialing side: what a session sends is the body of a request, what it receives is the body of the answer.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::io;
 use std::mem::replace;
@@ -396,11 +397,16 @@ impl AsyncWrite for Asking {
 
 /// What went wrong, in the words of the innermost cause.
 fn broken(error: hyper::Error) -> io::Error {
-    if error.is_incomplete_message() {
+    // A request that could not be sent names what happened to the connection as its cause.
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    let cause: &hyper::Error = cause.unwrap_or(&error);
+    if cause.is_incomplete_message() {
         let words = "the connection ended before the answer did";
         return io::Error::new(io::ErrorKind::ConnectionAborted, words);
     }
-    let malformed = error.is_parse();
+    // What hyper calls unexpected came before anything was asked: SSH and others speak first.
+    let unexpected = !cause.is_canceled() && !cause.is_closed() && cause.source().is_none();
+    let malformed = cause.is_parse() || unexpected;
     let told = super::broken(error);
     match malformed {
         true => io::Error::new(
