@@ -14,6 +14,7 @@ mod load;
 mod matrix;
 mod relay;
 mod shown;
+mod site;
 mod stage;
 mod tls;
 mod tls_peers;

@@ -227,6 +227,11 @@ impl Run {
         ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     #[track_caller]
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
