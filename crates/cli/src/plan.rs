@@ -178,6 +178,8 @@ impl Plan {
             only("--half-open", args.join.half_open.is_some(), "relay"),
             only("--no-listing", args.no_listing, "site"),
             only("--hidden", args.hidden, "site"),
+            only("--eol", args.eol.is_some(), "console"),
+            only("--timestamps", args.timestamps, "console"),
         ]
         .into_iter()
         .flatten()

@@ -44,6 +44,7 @@ fn what(error: &Error) -> String {
             prior if prior == flag => format!("{flag} is there twice"),
             prior => format!("{flag} does not go with {prior}"),
         },
+        ErrorKind::InvalidUtf8 => "an address, a name or a text is no UTF-8".to_owned(),
         // The parser's own words without its `error: `, up to the first blank line.
         _ => {
             let text = error.render().to_string();
@@ -74,7 +75,7 @@ fn hint(error: &Error) -> Option<String> {
     }
     // A value that was refused is told what it should be.
     let usage = match error.kind() {
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => None,
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::InvalidUtf8 => None,
         _ => parts(error, ContextKind::Usage).into_iter().next(),
     }?;
     let verbs = usage.split_whitespace().skip(1);

@@ -9,7 +9,9 @@ use http::HeaderValue;
 use sockeye::{Encoding, Framing};
 
 use super::values::{host_name, size, time};
-use super::{ChildArgs, GuardArgs, JoinArgs, ServeTlsArgs, SocketArgs, TargetArgs, WebSocketArgs};
+use super::{
+    ChildArgs, Eol, GuardArgs, JoinArgs, ServeTlsArgs, SocketArgs, TargetArgs, WebSocketArgs,
+};
 
 /// Listen, and serve whoever comes
 ///
@@ -57,6 +59,12 @@ pub(crate) struct ServeArgs {
     /// `site` serves and lists names that begin with a dot, too
     #[arg(help_heading = SERVICE, long)]
     pub(crate) hidden: bool,
+    /// What ends each line typed at `console` [default: lf on byte streams, none where messages have boundaries]
+    #[arg(help_heading = SERVICE, long, value_enum)]
+    pub(crate) eol: Option<Eol>,
+    /// Show at `console` when each message came
+    #[arg(help_heading = SERVICE, long)]
+    pub(crate) timestamps: bool,
 
     /// How messages are cut from byte streams: raw, line, fixed:N, length:u8|u16be|u16le|u32be|u32le|varint, until:BYTES, idle:MS
     #[arg(help_heading = MESSAGES, long, value_name = "FRAMING", default_value = "raw")]

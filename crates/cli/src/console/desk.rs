@@ -37,7 +37,7 @@ pub(crate) fn open(args: &ServeArgs, log: &Log) -> Result<OpenDesk> {
     let style = Style {
         shared: false,
         form,
-        timestamps: false,
+        timestamps: args.timestamps,
         names: !args.once,
         ends: Ends::of(&args.frame),
         encoding,
@@ -63,7 +63,7 @@ pub(crate) fn open(args: &ServeArgs, log: &Log) -> Result<OpenDesk> {
     let screen = Screen::start(style, printer);
     let console = Console::new(screen, at_end, None, piped_through);
     let lines = Lines {
-        eol: None,
+        eol: args.eol,
         framed: !args.frame.is_raw(),
         encoding: args.encoding,
         kind: Kind::Text,

@@ -226,6 +226,19 @@ fn two_clients_at_a_served_console() {
 }
 
 #[test]
+fn a_served_console_ends_lines_as_told_and_says_when_they_came() {
+    let mut server = Server::start("console --eol crlf --timestamps tcp://127.0.0.1:0");
+    let mut client = server.tcp();
+    client.write_all(b"hi\n").unwrap();
+    let shown = server.run.out.until("\n");
+    let (time, rest) = shown.split_once(' ').unwrap();
+    let shape = time.replace(|c: char| c.is_ascii_digit(), "0");
+    assert_eq!((&*shape, rest), ("00:00:00.000", "#1: hi\n"));
+    server.run.say("there\n");
+    hear(&mut client, "there\r\n");
+}
+
+#[test]
 fn a_served_console_without_clients_says_so() {
     let mut server = Server::start("console tcp://127.0.0.1:0");
     let mut client = server.tcp();

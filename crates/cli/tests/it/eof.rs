@@ -490,3 +490,12 @@ fn s34_interrupt_while_nobody_reads_our_output() {
     run.signal(Signal::INT);
     assert_eq!(run.end().code, 130);
 }
+
+#[test]
+fn s35_the_peer_ends_without_a_byte() {
+    let (mut run, mut peer) = talk("--no-stdin");
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(drain(&mut peer), NOTHING);
+    let ended = run.end();
+    assert_eq!((ended.code, ended.text().as_str()), (0, ""));
+}

@@ -535,3 +535,16 @@ fn udp_that_is_a_single_host_and_port() {
         (0, "hello!Hello, george!")
     );
 }
+
+#[test]
+fn flags_for_another_service_are_told() {
+    let server = Server::start("echo --eol lf --timestamps --close tcp://127.0.0.1:0");
+    for (flag, service) in [
+        ("--eol", "console"),
+        ("--timestamps", "console"),
+        ("--close", "reply"),
+    ] {
+        let note = format!("note: {flag} is for `{service}`; `echo` ignores it\n");
+        assert!(server.run.err.text().contains(&note), "{note}");
+    }
+}

@@ -260,6 +260,17 @@ fn what_the_parser_refuses_is_one_line() {
 }
 
 #[test]
+fn names_that_are_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let name = std::ffi::OsStr::from_bytes(b"unix:a\xffb");
+    for verb in ["connect", "serve"] {
+        let ended = sockeye([verb.as_ref(), name]).run();
+        fails(&ended, 2, &["is no UTF-8"]);
+    }
+}
+
+#[test]
 fn unresolvable_name() {
     let ended = connect("no-such-host.invalid:3000").run();
     fails(
