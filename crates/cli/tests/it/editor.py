@@ -234,6 +234,23 @@ def commands_at_one_session():
     terminal.ended(0)
 
 
+def a_line_that_no_frame_can_hold():
+    terminal, peer = start("--frame", "fixed:4")
+    # It is told, nothing of it leaves, and the conversation goes on.
+    for line in ["toolong", "abc"]:
+        terminal.type(line + "\r")
+        terminal.until("not sent: ")
+        terminal.until("4 bytes")
+        terminal.until("> ")
+    terminal.line("four")
+    peer.hear("four")
+    peer.stream.sendall(b"back")
+    terminal.until("back")
+    terminal.type("\x03")
+    assert peer.stream.recv(1) == b""
+    terminal.ended(130)
+
+
 def served_console():
     terminal = Terminal("serve", "console", "tcp://127.0.0.1:0")
     terminal.until("listening tcp ")

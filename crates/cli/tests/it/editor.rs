@@ -37,6 +37,7 @@ tests! {
     a_character_in_two_pieces
     datagrams_are_lines
     commands_at_one_session
+    a_line_that_no_frame_can_hold
     served_console
     served_console_interrupted
     a_script_at_a_terminal

@@ -1,6 +1,5 @@
 //! Socket options arrive at the sockets they are meant for.
 
-use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -199,36 +198,72 @@ async fn broadcast_must_be_asked_for() {
 /// Multicast over the loopback interface, which takes part in it although it has no MULTICAST flag.
 #[tokio::test]
 async fn a_group_is_heard_and_answered() {
-    let join = |o: &mut SocketOptions| {
-        o.join = vec![Membership {
-            group: Ipv4Addr::new(239, 255, 7, 7).into(),
-            interface: Some("127.0.0.1".to_owned()),
-        }];
-    };
-    let config = PortConfig {
-        options: options(join),
-        ..PortConfig::default()
-    };
-    let stage = Stage::with("udp://0.0.0.0:0", config, Echo).await;
-    let number = stage.socket_addr().port();
-    let dialing = DialOptions {
-        options: options(|o| {
-            o.multicast_interface = Some("127.0.0.1".to_owned());
-            o.multicast_loop = Some(true);
-            o.multicast_ttl = Some(1);
-        }),
-        ..DialOptions::default()
-    };
-    let to = address(&format!("udp://239.255.7.7:{number}"));
-    let mut session = dial(&to, &dialing).await.unwrap();
-    session.send("who?").await.unwrap();
-    let answer = within(session.recv()).await.unwrap().unwrap();
-    assert_eq!(answer.data, "who?");
-    assert_eq!(
-        answer.from.map(|from| from.to_string()),
-        Some(format!("127.0.0.1:{number}"))
-    );
-    stage.end().await;
+    // An interface by its address, its name and its number.
+    for (interface, group) in [
+        ("127.0.0.1", "239.255.7.7"),
+        ("lo", "239.255.7.8"),
+        ("1", "239.255.7.9"),
+    ] {
+        let config = PortConfig {
+            options: options(|o| {
+                o.join = vec![Membership {
+                    group: group.parse().unwrap(),
+                    interface: Some(interface.to_owned()),
+                }];
+            }),
+            ..PortConfig::default()
+        };
+        let stage = Stage::with("udp://0.0.0.0:0", config, Echo).await;
+        let number = stage.socket_addr().port();
+        let dialing = DialOptions {
+            options: options(|o| {
+                o.multicast_interface = Some(interface.to_owned());
+                o.multicast_loop = Some(true);
+                o.multicast_ttl = Some(1);
+            }),
+            ..DialOptions::default()
+        };
+        let to = address(&format!("udp://{group}:{number}"));
+        let mut session = dial(&to, &dialing).await.unwrap();
+        session.send("who?").await.unwrap();
+        let answer = within(session.recv()).await.unwrap().unwrap();
+        assert_eq!(answer.data, "who?", "{group} on {interface}");
+        // A machine's own address; which one is the system's choice, unless the interface was named by it.
+        let from = answer.from.unwrap();
+        assert!(!from.ip().is_multicast(), "{from}");
+        assert_eq!(from.port(), number, "{group} on {interface}");
+        if let Ok(named) = interface.parse::<std::net::Ipv4Addr>() {
+            assert_eq!(from.ip(), named);
+        }
+        stage.end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_interface_of_a_group_must_be_there() {
+    for (group, at) in [
+        ("239.255.7.7", "udp://127.0.0.1:0"),
+        ("ff01::7", "udp://[::1]:0"),
+    ] {
+        let bind = async |interface: &str| {
+            let config = PortConfig {
+                options: options(|o| {
+                    o.join = vec![Membership {
+                        group: group.parse().unwrap(),
+                        interface: Some(interface.to_owned()),
+                    }];
+                }),
+                ..PortConfig::default()
+            };
+            Port::bind(&address(at), config).await
+        };
+        bind("lo").await.unwrap();
+        let error = bind("nosuch0").await.unwrap_err().to_string();
+        assert!(
+            error.contains("IP_ADD_MEMBERSHIP") && error.contains("no such device"),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -154,6 +154,30 @@ async fn a_folder_gets_a_file_per_session() {
     assert_eq!(fs::read(folder.path().join("_memory_")).unwrap(), b"one");
 }
 
+/// What strangers send is nobody else's business, whatever the umask allows.
+#[tokio::test]
+async fn what_is_saved_is_the_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    for sink in [
+        file(folder.path().join("got.txt")),
+        Sink {
+            target: Target::Folder(folder.path().to_owned()),
+        },
+    ] {
+        give(&sink, Session::pair(Framing::Raw), &["secret"]).await;
+    }
+    assert_eq!(names(folder.path()), ["_memory_", "got.txt"]);
+    for name in names(folder.path()) {
+        let mode = fs::metadata(folder.path().join(&name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
 /// Gives some bytes, then breaks.
 struct Broken(bool);
 
