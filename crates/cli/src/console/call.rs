@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
-use sockeye::Kind;
 
 use super::input::{Cut, Input, Printer};
-use super::lines::Lines;
+use super::lines::{Lines, kind};
 use super::patience::{AtEnd, LINGER};
 use super::pipe::Pipe;
 use super::screen::{Ends, Form, Screen, Style};
@@ -248,15 +247,12 @@ fn broken(source: std::io::Error, address: String) -> anyhow::Error {
 }
 
 pub(crate) fn lines(args: &ConnectArgs, commands: bool) -> Lines {
+    let encoding = args.encoding.unwrap_or_default();
     Lines {
         eol: if args.crlf { Some(Eol::Crlf) } else { args.eol },
         framed: !args.frame.is_raw(),
-        encoding: args.encoding.unwrap_or_default(),
-        kind: if args.binary {
-            Kind::Binary
-        } else {
-            Kind::Text
-        },
+        encoding,
+        kind: kind(args.binary, encoding),
         commands,
     }
 }

@@ -4,11 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use sockeye::Kind;
 use tokio_util::sync::CancellationToken;
 
 use super::input::{Cut, Input};
-use super::lines::Lines;
+use super::lines::{Lines, kind};
 use super::patience::{AtEnd, LINGER};
 use super::screen::{Ends, Form, Style};
 use super::{Console, Screen};
@@ -66,7 +65,7 @@ pub(crate) fn open(args: &ServeArgs, log: &Log) -> Result<OpenDesk> {
         eol: args.eol,
         framed: !args.frame.is_raw(),
         encoding: args.encoding,
-        kind: Kind::Text,
+        kind: kind(false, args.encoding),
         commands: !piped_through,
     };
     Ok(OpenDesk {

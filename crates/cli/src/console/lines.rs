@@ -24,6 +24,14 @@ pub(crate) struct Lines {
     pub(crate) commands: bool,
 }
 
+/// What a carrier that knows text is told that lines in `encoding` are: it knows UTF-8 alone.
+pub(crate) fn kind(binary: bool, encoding: Encoding) -> Kind {
+    match !binary && encoding == Encoding::UTF_8 {
+        true => Kind::Text,
+        false => Kind::Binary,
+    }
+}
+
 impl Lines {
     /// What ends a message for `member`.
     pub(crate) fn eol(&self, packets: bool) -> &'static [u8] {

@@ -218,7 +218,7 @@ impl Voice<'_> {
             Form::Json => report::json::message(&self.info, Direction::In, message).into_bytes(),
             Form::Hex => {
                 let size = report::text::count(message.data.len() as u64, "byte");
-                let encoding = style.encoding.unwrap_or_default();
+                let encoding = message.encoding(style.encoding.unwrap_or_default());
                 let heading = format!("{}< {size}\n", self.heading(&unexpected));
                 (heading + &wire::hex::dump(&message.data, encoding)).into_bytes()
             }
@@ -248,8 +248,13 @@ impl Voice<'_> {
     }
 
     fn text(&mut self, message: &Message) -> String {
+        let encoding = message.encoding(self.decoder.encoding());
         let mut text = String::new();
-        self.decoder.push_shown(&message.data, &mut text);
+        if encoding == self.decoder.encoding() {
+            self.decoder.push_shown(&message.data, &mut text);
+        } else {
+            text = encoding.show(&message.data);
+        }
         if self.screen.terminal {
             text = printable_block(&text).into_owned();
         }
@@ -279,12 +284,8 @@ impl Voice<'_> {
 
     /// A line of output for each line of the message, each with its heading.
     fn lines(&self, message: &Message, unexpected: &str) -> String {
-        let text = self
-            .screen
-            .style
-            .encoding
-            .unwrap_or_default()
-            .show(&message.data);
+        let encoding = self.screen.style.encoding.unwrap_or_default();
+        let text = message.encoding(encoding).show(&message.data);
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let heading = self.heading(unexpected);
         text.split('\n')

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sockeye::{
-    Answered, Certificate, Direction, Ending, Info, Listening, Message, OwnCertificate, Tls,
+    Answered, Certificate, Direction, Ending, Info, Kind, Listening, Message, OwnCertificate, Tls,
 };
 
 /// The version of the schema: fields are added, never changed.
@@ -95,7 +95,14 @@ pub(crate) fn message(info: &Info, direction: Direction, message: &Message) -> S
         fields["unexpected"] = true.into();
     }
     fields["bytes"] = message.data.len().into();
-    match info.encoding().decode(&message.data) {
+    if matches!(info.protocol(), "ws" | "wss") {
+        fields["kind"] = match message.kind {
+            Kind::Text => "text",
+            Kind::Binary => "binary",
+        }
+        .into();
+    }
+    match message.encoding(info.encoding()).decode(&message.data) {
         Ok(text) => fields["text"] = text.into(),
         Err(_) => fields["hex"] = wire::hex::grouped(&message.data).into(),
     }

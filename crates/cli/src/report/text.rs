@@ -177,7 +177,7 @@ pub(crate) fn traffic(counters: &Counters) -> String {
 
 /// `#1 < hello`: `<` came in, `>` went out.
 pub(crate) fn message(info: &Info, direction: Direction, message: &Message) -> String {
-    let text = info.encoding().show(&message.data);
+    let text = message.encoding(info.encoding()).show(&message.data);
     let text = text.strip_suffix('\n').unwrap_or(&text);
     format!("#{} {} {}\n", info.id(), arrow(direction), printable(text))
 }
@@ -189,7 +189,7 @@ pub(crate) fn dump(info: &Info, direction: Direction, message: &Message) -> Stri
         "#{} {} {size}\n{}",
         info.id(),
         arrow(direction),
-        wire::hex::dump(&message.data, info.encoding())
+        wire::hex::dump(&message.data, message.encoding(info.encoding()))
     )
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Service;
 use crate::error::Result;
-use crate::session::Session;
+use crate::session::{Message, Session};
 
 /// Greets when a session opens, answers `Hello, NAME!` to each name, and ends on `exit`.
 #[derive(Clone, Debug)]
@@ -33,7 +33,8 @@ impl Service for Hello {
             session.send(greeting).await?;
         }
         while let Some(message) = session.recv().await? {
-            let text = session.info().encoding().show(&message.data);
+            let encoding = message.encoding(session.info().encoding());
+            let text = encoding.show(&message.data);
             // One read of a byte stream may hold several lines, and each is a name.
             for line in text.split_inclusive('\n') {
                 let name = line.trim();
@@ -58,8 +59,8 @@ impl Service for Hello {
     }
 }
 
-fn say(session: &Session, text: &str) -> Result<Vec<u8>> {
-    Ok(session.info().encoding().encode(text)?.into_owned())
+fn say(session: &Session, text: &str) -> Result<Message> {
+    Message::encoded(text, session.info().encoding())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use wire::text::Encoding;
 use super::Service;
 use crate::error::{Error, Operation, Result};
 use crate::request::{Answer, Request, Response};
-use crate::session::{Identity, Session};
+use crate::session::{Identity, Message, Session};
 
 /// Answers every message with the same bytes, and every HTTP request, whatever its body.
 #[derive(Clone, Debug)]
@@ -45,8 +45,9 @@ impl Reply {
 
 impl Service for Reply {
     async fn serve(&self, mut session: Session) -> Result<()> {
+        let answer = Message::of(self.answer.clone(), session.info().encoding());
         while session.recv().await?.is_some() {
-            session.feed(self.answer.clone()).await?;
+            session.feed(answer.clone()).await?;
             if self.close {
                 break;
             }

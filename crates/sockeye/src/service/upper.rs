@@ -21,6 +21,11 @@ impl Service for Upper {
         let one_by_one = session.has_boundaries();
         while let Some(message) = session.recv().await? {
             let mut answer = Vec::with_capacity(message.data.len());
+            let encoding = message.encoding(encoding);
+            if encoding != decoder.encoding() {
+                // A carrier that tells text from bytes; there every message is whole.
+                decoder = encoding.decoder();
+            }
             decoder.push(&message.data, |piece| raise(piece, encoding, &mut answer));
             if one_by_one {
                 end(&mut decoder, encoding, &mut answer);

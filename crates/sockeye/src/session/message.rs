@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use wire::text::Encoding;
 
 use crate::error::Result;
 
@@ -35,12 +36,44 @@ impl Message {
         }
     }
 
+    /// `text` in `encoding`. It is [`Kind::Text`] only in UTF-8, which is what a carrier that knows text
+    /// means by it.
+    ///
+    /// # Errors
+    /// When the encoding does not have one of the characters.
+    pub fn encoded(text: &str, encoding: Encoding) -> Result<Self> {
+        Ok(Self::of(
+            encoding.encode(text)?.into_owned().into(),
+            encoding,
+        ))
+    }
+
+    /// Bytes that are meant to be text in `encoding`, if they can be.
+    pub(crate) fn of(data: Bytes, encoding: Encoding) -> Self {
+        let kind = match encoding == Encoding::UTF_8 && str::from_utf8(&data).is_ok() {
+            true => Kind::Text,
+            false => Kind::Binary,
+        };
+        Self {
+            kind,
+            ..Self::binary(data)
+        }
+    }
+
+    /// How its bytes are to be read in a session in `encoding`: text of a carrier that knows text is UTF-8.
+    pub fn encoding(&self, encoding: Encoding) -> Encoding {
+        match self.kind {
+            Kind::Text => Encoding::UTF_8,
+            Kind::Binary => encoding,
+        }
+    }
+
     /// The payload as UTF-8 text.
     ///
     /// # Errors
     /// When it is none; the error names the offset and the byte.
     pub fn text(&self) -> Result<&str> {
-        match wire::text::Encoding::UTF_8.decode(&self.data)? {
+        match Encoding::UTF_8.decode(&self.data)? {
             std::borrow::Cow::Borrowed(text) => Ok(text),
             std::borrow::Cow::Owned(_) => unreachable!("UTF-8 is decoded in place"),
         }
