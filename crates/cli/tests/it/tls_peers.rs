@@ -202,6 +202,45 @@ fn openssl_shows_a_certificate() {
 }
 
 #[test]
+fn keys_of_every_kind_that_openssl_writes() {
+    for (make, begins) in [
+        ("genrsa -traditional -out {key} 2048", "RSA PRIVATE KEY"),
+        ("genrsa -out {key} 2048", "PRIVATE KEY"),
+        (
+            "ecparam -name prime256v1 -genkey -noout -out {key}",
+            "EC PRIVATE KEY",
+        ),
+        (
+            "ecparam -name secp384r1 -genkey -noout -out {key}",
+            "EC PRIVATE KEY",
+        ),
+        ("genpkey -algorithm ed25519 -out {key}", "PRIVATE KEY"),
+    ] {
+        let folder = folder();
+        let [key, certificate] =
+            ["key", "cert"].map(|name| path(&folder, name).display().to_string());
+        let openssl = program("openssl", words(&make.replace("{key}", &key))).run();
+        let text = std::fs::read_to_string(&key).unwrap_or_default();
+        assert!(
+            text.contains(&format!("BEGIN {begins}-----")),
+            "{make}: {}",
+            openssl.err
+        );
+        let line = format!(
+            "req -x509 -new -key {key} -subj /CN=localhost -addext subjectAltName=DNS:localhost -out {certificate}"
+        );
+        let openssl = program("openssl", words(&line)).run();
+        assert_eq!(openssl.code, 0, "{}", openssl.err);
+        let server = Server::start(&format!(
+            "echo tls://127.0.0.1:0 --cert {certificate} --key {key}"
+        ));
+        let to = format!("tls://localhost:{} --ca {certificate}", server.port());
+        let ended = connect(&to).with("hi");
+        assert_eq!((ended.code, &*ended.text()), (0, "hi"), "{make}: {ended:?}");
+    }
+}
+
+#[test]
 fn clients_of_others_through_our_echo() {
     let secured = Secured::start("echo 127.0.0.1:0");
     let data = binary(SIZE);

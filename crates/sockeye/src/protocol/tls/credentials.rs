@@ -39,8 +39,11 @@ impl TlsFiles {
                 let certificate = self.certificate.display().to_string();
                 fault(self.key(), CredentialFault::OtherKey(certificate))
             }
-            rustls::Error::InvalidCertificate(_) => {
-                let what = "the certificate in it cannot be read".to_owned();
+            rustls::Error::InvalidCertificate(error) => {
+                let what = format!(
+                    "the certificate in it {}",
+                    refusal::certificate(error, None)
+                );
                 fault(&self.certificate, CredentialFault::Malformed(what))
             }
             other => fault(self.key(), CredentialFault::Malformed(refusal::key(&other))),

@@ -129,7 +129,11 @@ pub(super) fn key(error: &rustls::Error) -> String {
     }
 }
 
-fn certificate(error: CertificateError, shown: Option<&Certificate>) -> CertificateFault {
+/// Why a certificate is not accepted; `shown` is the one.
+pub(super) fn certificate(
+    error: CertificateError,
+    shown: Option<&Certificate>,
+) -> CertificateFault {
     use CertificateError as C;
     use CertificateFault as F;
     let facts = || shown.and_then(Certificate::facts);
@@ -168,7 +172,12 @@ fn certificate(error: CertificateError, shown: Option<&Certificate>) -> Certific
         | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             other("is signed in a way that is not trusted any more")
         }
-        C::Other(why) => F::Other(format!("is not acceptable: {}", words(&why.0))),
+        C::Other(why) => F::Other(match &*words(&why.0) {
+            "unsupported cert version" => {
+                "has no extensions (X.509 version 1), which version 3 brought".to_owned()
+            }
+            why => format!("is not acceptable: {why}"),
+        }),
         why => F::Other(format!("is not acceptable: {}", words(&why))),
     }
 }

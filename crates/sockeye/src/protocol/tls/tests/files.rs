@@ -11,6 +11,18 @@ fn files(certificate: &Path, key: &Path) -> TlsFiles {
     }
 }
 
+/// What `openssl x509 -req` makes of a request when it is told of no extensions: X.509 version 1.
+const FIRST_VERSION: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBHDCBwwIUVNL8vD8ylS2rboZipU504mVrouQwCgYIKoZIzj0EAwIwETEPMA0G
+A1UEAwwGT3VyIENBMB4XDTI2MTEyMTE0MjgwNloXDTI3MTEyMTE0MjgwNlowETEP
+MA0GA1UEAwwGZ2VvcmdlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE9/vmCzuG
+bpwvgLtNka4eu390fvNO+6HImK9Bqpvnxl4YraYPK+l+aRrWu9GrAmWFiNXDqqy+
+beXAhMy77slsvDAKBggqhkjOPQQDAgNIADBFAiAgNxGzBy3N5SO19plJ1n3KVpme
+csY8UlwRmIdbhrjpnQIhAM7sTDesC5KwX95JhygYbYOFmelrqwfsaDqtlKGY7sAt
+-----END CERTIFICATE-----
+";
+
 fn faulty(files: &TlsFiles) -> (String, CredentialFault) {
     match files.read().map(|_| ()) {
         Err(Error::Credentials { path, fault }) => (path, fault),
@@ -19,7 +31,7 @@ fn faulty(files: &TlsFiles) -> (String, CredentialFault) {
 }
 
 #[test]
-fn keys_of_each_kind_are_read_and_a_key_may_stand_beside_its_certificate() {
+fn a_key_may_stand_beside_its_certificate() {
     let folder = TempDir::new().unwrap();
     let issued = self_signed(&["localhost"]);
     let (certificate, key) = issued.write(folder.path(), "a.pem");
@@ -53,6 +65,7 @@ fn what_a_file_lacks_is_said_with_its_name() {
         "wrong",
         b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     );
+    let first = write("first", FIRST_VERSION.as_bytes());
     let der = write("der", b"\x30\x82\x01\x00\x00\x00");
     let locked = write(
         "locked",
@@ -96,6 +109,12 @@ fn what_a_file_lacks_is_said_with_its_name() {
             "what stands between its PEM lines is no base64",
         ),
         (&wrong, &key, &wrong, "the certificate in it cannot be read"),
+        (
+            &first,
+            &key,
+            &first,
+            "the certificate in it has no extensions (X.509 version 1)",
+        ),
         (&der, &key, &der, "it is not PEM but binary (DER)"),
         (&certificate, &der, &der, "it is not PEM but binary (DER)"),
         (&certificate, &locked, &locked, "its key is encrypted"),
