@@ -261,8 +261,9 @@ impl AsyncWrite for ByteStream {
 pub(crate) trait Source: AsyncRead + Unpin {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Whether the kernel has something to read, which the runtime may not have heard of yet.
-    fn has_arrived(&self) -> bool;
+    /// Whether the kernel has something to read, which the runtime may not have heard of yet; `None` where there
+    /// is no socket to ask.
+    fn has_arrived(&self) -> Option<bool>;
 }
 
 /// Asks the kernel, without waiting, whether `socket` has something to read.
@@ -281,11 +282,11 @@ impl Source for Io {
         }
     }
 
-    fn has_arrived(&self) -> bool {
+    fn has_arrived(&self) -> Option<bool> {
         match self {
-            Self::Tcp(tcp) => has_arrived(tcp),
-            Self::Unix(unix) => has_arrived(unix),
-            Self::Other(_) => false,
+            Self::Tcp(tcp) => Some(has_arrived(tcp)),
+            Self::Unix(unix) => Some(has_arrived(unix)),
+            Self::Other(_) => None,
         }
     }
 }

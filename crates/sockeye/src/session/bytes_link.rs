@@ -28,7 +28,14 @@ pub(super) struct Inbox {
     refused: Option<&'static [Matcher]>,
     /// Runs while an unfinished message pauses, where pauses end messages.
     pause: Option<Pin<Box<Sleep>>>,
+    /// Runs before the last look at a shutdown.
+    last_look: Option<Pin<Box<Sleep>>>,
+    /// The last look has been taken.
+    looked: bool,
 }
+
+/// How long the runtime has to find what the kernel has.
+const LAST_LOOK: Duration = Duration::from_millis(1);
 
 impl Inbox {
     pub(super) fn new(framing: Framing, max_message: usize) -> Self {
@@ -39,6 +46,8 @@ impl Inbox {
             finished: false,
             refused: None,
             pause: None,
+            last_look: None,
+            looked: false,
         }
     }
 
@@ -97,7 +106,10 @@ impl Inbox {
                     return Poll::Ready(Err(Error::io(Operation::Receive, info.peer(), source)));
                 }
                 // Shutting down: what has arrived is read, more is not waited for.
-                Poll::Pending if info.ends_when_stopping() && !io.has_arrived() => {
+                Poll::Pending if info.ends_when_stopping() && io.has_arrived() != Some(true) => {
+                    if io.has_arrived().is_none() && ready!(self.poll_last_look(cx)) {
+                        continue;
+                    }
                     self.ended = true;
                     self.leave_unfinished(head, info);
                 }
@@ -120,6 +132,18 @@ impl Inbox {
             ));
             head.clear();
         }
+    }
+
+    /// Lets the runtime look at the sockets once more, and says whether it has looked just now: where a protocol
+    /// stands between, only the runtime knows whether something has arrived.
+    fn poll_last_look(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.looked {
+            return Poll::Ready(false);
+        }
+        let look = || Box::pin(tokio::time::sleep(LAST_LOOK));
+        ready!(self.last_look.get_or_insert_with(look).as_mut().poll(cx));
+        self.looked = true;
+        Poll::Ready(true)
     }
 
     /// Ready when no byte has come for as long as a message can pause; never, unless pauses end messages.

@@ -214,11 +214,11 @@ impl Source for ReadIo {
         }
     }
 
-    fn has_arrived(&self) -> bool {
+    fn has_arrived(&self) -> Option<bool> {
         match self {
-            Self::Tcp(half) => has_arrived(half.as_ref()),
-            Self::Unix(half) => has_arrived(half.as_ref()),
-            Self::Other(_) => false,
+            Self::Tcp(half) => Some(has_arrived(half.as_ref())),
+            Self::Unix(half) => Some(has_arrived(half.as_ref())),
+            Self::Other(_) => None,
         }
     }
 }

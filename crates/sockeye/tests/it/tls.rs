@@ -106,6 +106,28 @@ async fn a_half_that_has_finished_hears_on() {
 }
 
 #[tokio::test]
+async fn what_has_come_before_a_stop_is_answered() {
+    let (stage, to, options) = secured("127.0.0.1:0", Echo).await;
+    let mut sessions = Vec::new();
+    for _ in 0..10 {
+        let mut session = within(dial(&to, &options)).await.unwrap();
+        exchange(&mut session, "hi").await;
+        sessions.push(session);
+    }
+    // On loopback `send` returns when the bytes are in the receiver's kernel buffer.
+    let sent = vec![b'x'; 20_000];
+    for session in &mut sessions {
+        session.send(sent.clone()).await.unwrap();
+    }
+    stage.stop.cancel();
+    for session in &mut sessions {
+        let all = heard_to_the_end(session).await.concat();
+        assert!(all == sent, "{} of {}", all.len(), sent.len());
+    }
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn both_halves_speak_at_once() {
     let (stage, to, options) = secured("127.0.0.1:0", Echo).await;
     let session = within(dial(&to, &options)).await.unwrap();
