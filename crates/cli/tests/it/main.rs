@@ -9,6 +9,7 @@ mod eof_datagrams;
 mod exec;
 mod guard;
 mod help;
+mod http;
 mod interop;
 mod load;
 mod matrix;
