@@ -292,7 +292,7 @@ impl Flow {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Trouble::Reading(error))),
                 Poll::Pending => {
                     self.poll_flush(to, cx).map_err(Trouble::Writing)?;
-                    if !stopping || from.io.has_arrived() {
+                    if !stopping || from.io.has_arrived() == Some(true) {
                         self.rest();
                         return Poll::Pending;
                     }

@@ -128,7 +128,7 @@ impl WsPackets {
                     Poll::Pending
                         if self.parting.is_none()
                             && self.info.is_stopping()
-                            && !io.has_arrived() =>
+                            && io.has_arrived() != Some(true) =>
                     {
                         return Poll::Ready(Ok(None));
                     }
