@@ -6,6 +6,7 @@ mod console;
 mod editor;
 mod eof;
 mod eof_datagrams;
+mod eof_websocket;
 mod exec;
 mod guard;
 mod help;
