@@ -8,18 +8,30 @@ use wire::address::{Scheme, Target};
 
 use crate::args::{ConnectTlsArgs, ServeTlsArgs};
 use crate::config;
+use crate::failure::Usage;
 use crate::peers::Peer;
 
 /// Who a server is, to those who speak TLS. `tell` hears what its person should know.
 ///
 /// # Errors
-/// When a file is of no use.
+/// When a file is of no use, or clients without a certificate could come in by another way.
 pub(crate) fn server(
     args: &ServeTlsArgs,
     addresses: &[Address],
     tell: impl FnMut(&str),
 ) -> Result<TlsServer> {
     let mut options = args.options();
+    let unguarded =
+        |address: &&Address| matches!(address.target, Target::Net { .. }) && !speaks_tls(address);
+    if let (false, Some(address)) = (
+        options.client_authorities.is_empty(),
+        addresses.iter().find(unguarded),
+    ) {
+        return Err(Usage(format!(
+            "--client-ca lets in only clients with a certificate, and {address} serves others too: write tls://…"
+        ))
+        .into());
+    }
     if let TlsIdentity::SelfSigned(folder) = &mut options.identity {
         *folder = config::state().map(|state| state.join("tls"));
     }

@@ -411,6 +411,21 @@ fn only_clients_with_a_certificate_may_come() {
 }
 
 #[test]
+fn nobody_gets_around_a_certificate_that_is_asked_for() {
+    let folder = folder();
+    let ca = Authority::new("Our CA").write(folder.path(), "ca.pem");
+    for at in [
+        "",
+        "127.0.0.1:0",
+        "tls://127.0.0.1:0 udp://127.0.0.1:0",
+        "http://127.0.0.1:0",
+    ] {
+        let ended = serve(&format!("echo {at} --client-ca {}", ca.display())).run();
+        fails(&ended, 2, &["serves others too: write tls://"]);
+    }
+}
+
+#[test]
 fn plain_servers_are_told_apart() {
     let echo = Server::start("echo tcp://127.0.0.1:0");
     let says = ["it does not speak TLS", "tcp:// speaks without TLS"];
