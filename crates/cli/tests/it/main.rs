@@ -11,6 +11,7 @@ mod exec;
 mod guard;
 mod help;
 mod http;
+mod http_peers;
 mod interop;
 mod load;
 mod matrix;

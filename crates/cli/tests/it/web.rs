@@ -31,7 +31,7 @@ fn script(name: &str) -> String {
     script.to_str().unwrap().to_owned()
 }
 
-fn python(name: &str, arguments: &[&str]) -> Line {
+pub(crate) fn python(name: &str, arguments: &[&str]) -> Line {
     let program_of = peers().join("venv/bin/python");
     let script = script(name);
     program(program_of, ["-u", &script].iter().chain(arguments))

@@ -400,7 +400,9 @@ fn broken(error: hyper::Error) -> io::Error {
     // A request that could not be sent names what happened to the connection as its cause.
     let cause = error.source().and_then(|cause| cause.downcast_ref());
     let cause: &hyper::Error = cause.unwrap_or(&error);
-    if cause.is_incomplete_message() {
+    let io: Option<&io::Error> = cause.source().and_then(|cause| cause.downcast_ref());
+    let cut_short = io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof);
+    if cut_short || cause.is_incomplete_message() {
         let words = "the connection ended before the answer did";
         return io::Error::new(io::ErrorKind::ConnectionAborted, words);
     }
