@@ -112,6 +112,10 @@ impl Programs {
             ),
             ("udp_echo.py", include_str!("../peers/udp_echo.py")),
             ("nginx_get.sh", include_str!("../peers/nginx_get.sh")),
+            (
+                "haproxy_relay.sh",
+                include_str!("../peers/haproxy_relay.sh"),
+            ),
         ] {
             fs::write(folder.path().join(name), text).with_context(|| format!("writing {name}"))?;
         }
@@ -126,7 +130,7 @@ impl Programs {
             bench,
             folder,
         };
-        let needed = ["nc", "ncat", "socat", "python3", "nginx"].map(PathBuf::from);
+        let needed = ["nc", "ncat", "socat", "python3", "nginx", "haproxy"].map(PathBuf::from);
         for program in [&programs.sockeye, &programs.epoll()]
             .into_iter()
             .chain(&needed)
@@ -170,6 +174,24 @@ impl Programs {
             let script = self.script("nginx_get.sh");
             all.push(Contender::new("nginx", "sh", &format!("{script} {{port}}")));
         }
+        present(all)
+    }
+
+    /// The TCP relays to a sink; `alike` is sockeye with these flags more.
+    pub(crate) fn relays(&self, sink: u16, alike: &'static str, flags: &str) -> Vec<Contender> {
+        let relay = format!("serve relay tcp://127.0.0.1:{sink} tcp://127.0.0.1:{{port}}");
+        let mut all = vec![
+            self.sockeye(&relay),
+            Contender::new(alike, &self.sockeye, &format!("{relay} {flags}")),
+        ];
+        if is_installed(Path::new("haproxy")) {
+            let script = self.script("haproxy_relay.sh");
+            let arguments = format!("{script} {{port}} {sink}");
+            all.push(Contender::new("haproxy", "sh", &arguments));
+        }
+        let socat =
+            format!("TCP-LISTEN:{{port}},bind=127.0.0.1,reuseaddr,fork TCP:127.0.0.1:{sink}");
+        all.push(Contender::new("socat", "socat", &socat));
         present(all)
     }
 

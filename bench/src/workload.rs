@@ -4,6 +4,7 @@ mod bulk;
 mod http_file;
 mod http_get;
 mod idle;
+mod relay;
 mod start_up;
 mod tcp_echo;
 mod udp_burst;
@@ -38,6 +39,7 @@ pub(crate) const ALL: &[Workload] = &[
     ("udp-flood", udp_burst::flood),
     ("udp-paced", udp_burst::paced),
     ("bulk", bulk::run),
+    ("relay", relay::run),
     ("idle", idle::run),
     ("start-up", start_up::run),
 ];

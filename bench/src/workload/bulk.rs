@@ -54,14 +54,19 @@ pub(super) fn run(plan: &Plan) -> Result<Vec<Table>> {
 }
 
 /// sockeye with the congestion control that the others run under: on loopback it would choose reno.
-const ALIKE: &str = "sockeye, system's CC";
+pub(super) const ALIKE: &str = "sockeye, system's CC";
 
-fn pairs(plan: &Plan) -> (Vec<Contender>, Vec<Contender>) {
+/// The flag that makes it so.
+pub(super) fn system_congestion() -> String {
     let system = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
-    let congestion = format!(
+    format!(
         "--congestion {}",
         system.as_deref().unwrap_or("cubic").trim()
-    );
+    )
+}
+
+fn pairs(plan: &Plan) -> (Vec<Contender>, Vec<Contender>) {
+    let congestion = system_congestion();
     let alike = |arguments: &str| {
         let mut contender = plan.programs.sockeye(&format!("{arguments} {congestion}"));
         contender.name = ALIKE;
@@ -143,7 +148,7 @@ fn transfer(
 }
 
 /// A file without a name, which goes with the process however that ends.
-fn source(gib: u64) -> Result<File> {
+pub(super) fn source(gib: u64) -> Result<File> {
     let mut file = tempfile::tempfile_in("/dev/shm").context("making a file in /dev/shm")?;
     let block: Vec<u8> = (0..1 << 20)
         .map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
