@@ -122,6 +122,23 @@ fn half_open_is_given_up_after_the_time_that_was_asked_for() {
     // The target says nothing, so nobody knows whether there was more to come.
     let mut client = client;
     assert_eq!(drain(&mut client).1, Wire::Reset);
+    let closed = server.run.err.rest_of("close #1 ");
+    let told = format!(
+        "cannot receive from {}: no answer within 200ms",
+        listener.at()
+    );
+    assert!(closed.contains(&told), "{closed}");
+
+    let mut run = relay(&format!("- {} --half-open 200ms", listener.at())).start();
+    let mut target = listener.accept();
+    run.hang_up();
+    assert_eq!(drain(&mut target).0, b"");
+    let ended = run.end();
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(
+        ended.complaint().contains("no answer within 200ms"),
+        "{ended:?}"
+    );
 }
 
 #[test]

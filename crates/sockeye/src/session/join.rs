@@ -49,7 +49,8 @@ impl Session {
     /// Nothing is cut short silently: when one side breaks, a TCP peer on the other is reset.
     ///
     /// # Errors
-    /// When a session broke, a message does not fit the other carrier, or a peer that is a process failed.
+    /// When a session broke or was silent for too long, a message does not fit the other carrier, or a peer
+    /// that is a process failed.
     pub fn join(
         self,
         other: Self,
@@ -115,6 +116,10 @@ impl Parties {
         })
         .await;
         let traffic = joint.traffic();
+        let silent = match &ended {
+            Ended::HalfOpen => self.silent([0, 1].map(|side| joint.is_over(side))),
+            _ => None,
+        };
         // Before the streams are closed: a process that has said all may still be at work.
         let verdict = self.verdict(matches!(ended, Ended::Both)).await;
         if let Some(broken) = joint.close(ended, self.drain_time()).await {
@@ -132,7 +137,10 @@ impl Parties {
                 return Err(error);
             }
         }
-        verdict.map(|()| traffic)
+        match silent {
+            Some(error) => Err(error),
+            None => verdict.map(|()| traffic),
+        }
     }
 
     async fn join_messages(self, first: Session, second: Session) -> Result<Traffic> {
@@ -194,7 +202,7 @@ impl Parties {
             match self.patience(over, gone) {
                 Some(limit) if over != [false; 2] => silence
                     .poll_over(cx, self.progress(), limit)
-                    .map(|()| Ok(false)),
+                    .map(|()| self.silent(over).map_or(Ok(false), Err)),
                 _ => Poll::Pending,
             }
         })
@@ -216,6 +224,17 @@ impl Parties {
             LINGER
         };
         Some(limit.min(self.half_open))
+    }
+
+    /// The error of one who has said nothing for too long and was given up, when these directions are over.
+    /// It is none where silence is the only end there is, and none while shutting down.
+    fn silent(&self, over: [bool; 2]) -> Option<Error> {
+        let info = &self.infos[usize::from(over[0])];
+        (info.has_end() && !self.is_stopping()).then(|| Error::TimedOut {
+            operation: Operation::Receive,
+            address: info.peer().to_string(),
+            after: self.half_open,
+        })
     }
 
     /// What became of the processes among them, if both directions are `whole`; otherwise they are about

@@ -170,6 +170,11 @@ impl Joint {
         }))
     }
 
+    /// Whether nothing more is passed on from that end.
+    pub(crate) fn is_over(&self, side: usize) -> bool {
+        self.flows[side].is_over()
+    }
+
     /// Whether that end has said that it will send no more.
     pub(crate) fn has_finished(&self, side: usize) -> bool {
         self.flows[side].finished

@@ -252,6 +252,18 @@ async fn who_watches_sees_what_passes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn half_open_streams_are_given_up_after_silence() {
+    let (mut first, near) = framed("raw");
+    let (far, _second) = framed("raw");
+    let began = Instant::now();
+    let joined = tokio::spawn(near.join(far, OPTIONS));
+    first.finish().await.unwrap();
+    let error = joined.await.unwrap().unwrap_err();
+    assert_eq!(error.io_kind(), Some(io::ErrorKind::TimedOut));
+    assert_eq!(began.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_open_packets_are_given_up_after_silence() {
     let (mut first, near) = Session::packet_pair();
     let (far, mut second) = Session::packet_pair();
@@ -260,7 +272,9 @@ async fn half_open_packets_are_given_up_after_silence() {
     first.finish().await.unwrap();
     tokio::time::sleep(Duration::from_secs(59)).await;
     second.send("still here").await.unwrap();
-    joined.await.unwrap().unwrap();
+    let error = joined.await.unwrap().unwrap_err();
+    let told = "cannot receive from (memory): no answer within 60s";
+    assert_eq!(error.to_string(), told);
     assert_eq!(began.elapsed().as_secs(), 59 + 60);
     assert_eq!(payloads(heard(&mut first).await), ["still here"]);
 }
