@@ -84,7 +84,14 @@ pub(crate) async fn run(
             .for_each(|info| eprint!("{}", text::left(info)));
     }
     let mut code = reached.failed;
-    for error in ended.into_iter().filter_map(Result::err) {
+    // What our own leaving has cut off is no failure.
+    let left = console.over.is_cancelled() || console.screen.gone().is_cancelled();
+    let cut_off = |error: &anyhow::Error| {
+        let error = error.downcast_ref::<sockeye::Error>();
+        left && error.is_some_and(sockeye::Error::is_reset)
+    };
+    let failed = ended.into_iter().filter_map(Result::err);
+    for error in failed.filter(|error| !cut_off(error)) {
         eprintln!("{}", failure::line(&error));
         code = code.or_else(|| Some(failure::exit_code(&error)));
     }

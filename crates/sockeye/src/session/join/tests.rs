@@ -337,7 +337,10 @@ async fn when_stopping_nobody_is_waited_for() {
         near.info().stop();
         let began = Instant::now();
         near.join(far, OPTIONS).await.unwrap();
-        assert_eq!(began.elapsed(), STOPPING);
+        // And a moment more: what is in memory, no kernel can be asked about.
+        let look = Duration::from_millis(1);
+        let waited = began.elapsed();
+        assert!((STOPPING..=STOPPING + look).contains(&waited), "{waited:?}");
         drop(second);
     }
 }
