@@ -1,6 +1,5 @@
 //! One request on the accepting side: checked, given to the service, answered.
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,12 +24,19 @@ const METHODS: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// Answers one request.
+///
+/// # Errors
+/// In HTTP/2, for a malformed one: a stream error (RFC 9113, section 8.1.1).
 pub(super) async fn answer(
     shared: Arc<Shared>,
     request: ::http::Request<Incoming>,
-) -> Result<::http::Response<Sent>, Infallible> {
+) -> Result<::http::Response<Sent>, h2::Error> {
     let mut asked = Asked::new(shared, &request);
     let response = asked.respond(request).await;
+    if asked.version > Version::HTTP_11 && asked.malformed {
+        asked.tell(response.status(), 0, false);
+        return Err(h2::Reason::PROTOCOL_ERROR.into());
+    }
     Ok(asked.sent(response))
 }
 
@@ -43,6 +49,8 @@ struct Asked {
     began: Moment,
     /// What tells of it: a session tells its own story.
     by: By,
+    /// It is none by the rules of its version.
+    malformed: bool,
 }
 
 /// Who answers.
@@ -63,6 +71,7 @@ impl Asked {
             uri: request.uri().clone(),
             version: request.version(),
             by: By::Rules,
+            malformed: false,
             shared,
         }
     }
@@ -70,6 +79,7 @@ impl Asked {
     async fn respond(&mut self, request: ::http::Request<Incoming>) -> Response {
         let asks_websocket = ws::handshake::is_asked(&request);
         if let Err(refusal) = self.check(request.headers(), asks_websocket) {
+            self.malformed = refusal.status == StatusCode::BAD_REQUEST;
             return refusal.response();
         }
         match self.method {
@@ -144,6 +154,10 @@ impl Asked {
     /// asked here when it `asks_websocket`, which has a rule of its own for that.
     fn check(&self, headers: &HeaderMap, asks_websocket: bool) -> Result<(), Refusal> {
         let asked = host::asked(self.version, &self.uri, headers)?;
+        if self.version > Version::HTTP_11 && headers.values().any(has_space_around) {
+            let words = "a header field has a space at its end\n";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, words));
+        }
         let listed = &self.shared.connection.settings.hosts;
         if self.shared.checks_hosts && !host::is_ours(asked.host, listed) {
             let name = printable(asked.host);
@@ -221,6 +235,13 @@ impl Drop for Asked {
     fn drop(&mut self) {
         self.shared.pace.end();
     }
+}
+
+/// RFC 9113, section 8.2.1: what in HTTP/1 is no part of a value makes a request malformed.
+fn has_space_around(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let value = value.as_bytes();
+    is_space(value.first()) || is_space(value.last())
 }
 
 fn not_allowed() -> Response {

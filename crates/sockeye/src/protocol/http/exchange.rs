@@ -1,6 +1,6 @@
 //! A request and its answer as one session: the body that comes is received, the body that goes is sent.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -75,15 +75,32 @@ pub(super) async fn open(shared: &Shared, request: Request) -> Response {
             None => return failed().response(),
         },
         Some(Piece::End) => Body::empty(),
-        Some(Piece::Data(first)) => match answer.pieces.try_recv() {
-            Ok(Piece::End) => first.into(),
-            Ok(Piece::Data(second)) => answer.after([second, first].into()),
-            Err(_) => answer.after([first].into()),
-        },
+        Some(Piece::Data(first)) => {
+            // One turn for the rest of a small request: the answer to it then says how long it is.
+            a_turn().await;
+            match answer.pieces.try_recv() {
+                Ok(Piece::End) => first.into(),
+                Ok(Piece::Data(second)) => answer.after([second, first].into()),
+                Err(_) => answer.after([first].into()),
+            }
+        }
     };
     let mut response = Response::new(body);
     describe(response.headers_mut(), connection);
     response
+}
+
+/// Lets the tasks run that are ready now.
+async fn a_turn() {
+    let mut had = false;
+    poll_fn(|cx| match std::mem::replace(&mut had, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 /// What a session's answer would begin with, for who asks for no more: no session is opened for that.

@@ -235,6 +235,61 @@ async fn a_goodbye_is_goaway_and_lets_streams_finish() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn malformed_requests_are_stream_errors() {
+    // Literal fields without indexing (RFC 7541, section 6.2.2).
+    let field = |name: &str, value: &str| {
+        let mut bytes = vec![0, u8::try_from(name.len()).unwrap()];
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.push(u8::try_from(value.len()).unwrap());
+        bytes.extend_from_slice(value.as_bytes());
+        bytes
+    };
+    let nobody = vec![0x82, 0x86, 0x84];
+    for (what, block) in [
+        ("no authority", nobody),
+        (
+            "another Host",
+            [head("GET"), field("host", "other")].concat(),
+        ),
+        (
+            "two Hosts",
+            [
+                head("GET"),
+                field("host", "localhost"),
+                field("host", "localhost"),
+            ]
+            .concat(),
+        ),
+        ("a space in front", [head("GET"), field("x", " y")].concat()),
+        (
+            "a tab at the end",
+            [head("GET"), field("x", "y\t")].concat(),
+        ),
+        ("capitals", [head("GET"), field("X", "y")].concat()),
+        (
+            "connection",
+            [head("GET"), field("connection", "close")].concat(),
+        ),
+        (
+            "a pseudo-header after others",
+            [field("x", "y"), head("GET")].concat(),
+        ),
+    ] {
+        let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block);
+        let (_, said) = flood(two(reply("hi")), b"", [request].into_iter(), true).await;
+        let is_reset = |frame: &&(u8, u32, Vec<u8>)| (frame.0, frame.1) == (RST_STREAM, 1);
+        let reset = said.iter().find(is_reset);
+        let reason = reset.map(|(.., why)| u32::from_be_bytes(why[..].try_into().unwrap()));
+        // PROTOCOL_ERROR of the stream, or of the connection where h2 has lost its trust in all of it.
+        assert_eq!(reason.or(goaway(&said)), Some(1), "{what}: {said:?}");
+        assert!(
+            said.iter().all(|(kind, ..)| *kind != HEADERS),
+            "{what}: {said:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn windows_that_grow_beyond_2_31_are_an_error() {
     let parts = [
         frame(WINDOW_UPDATE, NONE, 0, &0x7fff_ffff_u32.to_be_bytes()),
