@@ -245,6 +245,15 @@ async fn ten_thousand_files_in_one_folder() {
     assert!(links == expected, "{} links", links.len());
 }
 
+/// Set when it is dropped: the other thread ends, too, when this one fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A name that is a folder inside at one moment and a link to the outside at the next: whoever looks first and
 /// opens then is caught sooner or later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -273,10 +282,10 @@ async fn a_folder_that_is_swapped_for_a_link_lets_nobody_out() {
                 }
             }
         }
-        done.store(true, Ordering::Relaxed);
         (inside, refused)
     };
     let (inside, refused) = std::thread::scope(|scope| {
+        let _done = Done(&done);
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 swap("real", "link");
