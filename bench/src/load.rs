@@ -4,6 +4,7 @@ pub(crate) mod burst;
 pub(crate) mod download;
 pub(crate) mod tcp;
 pub(crate) mod udp;
+pub(crate) mod ws;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;

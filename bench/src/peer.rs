@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -13,6 +14,9 @@ pub(crate) enum Peer {
     /// TCP: a task and a 64 KiB buffer per connection.
     #[value(name = "tokio-echo")]
     TcpEcho,
+    /// WebSocket: tokio-tungstenite as its documentation uses it.
+    #[value(name = "tungstenite-echo")]
+    WsEcho,
     /// UDP: one socket, `recv_from` and `send_to`.
     #[value(name = "tokio-udp-echo")]
     UdpEcho,
@@ -30,7 +34,8 @@ pub(crate) fn serve(peer: Peer, port: u16) -> Result<()> {
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     runtime.block_on(async {
         match peer {
-            Peer::TcpEcho => tcp_echo(at).await,
+            Peer::TcpEcho => tcp_echo(at, echo).await,
+            Peer::WsEcho => tcp_echo(at, ws_echo).await,
             Peer::UdpEcho => udp_loop(at, |_| {}).await,
             Peer::UdpUpper => udp_loop(at, <[u8]>::make_ascii_uppercase).await,
         }
@@ -41,7 +46,10 @@ pub(crate) fn serve(peer: Peer, port: u16) -> Result<()> {
     clippy::disallowed_methods,
     reason = "a bare loop is the point; it ends by being killed"
 )]
-async fn tcp_echo(at: SocketAddr) -> Result<()> {
+async fn tcp_echo<R>(at: SocketAddr, echo: impl Fn(TcpStream) -> R) -> Result<()>
+where
+    R: Future<Output: Send> + Send + 'static,
+{
     let listener = TcpListener::bind(at)
         .await
         .with_context(|| format!("binding tcp {at}"))?;
@@ -62,6 +70,18 @@ async fn echo(mut stream: TcpStream) -> std::io::Result<()> {
         }
         stream.write_all(&buffer[..count]).await?;
     }
+}
+
+async fn ws_echo(stream: TcpStream) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let mut socket = tokio_tungstenite::accept_async(stream).await?;
+    while let Some(message) = socket.next().await {
+        let message = message?;
+        if message.is_text() || message.is_binary() {
+            socket.send(message).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn udp_loop(at: SocketAddr, answer: impl Fn(&mut [u8])) -> Result<()> {

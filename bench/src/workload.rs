@@ -9,6 +9,7 @@ mod start_up;
 mod tcp_echo;
 mod udp_burst;
 mod udp_echo;
+mod ws_echo;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub(crate) const ALL: &[Workload] = &[
     ("tcp-echo", tcp_echo::run),
     ("http-get", http_get::run),
     ("http-file", http_file::run),
+    ("ws-echo", ws_echo::run),
     ("udp-echo", udp_echo::echo),
     ("udp-upper", udp_echo::upper),
     ("udp-flood", udp_burst::flood),

@@ -130,7 +130,7 @@ fn rounds(streams: &[TcpStream], talk: &Talk, counters: &Counters) -> Result<()>
     }
     let mut owed = vec![talk.answer; streams.len()];
     let mut events = vec![EpollEvent::empty(); 1024];
-    let mut buffer = [0; 4096];
+    let mut buffer = vec![0; 64 * 1024];
     while !counters.stopped() {
         let ready = epoll
             .wait(&mut events, 100_u8)

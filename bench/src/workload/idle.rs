@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Plan, rounds};
 use crate::contender::{Contender, Server, Transport, present};
-use crate::load::tcp;
+use crate::load::{tcp, ws};
 use crate::report::Bound::AtMost;
 use crate::report::{Column, Goal, Table};
 
@@ -34,13 +34,21 @@ pub(super) fn run(plan: &Plan) -> Result<Vec<Table>> {
         let streams = tcp::connect(server.address, CONNECTIONS)?;
         Ok(figures(&server, before, streams.len()))
     });
+    let sessions = |contender: &Contender| {
+        let server = contender.start(Transport::Tcp)?;
+        let before = server.group.memory();
+        let opened = (0..CONNECTIONS).map(|_| ws::open(server.address));
+        let streams = opened.collect::<Result<Vec<_>>>()?;
+        Ok(figures(&server, before, streams.len()))
+    };
+    let websocket = table("WebSocket", 8.0, vec![roomy("127.0.0.1")], sessions);
     let udp = table("udp", 1.0, vec![roomy("udp://127.0.0.1")], |contender| {
         let server = contender.start(Transport::Udp)?;
         let before = server.group.memory();
         let sessions = visit(server.address)?;
         Ok(figures(&server, before, sessions))
     });
-    Ok(vec![tcp, udp])
+    Ok(vec![tcp, websocket, udp])
 }
 
 /// One round: memory does not depend on who else is running.
