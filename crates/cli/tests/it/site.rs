@@ -361,6 +361,8 @@ fn nothing_of_the_folder_is_opened_by_its_path() {
     std::os::unix::fs::symlink("sub/b.html", path(&folder, "link")).unwrap();
     let trace = path(&home, "trace").display().to_string();
     let words = [
+        // The server is the process that is started, and ended, here; strace stands beside it.
+        "-D",
         "-f",
         "-q",
         "-e",

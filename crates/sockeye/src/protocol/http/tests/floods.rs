@@ -281,7 +281,11 @@ async fn malformed_requests_are_stream_errors() {
         let reset = said.iter().find(is_reset);
         let reason = reset.map(|(.., why)| u32::from_be_bytes(why[..].try_into().unwrap()));
         // PROTOCOL_ERROR of the stream, or of the connection where h2 has lost its trust in all of it.
-        assert_eq!(reason.or_else(|| goaway(&said)), Some(1), "{what}: {said:?}");
+        assert_eq!(
+            reason.or_else(|| goaway(&said)),
+            Some(1),
+            "{what}: {said:?}"
+        );
         assert!(
             said.iter().all(|(kind, ..)| *kind != HEADERS),
             "{what}: {said:?}"
