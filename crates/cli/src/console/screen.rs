@@ -90,7 +90,7 @@ const PRINTS: usize = 16;
 impl Screen {
     /// Starts the thread that writes, so that a slow reader of our output holds up only the peers.
     pub(crate) fn start(style: Style, printer: Option<Printer>) -> Self {
-        let (prints, queue) = mpsc::channel(PRINTS);
+        let (prints, mut queue) = mpsc::channel(PRINTS);
         let broken = Arc::new(OnceLock::new());
         let told = broken.clone();
         let gone = CancellationToken::new();
@@ -99,9 +99,10 @@ impl Screen {
         let editor = printer.is_some();
         std::thread::spawn(move || {
             let written = match printer {
-                Some(printer) => write_above(queue, printer),
-                None => write_out(queue),
+                Some(printer) => write_above(&mut queue, printer),
+                None => write_out(&mut queue),
             };
+            // Told before the queue is gone: whoever finds it gone asks why.
             if let Err(error) = written {
                 // Set once: this thread is the only one that does.
                 let _ = told.set(error);
@@ -337,7 +338,7 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-fn write_out(mut queue: mpsc::Receiver<Print>) -> io::Result<()> {
+fn write_out(queue: &mut mpsc::Receiver<Print>) -> io::Result<()> {
     let stdout = rustix::stdio::stdout();
     while let Some(print) = queue.blocking_recv() {
         match print {
@@ -368,7 +369,7 @@ fn write_all(stdout: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn write_above(mut queue: mpsc::Receiver<Print>, mut printer: Printer) -> io::Result<()> {
+fn write_above(queue: &mut mpsc::Receiver<Print>, mut printer: Printer) -> io::Result<()> {
     let own_is_elsewhere = !io::stderr().is_terminal();
     while let Some(print) = queue.blocking_recv() {
         let text = match print {
