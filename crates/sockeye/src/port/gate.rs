@@ -34,7 +34,8 @@ pub(super) struct Gate {
 /// What somebody has been given at the gate, and gives back at the end.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
-    _seat: Option<Seat>,
+    /// Boxed: most ports limit nobody, and there may be 100,000 of these.
+    _seat: Option<Box<Seat>>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -78,7 +79,7 @@ impl Gate {
         }
         let seat = self.crowd.seat(ip, Instant::now());
         Ok(Admission {
-            _seat: seat.map_err(|crowded| crowded.to_string())?,
+            _seat: seat.map_err(|crowded| crowded.to_string())?.map(Box::new),
             permit: None,
         })
     }

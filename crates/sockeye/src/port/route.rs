@@ -3,7 +3,6 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -14,11 +13,15 @@ use wire::sniff::{self, Matcher, Protocol};
 use super::gate::Admission;
 use super::run::{Context, Place};
 use crate::error::{Error, Operation, Result};
-use crate::protocol::{Host, Told, http, tls};
+use crate::protocol::{http, tls};
 use crate::service::{AnyService, Service};
-use crate::session::{Answered, Ending, Identity, Link, Session};
+use crate::session::{Ending, Identity, Link, Session};
 use crate::stream::ByteStream;
 use crate::token::{MAX_TOKEN, Token};
+
+mod guests;
+
+use guests::Guests;
 
 /// Bytes that have come and tell nothing yet are taken as they are after this long.
 const UNDECIDED: Duration = Duration::from_secs(3);
@@ -102,50 +105,110 @@ struct Layer {
 }
 
 /// Serves a connection, whatever it turns out to speak.
-pub(super) async fn serve(
+///
+/// It comes to be a session in a future of its own, which is gone when the session runs: there may be many, and most
+/// of their life they wait. Not an `async fn`: that would keep its arguments twice.
+pub(super) fn serve(
     spoken: Spoken,
     place: Place,
     session: Session,
     service: Arc<impl Service>,
-) {
-    let layer = Layer { place, session };
-    match spoken {
-        Spoken::Any => layer.sniff(sniff::TCP, spoken, service).await,
-        Spoken::Plain => layer.converse(service).await,
-        Spoken::Http | Spoken::Ws => layer.sniff(VERSION, spoken, service).await,
-        Spoken::Tls | Spoken::Https | Spoken::Wss => {
-            Box::pin(layer.enter(Protocol::Tls, spoken, service)).await;
+) -> impl Future<Output = ()> + Send {
+    let mut layer = Layer { place, session };
+    async move {
+        let mut below = Vec::new();
+        if spoken != Spoken::Plain || layer.place.context().config.token.is_some() {
+            let arrival = Arrival {
+                spoken,
+                service: AnyService::shared(service.clone()),
+                below: Vec::new(),
+            };
+            match Box::pin(arrival.run(layer)).await {
+                Some(arrived) => (layer, below) = arrived,
+                None => return,
+            }
+        }
+        if layer.place.open() {
+            let serving = pin!(service.serve(layer.session));
+            let served = layer.place.limit(serving).await;
+            layer.place.leave(served);
+        }
+        leave(below);
+    }
+}
+
+/// What is below a session ends well, however the session did.
+const END: Result<(), Ending> = Ok(());
+
+/// The layers below end, the uppermost first.
+fn leave(below: Vec<Place>) {
+    below.into_iter().rev().for_each(|place| place.leave(END));
+}
+
+/// What is to be done with a layer.
+enum Stage {
+    /// Look at the first bytes.
+    Sniff(&'static [Matcher]),
+    /// It is a protocol's.
+    Enter(Protocol),
+    /// The bytes are the session's.
+    Converse,
+    /// It is a session.
+    Hold,
+}
+
+impl Stage {
+    fn first(spoken: Spoken) -> Self {
+        match spoken {
+            Spoken::Any => Self::Sniff(sniff::TCP),
+            Spoken::Plain => Self::Converse,
+            Spoken::Http | Spoken::Ws => Self::Sniff(VERSION),
+            Spoken::Tls | Spoken::Https | Spoken::Wss => Self::Enter(Protocol::Tls),
+        }
+    }
+
+    fn inside_tls(spoken: Spoken) -> Self {
+        match spoken {
+            Spoken::Tls => Self::Converse,
+            Spoken::Https | Spoken::Wss => Self::Sniff(VERSION),
+            _ => Self::Sniff(INSIDE),
         }
     }
 }
 
-impl Layer {
-    /// The bytes are the session's.
-    async fn converse(self, service: Arc<impl Service>) {
-        let Self { place, mut session } = self;
-        if let Some(token) = &place.context().config.token
-            && !knows(token, &place, &mut session).await
-        {
-            return refuse(&place, session).await;
-        }
-        Self { place, session }.hold(service).await;
-    }
+/// A connection on its way to become a session.
+struct Arrival {
+    spoken: Spoken,
+    service: AnyService,
+    /// The places of the layers below, which are kept until the session has ended.
+    below: Vec<Place>,
+}
 
-    /// It is a session.
-    async fn hold(self, service: Arc<impl Service>) {
-        let Self { mut place, session } = self;
-        if place.open() {
-            let served = place.limit(service.serve(session)).await;
-            place.leave(served);
+impl Arrival {
+    /// From layer to layer, to a session and the places below it. `None`: it has ended without one.
+    async fn run(mut self, mut layer: Layer) -> Option<(Layer, Vec<Place>)> {
+        let mut stage = Stage::first(self.spoken);
+        loop {
+            let next = match stage {
+                Stage::Sniff(matchers) => self.sniff(layer, matchers).await,
+                Stage::Enter(protocol) => self.enter(layer, protocol).await,
+                Stage::Converse => layer.hear_token().await,
+                Stage::Hold => return Some((layer, self.below)),
+            };
+            let Some(next) = next else {
+                leave(self.below);
+                return None;
+            };
+            (layer, stage) = next;
         }
     }
 
     /// Looks at the first bytes, and goes on as they say.
-    async fn sniff(self, matchers: &'static [Matcher], spoken: Spoken, service: Arc<impl Service>) {
-        let Self {
+    async fn sniff(&self, layer: Layer, matchers: &'static [Matcher]) -> Option<(Layer, Stage)> {
+        let Layer {
             mut place,
             mut session,
-        } = self;
+        } = layer;
         let config = &place.context().clone().config;
         let mut patience = Some(config.greet_after);
         let protocol = loop {
@@ -163,54 +226,89 @@ impl Layer {
                 Ok(Some(protocol)) => break protocol,
                 Ok(None) if place.is_open() => {
                     let limit = config.idle_timeout.unwrap_or_default();
-                    return place.leave(Err(Ending::Idle(limit)));
+                    place.leave(Err(Ending::Idle(limit)));
+                    return None;
                 }
                 // Not a session before it has said the token.
                 Ok(None) if config.token.is_some() => patience = None,
                 Ok(None) => {
                     if !place.open() {
-                        return;
+                        return None;
                     }
-                    if service.speaks_first() {
+                    if self.service.speaks_first() {
                         session.refuse(matchers);
                         break Protocol::Raw;
                     }
                     patience = config.idle_timeout;
                 }
-                Err(error) => return place.leave(Err(error)),
+                Err(error) => {
+                    place.leave(Err(error));
+                    return None;
+                }
             }
         };
-        let layer = Self { place, session };
-        match protocol {
-            Protocol::Raw => layer.converse(service).await,
-            other => Box::pin(layer.enter(other, spoken, service)).await,
-        }
+        let stage = match protocol {
+            Protocol::Raw => Stage::Converse,
+            other => Stage::Enter(other),
+        };
+        Some((Layer { place, session }, stage))
     }
 
-    /// Hands the bytes to a protocol, and keeps this layer's place until that has ended.
-    async fn enter(self, protocol: Protocol, spoken: Spoken, service: Arc<impl Service>) {
-        let Self { place, session } = self;
+    /// Hands the bytes to a protocol. What comes of it keeps this layer's place until it has ended.
+    async fn enter(&mut self, layer: Layer, protocol: Protocol) -> Option<(Layer, Stage)> {
+        let Layer { place, session } = layer;
         let identity = session.info().identity().clone();
         let lower = Lower {
             stream: session.into_lower(),
             identity,
-            guests: Guests {
-                context: place.context().clone(),
-                service: AnyService::shared(service),
-                inside: Arc::default(),
-            },
+            context: place.context().clone(),
+            service: self.service.clone(),
         };
-        let served = match protocol {
-            Protocol::Tls => lower.tls(spoken).await,
+        let entered = match protocol {
+            Protocol::Tls => lower.tls(self.spoken).await,
             // Boxed: what is in TLS should not have room for it.
-            Protocol::Http1 => Box::pin(lower.http(http::Version::One, spoken)).await,
-            Protocol::Http2 => Box::pin(lower.http(http::Version::Two, spoken)).await,
-            Protocol::Raw => Ok(()),
+            Protocol::Http1 => Box::pin(lower.http(http::Version::One, self.spoken)).await,
+            Protocol::Http2 => Box::pin(lower.http(http::Version::Two, self.spoken)).await,
+            Protocol::Raw => Ok(None),
         };
-        if let (Err(error), false) = (&served, place.is_open()) {
-            place.context().note(&error.to_string());
+        match entered {
+            Ok(Some(above)) => {
+                // One or two in all.
+                self.below.reserve_exact(1);
+                self.below.push(place);
+                Some(above)
+            }
+            Ok(None) => {
+                place.leave(END);
+                None
+            }
+            Err(error) => {
+                if !place.is_open() {
+                    place.context().note(&error.to_string());
+                }
+                place.leave(Err(error));
+                None
+            }
         }
-        place.leave(served);
+    }
+}
+
+impl Layer {
+    fn above(context: &Arc<Context>, session: Session) -> Self {
+        let place = Place::wait(context, &session, Admission::default());
+        Self { place, session }
+    }
+
+    /// The bytes are the session's, once it has said the token.
+    async fn hear_token(self) -> Option<(Self, Stage)> {
+        let Self { place, mut session } = self;
+        if let Some(token) = &place.context().config.token
+            && !knows(token, &place, &mut session).await
+        {
+            refuse(&place, session).await;
+            return None;
+        }
+        Some((Self { place, session }, Stage::Hold))
     }
 }
 
@@ -271,22 +369,18 @@ async fn look(
 struct Lower {
     stream: ByteStream,
     identity: Identity,
-    guests: Guests,
+    context: Arc<Context>,
+    service: AnyService,
 }
 
 impl Lower {
-    async fn tls(self, spoken: Spoken) -> Result<()> {
-        let Self {
-            stream,
-            identity,
-            guests,
-        } = self;
-        let context = guests.context.clone();
-        let identity = identity.over("tls");
+    async fn tls(self, spoken: Spoken) -> Result<Option<(Layer, Stage)>> {
+        let context = self.context.clone();
+        let identity = self.identity.over("tls");
         let may_be_http = spoken != Spoken::Tls;
         let shaken = tokio::select! {
-            shaken = context.config.tls.accept(stream, may_be_http, &identity) => shaken,
-            () = context.goodbye.cancelled() => return Ok(()),
+            shaken = context.config.tls.accept(self.stream, may_be_http, &identity) => shaken,
+            () = context.goodbye.cancelled() => return Ok(None),
         };
         let (stream, facts) = shaken.map_err(|source| Error::Tls {
             operation: Operation::Secure,
@@ -300,29 +394,21 @@ impl Lower {
         };
         let identity = identity.in_tls(Arc::new(facts));
         if let Some(version) = version {
-            let lower = Self {
+            let inside = Self {
                 stream,
                 identity,
-                guests,
+                ..self
             };
-            return Box::pin(lower.http(version, spoken)).await;
+            return Box::pin(inside.http(version, spoken)).await;
         }
         let link = Link::Bytes(stream, context.config.framing.clone());
         let session = Session::new(link, identity, context.config.max_message);
-        let place = Place::wait(&context, &session, Admission::default());
-        let layer = Layer { place, session };
-        let service = Arc::new(guests.service);
-        match spoken {
-            Spoken::Tls => layer.converse(service).await,
-            Spoken::Https | Spoken::Wss => layer.sniff(VERSION, spoken, service).await,
-            _ => layer.sniff(INSIDE, spoken, service).await,
-        }
-        Ok(())
+        let layer = Layer::above(&context, session);
+        Ok(Some((layer, Stage::inside_tls(spoken))))
     }
 
-    async fn http(self, version: http::Version, spoken: Spoken) -> Result<()> {
-        let context = self.guests.context.clone();
-        let service = self.guests.service.clone();
+    async fn http(self, version: http::Version, spoken: Spoken) -> Result<Option<(Layer, Stage)>> {
+        let context = self.context.clone();
         let config = &context.config;
         let scheme = match self.identity.tls() {
             Some(_) => "https",
@@ -330,7 +416,7 @@ impl Lower {
         };
         let peer = self.identity.peer().to_string();
         let connection = http::Connection {
-            service: service.clone(),
+            service: self.service.clone(),
             identity: Arc::new(self.identity.over(scheme)),
             framing: config.framing.clone(),
             max_message: config.max_message,
@@ -339,97 +425,10 @@ impl Lower {
             only_websocket: matches!(spoken, Spoken::Ws | Spoken::Wss),
             token: config.token.clone(),
             grace: config.grace,
-            host: Arc::new(self.guests),
+            host: Arc::new(Guests::new(self.context, self.service)),
         };
-        // Boxed, and gone when the connection has become a session that may live long.
-        let serving = Box::pin(http::serve(self.stream, version, connection));
-        let served = serving.await;
+        let served = http::serve(self.stream, version, connection).await;
         let upgraded = served.map_err(|source| Error::io(Operation::Receive, peer, source))?;
-        if let Some(session) = upgraded {
-            let place = Place::wait(&context, &session, Admission::default());
-            let layer = Layer { place, session };
-            layer.hold(Arc::new(service)).await;
-        }
-        Ok(())
-    }
-}
-
-/// The sessions inside a connection that carries several.
-struct Guests {
-    context: Arc<Context>,
-    service: AnyService,
-    /// Sessions that have not ended; the connection's own room is for one of them.
-    inside: Arc<AtomicUsize>,
-}
-
-/// A session inside a connection.
-struct Guest {
-    inside: Arc<AtomicUsize>,
-    admission: Admission,
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.inside.fetch_sub(1, Relaxed);
-    }
-}
-
-impl Guests {
-    /// Room for one more session.
-    fn enter(&self) -> Option<Guest> {
-        let inside = self.inside.clone();
-        let first = inside.fetch_add(1, Relaxed) == 0;
-        let mut guest = Guest {
-            inside,
-            admission: Admission::default(),
-        };
-        if !first {
-            self.context.gate.try_enter(&mut guest.admission)?;
-        }
-        Some(guest)
-    }
-}
-
-impl Host for Guests {
-    fn open(&self, session: Session, told: Told) -> bool {
-        let Some(guest) = self.enter() else {
-            return false;
-        };
-        let mut place = Place::wait(&self.context, &session, Admission::default());
-        if !place.open() {
-            return false;
-        }
-        let service = self.service.clone();
-        self.run(Box::pin(async move {
-            let _guest = guest;
-            let mut served = place.limit(service.serve(session)).await;
-            if served.is_err() && place.info().is_stopping() {
-                // It was not the peer that broke it off.
-                served = Err(Ending::Stopped);
-            }
-            told(&served);
-            place.leave(served);
-        }));
-        true
-    }
-
-    fn admit(&self) -> bool {
-        self.context.admit()
-    }
-
-    fn answered(&self, answered: &Answered<'_>, counts: bool) {
-        self.context.answered(answered, counts);
-    }
-
-    fn run(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        crate::task::spawn(&self.context.tracker, work);
-    }
-
-    fn goodbye(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(self.context.goodbye.cancelled())
-    }
-
-    fn is_leaving(&self) -> bool {
-        self.context.leaving.load(Relaxed)
+        Ok(upgraded.map(|session| (Layer::above(&context, session), Stage::Hold)))
     }
 }

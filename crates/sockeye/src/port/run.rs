@@ -88,9 +88,10 @@ impl Context {
         let mut place = Place::wait(self, &session, admission);
         place.tell_opened();
         let task = crate::task::spawn(&self.tracker, async move {
-            let _held = held;
             let served = service.serve(session).await;
             place.leave(served);
+            // Nothing is left to be told to it.
+            drop(held);
         });
         task.abort_handle()
     }
@@ -157,30 +158,51 @@ impl Place {
     }
 
     /// Runs `serving` within the port's limits: idle time, and grace when the port stops.
-    pub(super) async fn limit(
-        &self,
-        serving: impl Future<Output = Result<()>>,
-    ) -> Result<(), Ending> {
+    pub(super) async fn limit<F>(&self, mut serving: Pin<&mut F>) -> Result<(), Ending>
+    where
+        F: Future<Output = Result<()>> + Send,
+    {
         let config = &self.context.config;
-        let mut serving = pin!(serving);
-        // Timers are boxed: few sessions have one, and none has both for long.
-        let served = match config.idle_timeout {
-            None => self.until_goodbye(serving.as_mut()).await,
-            Some(limit) => tokio::select! {
-                biased;
-                served = self.until_goodbye(serving.as_mut()) => served,
-                () = Box::pin(silence(&self.info, limit)) => return Err(Ending::Idle(limit)),
-            },
-        };
-        if let Some(served) = served {
-            return served.map_err(Ending::Failed);
+        // Timers are boxed: few sessions have one.
+        match config.idle_timeout {
+            None => {
+                if let Some(served) = self.until_goodbye(serving.as_mut()).await {
+                    return served.map_err(Ending::Failed);
+                }
+            }
+            Some(limit) => {
+                let quiet = self.until_goodbye_or_silence(serving.as_mut(), limit);
+                if let Some(served) = Box::pin(quiet).await? {
+                    return served.map_err(Ending::Failed);
+                }
+            }
         }
+        Box::pin(self.grace(serving)).await
+    }
+
+    /// As [`until_goodbye`](Self::until_goodbye), or until nothing went either way for `limit`.
+    async fn until_goodbye_or_silence<F: Future>(
+        &self,
+        serving: Pin<&mut F>,
+        limit: Duration,
+    ) -> Result<Option<F::Output>, Ending> {
+        tokio::select! {
+            biased;
+            served = self.until_goodbye(serving) => Ok(served),
+            () = silence(&self.info, limit) => Err(Ending::Idle(limit)),
+        }
+    }
+
+    /// What a session may still do when the port stops.
+    async fn grace<F>(&self, serving: Pin<&mut F>) -> Result<(), Ending>
+    where
+        F: Future<Output = Result<()>>,
+    {
         self.info.stop();
-        let grace = Box::pin(tokio::time::sleep(config.grace));
         tokio::select! {
             biased;
             served = serving => served.map_err(Ending::Failed),
-            () = grace => Err(Ending::Stopped),
+            () = tokio::time::sleep(self.context.config.grace) => Err(Ending::Stopped),
         }
     }
 

@@ -100,7 +100,7 @@ pub(super) fn answer(
         on: hyper::upgrade::on(&mut request),
         identity: Identity::clone(&connection.identity)
             .over(scheme)
-            .asked_by(Arc::new(asked(request.into_parts().0)))
+            .asked_by(Arc::new(asked(request.into_parts().0).on_its_own()))
             .agreed_on(agreed.protocol.as_deref()),
         agreed,
         open: Open::new(shared.pace.clone()),
