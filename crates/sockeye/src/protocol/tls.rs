@@ -58,7 +58,11 @@ impl TlsVersion {
 
 fn provider() -> &'static Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+    PROVIDER.get_or_init(|| {
+        // Where the processor was not asked at start-up what it can do, it is now.
+        aws_lc_rs::init();
+        Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    })
 }
 
 fn facts(connection: &CommonState, server_name: Option<&str>) -> Tls {
