@@ -12,6 +12,7 @@
 //! | [`hex`] | how does a person write and read bytes? |
 //! | [`proxy_protocol`] | who does the proxy in front say that a connection came from? |
 //! | [`upstream`] | how is somebody reached through a proxy: SOCKS5 or HTTP CONNECT? |
+//! | [`quic`] | which datagrams are QUIC's, where others come to the same socket? |
 //! | [`websocket`] | which messages are in these bytes, and which bytes make a message? |
 
 #![cfg_attr(
@@ -23,6 +24,7 @@ pub mod address;
 pub mod framing;
 pub mod hex;
 pub mod proxy_protocol;
+pub mod quic;
 pub mod sniff;
 pub mod text;
 pub mod upstream;
