@@ -116,7 +116,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
             },
         ) => code::CHILD,
         Some(Error::TimedOut { .. }) => code::TIMEOUT,
-        Some(Error::Refused { .. } | Error::ClosedByPeer { .. }) => code::PEER,
+        Some(Error::Refused { .. } | Error::ClosedByPeer { .. } | Error::QuicClosed { .. }) => {
+            code::PEER
+        }
         Some(
             Error::Framing { .. }
             | Error::Protocol { .. }

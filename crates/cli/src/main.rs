@@ -59,7 +59,7 @@ fn run<F: Future<Output = anyhow::Result<ExitCode>>>(
     let done = runtime.block_on(async {
         let done = work().await;
         // Nobody else sees them to their end.
-        sockeye::end_children().await;
+        tokio::join!(sockeye::end_children(), sockeye::end_connections());
         done
     });
     // A thread that waits in a read of the terminal must not hold up the exit.

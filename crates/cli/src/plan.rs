@@ -208,7 +208,7 @@ impl Plan {
 fn carries_datagrams(address: &Address) -> bool {
     matches!(
         (&address.target, address.scheme),
-        (Net { .. }, None | Some(Scheme::Udp)) | (_, Some(Scheme::Unixgram))
+        (Net { .. }, None | Some(Scheme::Udp | Scheme::Quic)) | (_, Some(Scheme::Unixgram))
     )
 }
 

@@ -14,6 +14,7 @@ use wire::upstream::Proxy;
 use crate::child::ChildOptions;
 use crate::error::{Error, Operation, Result};
 use crate::protocol::http::Ask as HttpAsk;
+use crate::protocol::quic::Settings as QuicSettings;
 use crate::protocol::tls::TlsClient;
 use crate::protocol::ws::Settings as WsSettings;
 use crate::resolve::{Family, Purpose, resolve};
@@ -27,6 +28,7 @@ mod happy;
 mod http;
 mod introduction;
 mod proxy;
+mod quic;
 mod udp;
 mod unixgram;
 mod websocket;
@@ -74,6 +76,12 @@ pub struct DialOptions {
     /// Over HTTP/2 where there is a choice: for WebSocket (RFC 8441) and for HTTP without TLS (RFC 9113, section
     /// 3.3: prior knowledge), which take HTTP/1.1 otherwise.
     pub http2: bool,
+    /// How QUIC connections are kept.
+    pub quic: QuicSettings,
+    /// Over QUIC, speak by datagrams and not over a stream.
+    pub datagrams: bool,
+    /// A QUIC connection moves to another port of ours after this long.
+    pub migrate_after: Option<Duration>,
     /// Who hears of it.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -100,6 +108,9 @@ impl Default for DialOptions {
             http: HttpAsk::default(),
             websocket: WsSettings::default(),
             http2: false,
+            quic: QuicSettings::default(),
+            datagrams: false,
+            migrate_after: None,
             observer: None,
         }
     }
@@ -137,8 +148,11 @@ async fn reach(to: &Address, options: &DialOptions) -> Result<Session> {
 
 /// Where no protocol has a place of its own for the token, it is the first line or the first datagram.
 fn says_token_first(to: &Address) -> bool {
-    use Scheme::{Tcp, Tls, Udp, Unix, Unixgram};
-    matches!(to.scheme, None | Some(Tcp | Tls | Udp | Unix | Unixgram))
+    use Scheme::{Quic, Tcp, Tls, Udp, Unix, Unixgram};
+    matches!(
+        to.scheme,
+        None | Some(Quic | Tcp | Tls | Udp | Unix | Unixgram)
+    )
 }
 
 async fn open(to: &Address, options: &DialOptions) -> Result<Session> {
@@ -146,6 +160,9 @@ async fn open(to: &Address, options: &DialOptions) -> Result<Session> {
         (Target::Net { hosts, .. }, None | Some(Scheme::Tcp)) => tcp(hosts, options).await,
         (Target::Net { hosts, .. }, Some(Scheme::Udp)) => udp::dial(hosts, options).await,
         (Target::Net { hosts, .. }, Some(Scheme::Tls)) => tls(hosts, options).await,
+        (Target::Net { hosts, .. }, Some(Scheme::Quic)) => {
+            Box::pin(quic::dial(hosts, options)).await
+        }
         (Target::Net { hosts, path }, Some(scheme @ (Scheme::Ws | Scheme::Wss))) => {
             Box::pin(websocket::dial(hosts, path, scheme, options)).await
         }
@@ -158,7 +175,7 @@ async fn open(to: &Address, options: &DialOptions) -> Result<Session> {
         _ => Err(Error::unsupported(
             Operation::Connect,
             to,
-            "only tcp, udp, tls, http, https, ws, wss, unix, unixgram and exec addresses can be dialed",
+            "only tcp, udp, tls, quic, http, https, ws, wss, unix, unixgram and exec addresses can be dialed",
         )),
     }
 }
@@ -189,13 +206,11 @@ async fn connect(hosts: &[HostPort], options: &DialOptions) -> Result<Reached> {
         Some(proxy) => proxy::connect(proxy, hosts, options).await?,
         None => {
             let candidates = candidates(hosts, options).await?;
-            let addresses: Vec<_> = candidates.iter().map(|(address, _)| *address).collect();
-            let (tcp, peer) = happy::connect(&addresses, options).await?;
-            let (_, host) = candidates
-                .iter()
-                .find(|(address, _)| *address == peer)
-                .ok_or_else(names_no_host)?;
-            Reached::new(tcp, peer.into(), host)?
+            let attempts = candidates.iter().map(async |(peer, host)| {
+                let tcp = happy::attempt(*peer, options).await?;
+                Reached::new(tcp, (*peer).into(), host)
+            });
+            happy::first(attempts).await?
         }
     };
     introduction::introduce(&mut reached.stream, &reached.peer, options).await?;

@@ -85,6 +85,25 @@ pub enum Error {
         reason: String,
     },
 
+    /// The peer ended a QUIC stream or connection, and said why with a code of its application (RFC 9000, section
+    /// 20.2).
+    #[error(
+        "cannot {operation} {address}: the peer {end} with code {code}{}",
+        after_colon(reason)
+    )]
+    QuicClosed {
+        /// What was tried.
+        operation: Operation,
+        /// The peer.
+        address: String,
+        /// What it ended.
+        end: QuicEnd,
+        /// The code; what it means is the application's to say.
+        code: u64,
+        /// What the peer gave as a reason; often empty, and only where a connection is closed.
+        reason: String,
+    },
+
     /// The peer understood what was asked of it, and will not do it.
     #[error(
         "cannot {operation} {address}: the server answers {status}{}",
@@ -185,6 +204,28 @@ pub enum Error {
     /// A character that the session's encoding does not have.
     #[error("cannot encode the text: {0}")]
     NotEncodable(#[from] wire::text::EncodeError),
+}
+
+/// What a QUIC peer ends before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QuicEnd {
+    /// It abandons what it was sending (RESET_STREAM).
+    Reset,
+    /// It does not want to hear more (STOP_SENDING).
+    Stopped,
+    /// The whole connection (CONNECTION_CLOSE).
+    Connection,
+}
+
+impl std::fmt::Display for QuicEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Reset => "reset the stream",
+            Self::Stopped => "stopped reading the stream",
+            Self::Connection => "closed the connection",
+        })
+    }
 }
 
 /// What was being done when it failed.

@@ -60,9 +60,10 @@ mod token;
 pub use certificate::{Certificate, CertificateFacts, Fingerprint, minute};
 pub use child::{ChildOptions, end_children};
 pub use dial::{DialOptions, dial};
-pub use error::{CertificateFault, CredentialFault, Error, Operation, Result, TlsError};
+pub use error::{CertificateFault, CredentialFault, Error, Operation, QuicEnd, Result, TlsError};
 pub use port::{Listening, MAX_SESSIONS, Port, PortConfig, Rate};
 pub use protocol::http::{Ask as HttpAsk, Page, Sends as HttpSends, Settings as HttpSettings};
+pub use protocol::quic::{Settings as QuicSettings, end_connections};
 pub use protocol::tls::{
     KeyLog, OwnCertificate, TlsClient, TlsClientOptions, TlsFiles, TlsIdentity, TlsServer,
     TlsServerOptions, TlsVersion,
@@ -73,7 +74,8 @@ pub use resolve::Family;
 pub use service::{AnyService, Service, service_fn};
 pub use session::{
     AnswerHead, Answered, Direction, Ending, Endpoint, Identity, Info, JoinOptions, Kind, Link,
-    MAX_MESSAGE, Message, Observer, Packets, Receiver, RequestHead, Sender, Session, Side, Tls,
+    MAX_MESSAGE, Message, Observer, Packets, Path, Receiver, RequestHead, Sender, Session, Side,
+    Tls,
 };
 pub use socket::{Keepalive, Membership, SocketOptions};
 pub use stream::join::{HALF_OPEN, Traffic};

@@ -15,7 +15,7 @@ use wire::text::Encoding;
 
 use crate::error::{Error, Operation, Result};
 use crate::protocol::tls::TlsServer;
-use crate::protocol::{http, ws};
+use crate::protocol::{http, quic as quic_protocol, ws};
 use crate::resolve::Family;
 use crate::service::Service;
 use crate::session::{Endpoint, MAX_MESSAGE, Observer};
@@ -25,8 +25,10 @@ use crate::token::Token;
 mod accept;
 mod bind;
 mod gate;
+mod guests;
 mod peers;
 mod proxied;
+mod quic;
 mod route;
 mod run;
 mod tcp;
@@ -38,6 +40,7 @@ use gate::Gate;
 pub use gate::Rate;
 use route::Spoken;
 use run::Context;
+use udp::Carries;
 
 /// How a port treats those who come. `Default` is safe for anyone who can reach the port.
 #[derive(Clone)]
@@ -83,6 +86,10 @@ pub struct PortConfig {
     pub http: Arc<http::Settings>,
     /// How WebSocket sessions are kept.
     pub websocket: Arc<ws::Settings>,
+    /// Whether QUIC is spoken over UDP at addresses without a scheme.
+    pub quic_beside: bool,
+    /// How QUIC connections are kept.
+    pub quic: quic_protocol::Settings,
     /// Who hears of it.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -112,6 +119,8 @@ impl Default for PortConfig {
             tls: TlsServer::default(),
             http: Arc::default(),
             websocket: Arc::default(),
+            quic_beside: true,
+            quic: quic_protocol::Settings::default(),
             observer: None,
         }
     }
@@ -162,7 +171,7 @@ impl Port {
             match (&address.target, address.scheme) {
                 (Target::Net { hosts, .. }, scheme) if can_listen(scheme) => {
                     let tcp = Spoken::by(scheme);
-                    let udp = matches!(scheme, None | Some(Scheme::Udp));
+                    let udp = carries(scheme, &config);
                     for host in hosts {
                         ends.extend(bind::both(host, tcp, udp, &config).await?);
                     }
@@ -174,7 +183,7 @@ impl Port {
                     ends.push(End::Unix(unix::Listener::bind(name, &config)?))
                 }
                 _ => {
-                    let reason = "only tcp, udp, tls, http, https, ws, wss, unix and unixgram addresses can be served";
+                    let reason = "only tcp, udp, tls, quic, http, https, ws, wss, unix and unixgram addresses can be served";
                     return Err(Error::unsupported(Operation::Listen, address, reason));
                 }
             }
@@ -240,7 +249,17 @@ impl Port {
 }
 
 fn can_listen(scheme: Option<Scheme>) -> bool {
-    scheme == Some(Scheme::Udp) || Spoken::by(scheme).is_some()
+    matches!(scheme, Some(Scheme::Udp | Scheme::Quic)) || Spoken::by(scheme).is_some()
+}
+
+/// What an address with this scheme is to speak over UDP, if that carries any of it.
+fn carries(scheme: Option<Scheme>, config: &PortConfig) -> Option<Carries> {
+    match scheme {
+        None if config.quic_beside => Some(Carries::Both),
+        None | Some(Scheme::Udp) => Some(Carries::Datagrams),
+        Some(Scheme::Quic) => Some(Carries::Quic),
+        Some(_) => None,
+    }
 }
 
 struct Farewell(Arc<Context>);
@@ -258,6 +277,7 @@ impl End {
                 let spoken = tcp.spoken();
                 (spoken.name(), spoken == Spoken::Any, tcp.local())
             }
+            Self::Udp(udp) if udp.carries() == Carries::Quic => ("quic", false, udp.local()),
             Self::Udp(udp) => ("udp", false, udp.local()),
             Self::Unix(unix) => ("unix", unix.spoken() == Spoken::Any, unix.local()),
             Self::Unixgram(unix) => ("unixgram", false, unix.local()),
@@ -273,7 +293,21 @@ impl End {
         match self {
             Self::Tcp(tcp) => accept::serve(tcp, service, context).await,
             Self::Unix(unix) => accept::serve(unix, service, context).await,
-            Self::Udp(udp) => peers::serve(udp.open()?, service, context).await,
+            Self::Udp(udp) => {
+                let local = udp.local();
+                let batches = udp.open()?;
+                let quic = batches.door().map(|(door, key)| {
+                    let serving = quic::serve(door, key, local, service.clone(), context.clone());
+                    AbortOnDropHandle::new(crate::task::spawn(&context.tracker, serving))
+                });
+                peers::serve(batches, service, context).await?;
+                match quic {
+                    Some(quic) => quic
+                        .await
+                        .or_else(|panicked| std::panic::resume_unwind(panicked.into_panic())),
+                    None => Ok(()),
+                }
+            }
             Self::Unixgram(unix) => peers::serve(unix, service, context).await,
         }
     }

@@ -1,6 +1,7 @@
 //! What runs over a byte stream: each protocol in a file with both of its ends.
 
 pub(crate) mod http;
+pub(crate) mod quic;
 pub(crate) mod tls;
 pub(crate) mod ws;
 
@@ -14,6 +15,9 @@ pub(crate) trait Host: Send + Sync + 'static {
     /// Runs `session` to its end, on a task of its own, and tells how it ended before anyone else hears of it.
     /// `false`: no more sessions are taken.
     fn open(&self, session: Session, told: Told) -> bool;
+
+    /// As [`open`](Self::open), for one who has to say the token first if there is one.
+    fn welcome(&self, session: Session, told: Told) -> bool;
 
     /// Counts a request that is answered without a session as one. `false`: no more are taken.
     fn admit(&self) -> bool;

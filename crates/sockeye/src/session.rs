@@ -21,6 +21,7 @@ mod info;
 mod join;
 mod message;
 mod packet_bytes;
+mod path;
 mod sending;
 mod split;
 mod tap;
@@ -31,6 +32,7 @@ pub(crate) use fate::Fate;
 pub use info::{Direction, Ending, Identity, Info, Observer, RequestHead, Side, Tls};
 pub use join::JoinOptions;
 pub use message::{Kind, Message};
+pub use path::Path;
 pub use split::{Receiver, Sender};
 
 use bytes_link::Inbox;
@@ -253,7 +255,7 @@ impl Session {
         }
     }
 
-    /// Takes the first line off a byte stream before there are messages; over packets there is none.
+    /// Takes the first line off a byte stream before there are messages; over packets it is the first one.
     pub(crate) fn poll_line(
         &mut self,
         most: usize,
@@ -265,7 +267,11 @@ impl Session {
                 let stream = &mut bytes.stream;
                 bytes_link::poll_line(&mut stream.io, &mut stream.head, most, info, cx)
             }
-            Carrier::Packets(..) => Poll::Ready(Ok(BytesMut::new())),
+            Carrier::Packets(packets, _) => {
+                let first = ready!(packets.poll_next_unpin(cx)).transpose()?;
+                let line = first.map(|first| BytesMut::from(&first.data[..]));
+                Poll::Ready(Ok(line.unwrap_or_default()))
+            }
         }
     }
 

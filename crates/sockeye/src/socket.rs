@@ -316,6 +316,10 @@ fn multicast_leaves_by_v4(socket: &Socket, name: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Room for a burst of datagrams in the kernel, unless told otherwise: the default of some 200 KiB loses datagrams
+/// at rates that one core can serve.
+pub(crate) const DATAGRAM_BUFFER: usize = 4 * 1024 * 1024;
+
 /// The largest UDP payload over IPv4: RFC 768 and RFC 791 leave 65,507 bytes.
 pub(crate) const LARGEST_V4: usize = 65_507;
 

@@ -102,7 +102,11 @@ impl Counters {
     }
 
     pub(crate) fn add_lost(&self) {
-        self.lost.fetch_add(1, Relaxed);
+        self.add_lost_by(1);
+    }
+
+    pub(crate) fn add_lost_by(&self, n: u64) {
+        self.lost.fetch_add(n, Relaxed);
     }
 }
 

@@ -14,7 +14,7 @@ use super::{ChildArgs, ConnectTlsArgs, SocketArgs, WebSocketArgs};
 ///
 /// What you type goes out, what it says comes in, at the same time.
 ///
-/// ADDR is HOST:PORT, HOST PORT, tcp://…, tls://…, udp://…, ws://HOST:PORT/PATH, wss://…,
+/// ADDR is HOST:PORT, HOST PORT, tcp://…, tls://…, udp://…, quic://…, ws://HOST:PORT/PATH, wss://…,
 /// unix:PATH, unix:@NAME, unixgram:PATH, exec:COMMAND for a program, or @NAME for a contact.
 /// Several are talked to at once.
 ///
@@ -121,6 +121,13 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
 
+    /// Over QUIC, speak by datagrams, which may get lost, and not over a stream
+    #[arg(help_heading = QUIC, long)]
+    pub(crate) datagrams: bool,
+    /// Move the QUIC connection to another port of ours after this long
+    #[arg(help_heading = QUIC, long, value_name = "TIME", value_parser = time)]
+    pub(crate) migrate_after: Option<Duration>,
+
     #[command(flatten)]
     pub(crate) child: ChildArgs,
     #[command(flatten)]
@@ -156,6 +163,7 @@ const SHOWN: &str = "What is shown";
 const MESSAGES: &str = "Messages";
 const TIMES: &str = "When it ends";
 const SOURCE: &str = "How it is reached";
+const QUIC: &str = "QUIC (docs/QUIC.md)";
 const REQUEST: &str = "The request of http:// and ws://";
 
 const EXAMPLES: &str = "\
@@ -167,6 +175,7 @@ Examples:
   sockeye connect :3000 < file > answer      as with nc
   sockeye connect ws://localhost:3000/ -H 'Cookie: a=1'
   sockeye connect http://localhost:3000/ -d  a GET; with input or --send a POST
+  sockeye connect quic://localhost:3000 --insecure --send hi
   sockeye connect @george @james             two contacts at once
   sockeye connect udp://255.255.255.255:9000 --broadcast --send ping
 In --send TEXT, \\n \\r \\t \\\\ \\xNN and \\u{1F600} mean what they mean in Rust.";

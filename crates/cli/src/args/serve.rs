@@ -27,9 +27,9 @@ use super::{
 ///   console      you are the service
 ///
 /// ADDR is where: 3000, host:3000, [::1]:3000, tcp://…, tls://…, udp://…, http://…, https://…,
-/// ws://…, wss://…, unix:PATH, unix:@NAME, unixgram:PATH. Without a scheme that is TCP and UDP on
-/// the same number, and whatever TCP can carry; for a relay, which passes bytes on as they are, it
-/// is TCP alone. `*:3000` is every interface. Port 0 lets the system choose. Without ADDR it is
+/// ws://…, wss://…, quic://…, unix:PATH, unix:@NAME, unixgram:PATH. Without a scheme that is TCP and
+/// UDP on the same number, and whatever they can carry; for a relay, which passes bytes on as they
+/// are, it is TCP alone. `*:3000` is every interface. Port 0 lets the system choose. Without ADDR it is
 /// 127.0.0.1:3000.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
@@ -109,6 +109,10 @@ pub(crate) struct ServeArgs {
     /// Report as JSON, an object a line
     #[arg(help_heading = REPORT, long)]
     pub(crate) json: bool,
+
+    /// Take all datagrams as they are on addresses without a scheme, those that look like QUIC too
+    #[arg(help_heading = "QUIC (docs/QUIC.md)", long)]
+    pub(crate) no_quic: bool,
 
     #[command(flatten)]
     pub(crate) targets: TargetArgs,

@@ -18,7 +18,10 @@ pub(crate) struct ServeTlsArgs {
     /// Only clients with a certificate of these authorities may come (repeatable)
     #[arg(long, value_name = "FILE")]
     client_ca: Vec<PathBuf>,
-    /// The oldest version of TLS that is spoken
+    /// What is spoken in QUIC beside `sockeye`, by the names of ALPN (repeatable)
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = protocol)]
+    alpn: Vec<String>,
+    /// The oldest version of TLS that is spoken; in QUIC it is always 1.3
     #[arg(long, value_name = "VERSION", value_enum, default_value = "1.2")]
     tls_min: Version,
 }
@@ -77,6 +80,7 @@ impl ServeTlsArgs {
         given(&[
             ("--cert", self.cert.is_some()),
             ("--client-ca", !self.client_ca.is_empty()),
+            ("--alpn", !self.alpn.is_empty()),
             ("--tls-min", self.tls_min != Version::V1_2),
         ])
     }
@@ -92,6 +96,7 @@ impl ServeTlsArgs {
         TlsServerOptions {
             identity: files.map_or_else(TlsIdentity::default, TlsIdentity::Files),
             client_authorities: self.client_ca.clone(),
+            alpn: self.alpn.clone(),
             oldest: self.tls_min.into(),
             key_log: None,
         }

@@ -48,7 +48,7 @@ fn is_guarded(address: &Address, args: &ServeArgs) -> bool {
     // Without TLS nobody is asked for a certificate.
     let always_tls = matches!(
         address.scheme,
-        Some(Scheme::Tls | Scheme::Https | Scheme::Wss)
+        Some(Scheme::Tls | Scheme::Https | Scheme::Wss | Scheme::Quic)
     );
     !guard.allow.is_empty()
         || guard.token.is_some()

@@ -1,10 +1,12 @@
 //! What the flags of `serve` mean for the port.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use sockeye::{Address, Family, HttpSettings, Observer as _, Page, PortConfig, Token};
+use sockeye::{
+    Address, Family, HttpSettings, Observer as _, Page, PortConfig, QuicSettings, Token,
+};
 use tokio::sync::Semaphore;
 
 use crate::args::ServeArgs;
@@ -57,9 +59,27 @@ pub(crate) fn config(
         }),
         tls: super::tls::server(&args.tls, addresses, |what| reporter.note(what))?,
         websocket: Arc::new(args.websocket.settings(args.origin.clone())),
+        quic_beside: !args.no_quic,
+        quic: quic(|what| reporter.note(what)),
         observer: Some(reporter),
         ..PortConfig::default()
     })
+}
+
+/// How QUIC connections are kept. `QLOGDIR` names a folder for what happens on them.
+pub(crate) fn quic(mut tell: impl FnMut(&str)) -> QuicSettings {
+    let folder = std::env::var_os("QLOGDIR").filter(|folder| !folder.is_empty());
+    let folder = folder.map(PathBuf::from).filter(|folder| {
+        let is_folder = folder.is_dir();
+        if !is_folder {
+            tell(&format!("QLOGDIR: {} is no folder", folder.display()));
+        }
+        is_folder
+    });
+    QuicSettings {
+        qlog: folder,
+        ..QuicSettings::default()
+    }
 }
 
 /// The secret of both ends, from the flag, the environment or a file.

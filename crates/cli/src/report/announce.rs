@@ -47,6 +47,7 @@ fn ways(listening: &Listening, at: SocketAddr) -> String {
         "tcp" => format!("sockeye connect tcp://{at}, or nc {host} {port}"),
         "udp" => format!("sockeye connect udp://{at}, or nc -u {host} {port}"),
         "tls" => format!("sockeye connect tls://{at}, or openssl s_client -quiet -connect {at}"),
+        "quic" => format!("sockeye connect quic://{at}"),
         scheme => format!("sockeye connect {scheme}://{at}, or {scheme}://{at}/ in a browser"),
     }
 }

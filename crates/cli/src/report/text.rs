@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use sockeye::{
     AnswerHead, Answered, Certificate, Counters, Direction, Ending, Endpoint, Info, Message,
-    OwnCertificate, minute,
+    OwnCertificate, Path, minute,
 };
 use wire::text::printable;
 
@@ -29,8 +29,9 @@ pub(crate) fn secured(info: &Info, who: &str) -> String {
     let Some(tls) = info.tls() else {
         return String::new();
     };
-    let mut text = format!("tls{who} {} {}", tls.version, tls.cipher);
+    let mut text = format!("tls{who} {}", tls.version);
     let parts = [
+        tls.cipher.map(|suite| format!(" {suite}")),
         tls.key_exchange.map(|group| format!(" {group}")),
         tls.alpn.as_ref().map(|name| format!(", alpn {name}")),
         tls.server_name
@@ -40,6 +41,9 @@ pub(crate) fn secured(info: &Info, who: &str) -> String {
     ];
     text.extend(parts.into_iter().flatten());
     let mut text = format!("{}\n", printable(&text));
+    if let Some(path) = info.path() {
+        let _ = writeln!(text, "quic{who} version 1, {}, 0-RTT no", round_trip(path));
+    }
     for certificate in &tls.peer_certificates {
         let line = format!("certificate{who} {}", certificate_facts(certificate));
         let _ = writeln!(text, "{}", printable(&line));
@@ -178,7 +182,26 @@ pub(crate) fn left(info: &Info) -> String {
     let peer = info.peer().to_string();
     let (protocol, peer) = (info.protocol(), printable(&peer));
     let (traffic, age) = (traffic(info.counters()), age(info.age()));
-    format!("left {protocol} {peer}: {traffic}, {age}\n")
+    let packets = info.path().map(packets).unwrap_or_default();
+    format!("left {protocol} {peer}: {traffic}{packets}, {age}\n")
+}
+
+/// `, 12 packets sent and none of them lost, round trip 0.4 ms`
+fn packets(path: &Path) -> String {
+    let lost = match path.packets_lost() {
+        0 => "none".to_owned(),
+        lost => lost.to_string(),
+    };
+    let sent = count(path.packets_sent(), "packet");
+    format!(
+        ", {sent} sent and {lost} of them lost, {}",
+        round_trip(path)
+    )
+}
+
+/// `round trip 0.4 ms`
+fn round_trip(path: &Path) -> String {
+    format!("round trip {:.1} ms", path.rtt().as_secs_f64() * 1000.0)
 }
 
 /// `in 5 bytes in 1 message, out 5 bytes in 1 message`

@@ -56,6 +56,9 @@ fn options(args: &ConnectArgs, parts: &[Part]) -> Result<DialOptions> {
         http: plan::ask::ask(args, parts),
         websocket: args.websocket.settings(Vec::new()),
         http2: args.http2,
+        quic: plan::port::quic(|what| eprintln!("warning: {what}")),
+        datagrams: args.datagrams,
+        migrate_after: args.migrate_after,
         ..DialOptions::default()
     })
 }

@@ -30,24 +30,22 @@ pub(super) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
-/// Connects to the first of `candidates` that answers. The error is that of the first to fail.
-pub(super) async fn connect(
-    candidates: &[SocketAddr],
-    options: &DialOptions,
-) -> Result<(TcpStream, SocketAddr)> {
-    let mut waiting = candidates.iter().copied();
+/// What the first of `waiting` to succeed gives; each is begun in its turn. The error is that of the first to fail.
+pub(super) async fn first<T>(
+    mut waiting: impl ExactSizeIterator<Item = impl Future<Output = Result<T>>>,
+) -> Result<T> {
     let mut attempts = FuturesUnordered::new();
     let mut first_error = None;
     loop {
         match waiting.next() {
-            Some(candidate) => attempts.push(attempt(candidate, options)),
+            Some(attempt) => attempts.push(attempt),
             None if attempts.is_empty() => break,
             None => {}
         }
         let more = waiting.len() > 0;
         tokio::select! {
             Some(tried) = attempts.next() => match tried {
-                Ok(connected) => return Ok(connected),
+                Ok(reached) => return Ok(reached),
                 Err(error) => { first_error.get_or_insert(error); }
             },
             () = tokio::time::sleep(DELAY), if more => {}
@@ -56,7 +54,8 @@ pub(super) async fn connect(
     Err(first_error.unwrap_or_else(super::names_no_host))
 }
 
-async fn attempt(peer: SocketAddr, options: &DialOptions) -> Result<(TcpStream, SocketAddr)> {
+/// A TCP connection to `peer`.
+pub(super) async fn attempt(peer: SocketAddr, options: &DialOptions) -> Result<TcpStream> {
     let socket = options.options.tcp(peer, Role::Dial)?;
     if let Some(source) = options.source(peer) {
         // A chosen port must be usable again while an earlier connection of it is in TIME-WAIT.
@@ -69,10 +68,7 @@ async fn attempt(peer: SocketAddr, options: &DialOptions) -> Result<(TcpStream, 
     }
     let socket = TcpSocket::from_std_stream(socket.into());
     let connected = socket.connect(peer).await;
-    Ok((
-        connected.map_err(|source| Error::io(Operation::Connect, peer, source))?,
-        peer,
-    ))
+    connected.map_err(|source| Error::io(Operation::Connect, peer, source))
 }
 
 #[cfg(test)]

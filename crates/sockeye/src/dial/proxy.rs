@@ -36,9 +36,10 @@ pub(super) async fn connect(
 
 async fn through(proxy: &Proxy, to: &HostPort, options: &DialOptions) -> Result<Reached> {
     let candidates = super::candidates(from_ref(&proxy.at), options).await?;
-    let candidates: Vec<_> = candidates.into_iter().map(|(at, _)| at).collect();
-    let connected = happy::connect(&candidates, options).await;
-    let (tcp, _) = connected.map_err(|error| match error {
+    let attempts = candidates
+        .iter()
+        .map(|(at, _)| happy::attempt(*at, options));
+    let tcp = happy::first(attempts).await.map_err(|error| match error {
         Error::Io {
             operation,
             address,

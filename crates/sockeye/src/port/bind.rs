@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use wire::address::{Host, HostPort};
 
 use super::route::Spoken;
+use super::udp::Carries;
 use super::{End, PortConfig, tcp, udp};
 use crate::error::{Error, Result};
 use crate::resolve::{Family, Purpose, resolve};
@@ -18,7 +19,7 @@ const TRIES: usize = 32;
 pub(super) async fn both(
     host: &HostPort,
     tcp: Option<Spoken>,
-    udp: bool,
+    udp: Option<Carries>,
     config: &PortConfig,
 ) -> Result<Vec<End>> {
     let mut addresses = resolve(host, config.family, Purpose::Listen).await?;
@@ -54,7 +55,7 @@ pub(super) async fn both(
 fn all(
     addresses: &[SocketAddr],
     tcp: Option<Spoken>,
-    udp: bool,
+    udp: Option<Carries>,
     options: &SocketOptions,
 ) -> Result<Vec<End>> {
     let mut ends = Vec::new();
@@ -69,8 +70,8 @@ fn all(
             address.set_port(listener.port());
             ends.push(End::Tcp(listener));
         }
-        if udp {
-            let socket = udp::Socket::bind(address, options)?;
+        if let Some(carries) = udp {
+            let socket = udp::Socket::bind(address, carries, options)?;
             address.set_port(socket.port());
             ends.push(End::Udp(socket));
         }

@@ -58,6 +58,12 @@ pub(super) trait Datagrams: Send + 'static {
         outbox: &mut Outbox<Self::Address>,
     ) -> Poll<Result<(), Unsent>>;
 
+    /// Goes on with what else the socket carries while the sessions of its peers end, and after that. Ready when
+    /// that is nothing any more.
+    fn poll_beside(&mut self, _cx: &mut Cx<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     /// Our end and the peer's.
     fn endpoints(
         &self,
@@ -251,14 +257,16 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         let mut goodbye = pin!(context.goodbye.cancelled());
         poll_fn(|cx| {
             self.poll_out(cx);
+            let _ = self.socket.poll_beside(cx);
             goodbye.as_mut().poll(cx)
         })
         .await;
         self.table.stop();
         let done = poll_fn(|cx| {
             self.poll_out(cx);
+            let beside = self.socket.poll_beside(cx);
             if self.table.is_empty() && self.sending.is_empty() {
-                Poll::Ready(())
+                beside
             } else {
                 Poll::Pending
             }

@@ -11,17 +11,15 @@ use wire::address::Scheme;
 use wire::sniff::{self, Matcher, Protocol};
 
 use super::gate::Admission;
+use super::guests::Guests;
 use super::run::{Context, Place};
 use crate::error::{Error, Operation, Result};
-use crate::protocol::{http, tls};
+use crate::protocol::{http, quic, tls};
 use crate::service::{AnyService, Service};
-use crate::session::{Ending, Identity, Link, Session};
+use crate::session::{Ending, Endpoint, Identity, Link, Session};
 use crate::stream::ByteStream;
 use crate::token::{MAX_TOKEN, Token};
 
-mod guests;
-
-use guests::Guests;
 
 /// Bytes that have come and tell nothing yet are taken as they are after this long.
 const UNDECIDED: Duration = Duration::from_secs(3);
@@ -312,8 +310,31 @@ impl Layer {
     }
 }
 
+/// Serves a QUIC connection, whose first session has its room in `admission`.
+pub(super) async fn quic(
+    shaken: quic::Shaken,
+    local: Endpoint,
+    peer: Endpoint,
+    guests: Guests,
+    _admission: Admission,
+) -> Result<()> {
+    let context = guests.context.clone();
+    let facts = tls::quic_facts(
+        shaken.alpn.clone(),
+        shaken.server_name.clone(),
+        shaken.certificates(),
+    );
+    let identity = context.identity("quic", local, peer);
+    let terms = quic::Terms {
+        identity: identity.in_tls(Arc::new(facts)),
+        framing: context.config.framing.clone(),
+        max_message: context.config.max_message,
+    };
+    quic::serve(shaken, terms, context.config.grace, Arc::new(guests)).await
+}
+
 /// Whether the first line is the token.
-async fn knows(token: &Token, place: &Place, session: &mut Session) -> bool {
+pub(super) async fn knows(token: &Token, place: &Place, session: &mut Session) -> bool {
     let line = poll_fn(|cx| session.poll_line(MAX_TOKEN + "\r\n".len(), cx));
     let line = pin!(timeout(HANDSHAKE, line));
     match place.until_goodbye(line).await {
@@ -324,7 +345,7 @@ async fn knows(token: &Token, place: &Place, session: &mut Session) -> bool {
 }
 
 /// Turns away who does not know the token.
-async fn refuse(place: &Place, mut session: Session) {
+pub(super) async fn refuse(place: &Place, mut session: Session) {
     let peer = session.info().peer().to_string();
     let context = place.context();
     context.note(&format!("refused {peer}: it did not say the token first"));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -22,11 +23,25 @@ use super::gate::is_local;
 use super::peers::{Datagrams, Outbox, Unsent};
 use crate::error::{Error, Operation, Result};
 use crate::session::Endpoint;
-use crate::socket::{LARGEST_V4, Role, SocketOptions, bind, largest_datagram};
+use crate::socket::{DATAGRAM_BUFFER, LARGEST_V4, Role, SocketOptions, bind, largest_datagram};
 
-/// Room for a burst in the kernel, unless told otherwise: the default of some 200 KiB loses datagrams at
-/// rates that one core can serve.
-const BUFFER: usize = 4 * 1024 * 1024;
+mod door;
+mod sieve;
+
+pub(super) use door::Door;
+pub(super) use sieve::IdKey;
+use sieve::Sieve;
+
+/// What may be spoken over UDP at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carries {
+    /// Datagrams, as they are.
+    Datagrams,
+    /// QUIC.
+    Quic,
+    /// Both, told apart.
+    Both,
+}
 
 /// A slot for one datagram or one run of datagrams that the kernel has joined (GRO).
 const SLOT: usize = 64 * 1024;
@@ -38,18 +53,23 @@ const FEW: usize = 2;
 pub(super) struct Socket {
     socket: UdpSocket,
     local: SocketAddr,
+    carries: Carries,
     own: Option<Own>,
 }
 
 impl Socket {
-    pub(super) fn bind(address: SocketAddr, options: &SocketOptions) -> Result<Self> {
+    pub(super) fn bind(
+        address: SocketAddr,
+        carries: Carries,
+        options: &SocketOptions,
+    ) -> Result<Self> {
         let socket = options.udp(address, Role::Listen)?;
         if options.receive_buffer.is_none() {
             // The system clamps this to its own maximum; any size works.
-            let _ = socket.set_recv_buffer_size(BUFFER);
+            let _ = socket.set_recv_buffer_size(DATAGRAM_BUFFER);
         }
         if options.send_buffer.is_none() {
-            let _ = socket.set_send_buffer_size(BUFFER);
+            let _ = socket.set_send_buffer_size(DATAGRAM_BUFFER);
         }
         bind(&socket, address)?;
         let opened = || {
@@ -59,6 +79,7 @@ impl Socket {
             Ok(Self {
                 socket,
                 local,
+                carries,
                 own: wildcard.then(Own::new).transpose()?,
             })
         };
@@ -73,12 +94,16 @@ impl Socket {
         Endpoint::Net(self.local)
     }
 
+    pub(super) fn carries(&self) -> Carries {
+        self.carries
+    }
+
     /// Ready to receive batches.
     pub(super) fn open(self) -> Result<Batches> {
         let failed = |source| Error::io(Operation::Listen, self.local, source);
         let state = UdpSocketState::new((&self.socket).into()).map_err(failed)?;
-        // Each datagram would carry the traffic class, for which nobody asks yet, and where it was sent to, which
-        // on a socket with one address is known.
+        // Each datagram would carry the traffic class, for which only QUIC asks, once it is spoken, and where it was
+        // sent to, which on a socket with one address is known.
         let socket = SockRef::from(&self.socket);
         let _ = socket.set_recv_tos_v4(false);
         let _ = socket.set_recv_tclass_v6(false);
@@ -93,14 +118,26 @@ impl Socket {
             let _ = setsockopt(&self.socket, Ipv6DontFrag, &false);
             let _ = set_ipv6_mtu_discover(&self.socket, Ipv6PathMtuDiscovery::WANT);
         }
+        let (socket, state) = (Arc::new(self.socket), Arc::new(state));
+        let quic = match self.carries {
+            Carries::Datagrams => None,
+            Carries::Quic | Carries::Both => {
+                let door = Door::new(socket.clone(), state.clone(), self.local);
+                let key = IdKey::new()
+                    .map_err(|source| Error::io(Operation::Listen, self.local, source))?;
+                let sieve = Sieve::new(Arc::new(door), key, self.carries == Carries::Quic);
+                Some((sieve, key))
+            }
+        };
         Ok(Batches {
             slots: vec![0; BATCH_SIZE * SLOT],
             few: true,
             metas: vec![RecvMeta::default(); BATCH_SIZE],
             joined: Vec::new(),
             own: self.own,
+            quic,
             state,
-            socket: self.socket,
+            socket,
             local: self.local,
         })
     }
@@ -108,9 +145,11 @@ impl Socket {
 
 /// A UDP socket that receives and sends in batches.
 pub(super) struct Batches {
-    socket: UdpSocket,
-    state: UdpSocketState,
+    socket: Arc<UdpSocket>,
+    state: Arc<UdpSocketState>,
     local: SocketAddr,
+    /// Where QUIC is spoken, too.
+    quic: Option<(Sieve, IdKey)>,
     /// On a socket that hears every address of ours.
     own: Option<Own>,
     slots: Vec<u8>,
@@ -166,7 +205,7 @@ impl Datagrams for Batches {
         let room = if *few { FEW } else { BATCH_SIZE };
         let mut received = 0;
         let outcome = socket.try_io(Interest::READABLE, || {
-            let socket = (&*socket).into();
+            let socket = (&**socket).into();
             received = match few {
                 true => state.recv(socket, &mut slot_buffers::<FEW>(slots), metas),
                 false => state.recv(socket, &mut slot_buffers::<BATCH_SIZE>(slots), metas),
@@ -184,7 +223,7 @@ impl Datagrams for Batches {
             received => *few = received == 1,
         }
         for (meta, slot) in self.metas[..received]
-            .iter()
+            .iter_mut()
             .zip(self.slots.chunks_exact(SLOT))
         {
             let local = match &mut self.own {
@@ -195,7 +234,19 @@ impl Datagrams for Batches {
                 peer: meta.addr,
                 local,
             };
-            each(pair, Bytes::copy_from_slice(&slot[..meta.len]), meta.stride);
+            let run = &slot[..meta.len];
+            match &mut self.quic {
+                None => each(pair, Bytes::copy_from_slice(run), meta.stride),
+                Some((sieve, _)) => {
+                    meta.dst_ip = local;
+                    sieve.sort(meta, run, &mut |datagrams, stride| {
+                        each(pair.clone(), datagrams, stride);
+                    });
+                }
+            }
+        }
+        if let Some((sieve, _)) = &mut self.quic {
+            sieve.ring();
         }
         match outcome {
             Ok(()) => Poll::Ready(Ok(())),
@@ -236,7 +287,7 @@ impl Datagrams for Batches {
                     src_ip: local,
                 };
                 self.socket.try_io(Interest::WRITABLE, || {
-                    self.state.try_send((&self.socket).into(), &transmit)
+                    self.state.try_send((&*self.socket).into(), &transmit)
                 })
             };
             match sent {
@@ -253,6 +304,25 @@ impl Datagrams for Batches {
                 Err(_) if run > 1 => run = 1,
                 Err(error) => return Poll::Ready(Err(Unsent(error))),
             }
+        }
+    }
+
+    /// Packets are read for as long as somebody behind the door wants them. Datagrams that are none come too late.
+    fn poll_beside(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_open = |quic: &Option<(Sieve, IdKey)>| {
+            let quic = quic.as_ref();
+            quic.is_some_and(|(sieve, _)| sieve.door.is_open(cx))
+        };
+        if !is_open(&self.quic) {
+            return Poll::Ready(());
+        }
+        match self.poll_receive(cx, &mut |_, _, _| {}) {
+            Poll::Ready(Ok(())) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -273,6 +343,12 @@ impl Datagrams for Batches {
 }
 
 impl Batches {
+    /// Where QUIC is to be heard, and how its connection ids are made.
+    pub(super) fn door(&self) -> Option<(Arc<Door>, IdKey)> {
+        let quic = self.quic.as_ref();
+        quic.map(|(sieve, key)| (sieve.door.clone(), *key))
+    }
+
     /// How many messages at the front can leave with one call: to one peer, of one size, the last may be shorter.
     fn run_length(&self, outbox: &Outbox<Pair>) -> usize {
         /// Segments larger than an Ethernet payload would not pass the interface (udp(7), UDP_SEGMENT).
@@ -365,10 +441,10 @@ mod tests {
     #[tokio::test]
     async fn an_ipv6_socket_may_fragment() {
         let at = "[::1]:0".parse().unwrap();
-        let socket = Socket::bind(at, &SocketOptions::default()).unwrap();
+        let socket = Socket::bind(at, Carries::Both, &SocketOptions::default()).unwrap();
         let batches = socket.open().unwrap();
-        assert!(!getsockopt(&batches.socket, Ipv6DontFrag).unwrap());
-        let socket = SockRef::from(&batches.socket);
+        assert!(!getsockopt(&*batches.socket, Ipv6DontFrag).unwrap());
+        let socket = SockRef::from(&*batches.socket);
         assert!(!socket.recv_tclass_v6().unwrap());
         assert!(!socket.recv_tos_v4().unwrap());
     }

@@ -11,6 +11,7 @@ use rustls::{CommonState, HandshakeKind, ProtocolVersion, SupportedProtocolVersi
 mod client;
 mod credentials;
 mod key_log;
+mod quic;
 mod refusal;
 mod self_signed;
 mod server;
@@ -23,6 +24,7 @@ mod tests;
 pub use client::{TlsClient, TlsClientOptions};
 pub use credentials::TlsFiles;
 pub use key_log::KeyLog;
+pub(crate) use quic::{QuicClient, alert, quic_facts};
 pub use server::{OwnCertificate, TlsIdentity, TlsServer, TlsServerOptions};
 
 use crate::certificate::Certificate;
@@ -32,6 +34,9 @@ use crate::session::Tls;
 pub(crate) const HTTP1: &str = "http/1.1";
 /// HTTP/2 over TLS (RFC 9113, section 3.2).
 pub(crate) const HTTP2: &str = "h2";
+
+/// Streams and datagrams as they are, over QUIC: a name of our own.
+pub(crate) const SOCKEYE: &str = "sockeye";
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -76,8 +81,7 @@ fn facts(connection: &CommonState, server_name: Option<&str>) -> Tls {
         },
         cipher: connection
             .negotiated_cipher_suite()
-            .and_then(|suite| suite.suite().as_str())
-            .unwrap_or("unknown"),
+            .and_then(|suite| suite.suite().as_str()),
         key_exchange: connection
             .negotiated_key_exchange_group()
             .and_then(|group| group.name().as_str()),

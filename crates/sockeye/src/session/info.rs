@@ -12,7 +12,7 @@ use wire::text::Encoding;
 
 use crate::certificate::Certificate;
 use crate::error::{Error, Result};
-use crate::session::{AnswerHead, Answered, Endpoint, Fate, Message};
+use crate::session::{AnswerHead, Answered, Endpoint, Fate, Message, Path};
 use crate::stream::{Counters, Tally};
 
 /// Facts about one session. Shared by everything that takes part in it.
@@ -50,6 +50,7 @@ pub struct Identity {
     /// Boxed: few peers are processes.
     fate: Option<Box<Fate>>,
     subprotocol: Option<Arc<str>>,
+    path: Option<Arc<Path>>,
 }
 
 /// What was agreed on in a TLS handshake.
@@ -57,10 +58,10 @@ pub struct Identity {
 pub struct Tls {
     /// `TLSv1.3`, `TLSv1.2`.
     pub version: &'static str,
-    /// The cipher suite's registered name.
-    pub cipher: &'static str,
+    /// The cipher suite's registered name; none over QUIC, whose library does not tell.
+    pub cipher: Option<&'static str>,
     /// The group in which the secret was agreed on, such as `X25519MLKEM768`; none when a TLS 1.2 session was
-    /// resumed.
+    /// resumed, and over QUIC.
     pub key_exchange: Option<&'static str>,
     /// The protocol that was agreed on by name (ALPN, RFC 7301).
     pub alpn: Option<String>,
@@ -268,6 +269,11 @@ impl Info {
         self.identity.subprotocol.as_deref()
     }
 
+    /// What the packets tell of the way to the peer, over QUIC.
+    pub fn path(&self) -> Option<&Path> {
+        self.identity.path.as_deref()
+    }
+
     /// How long it has been open.
     pub fn age(&self) -> Duration {
         self.opened.elapsed()
@@ -444,6 +450,7 @@ impl Identity {
             tls: None,
             request: None,
             subprotocol: None,
+            path: None,
         }
     }
 
@@ -476,6 +483,20 @@ impl Identity {
     #[must_use]
     pub(crate) fn in_tls(mut self, tls: Arc<Tls>) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Over packets that tell of the way between the ends.
+    #[must_use]
+    pub(crate) fn along(mut self, path: Arc<Path>) -> Self {
+        self.path = Some(path);
+        self
+    }
+
+    /// The peer is there now.
+    #[must_use]
+    pub(crate) fn moved_to(mut self, peer: Endpoint) -> Self {
+        self.peer = peer;
         self
     }
 

@@ -51,6 +51,10 @@ impl Host for Stage {
         true
     }
 
+    fn welcome(&self, session: Session, told: Told) -> bool {
+        self.open(session, told)
+    }
+
     fn admit(&self) -> bool {
         true
     }

@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 
 use super::credentials::{TlsFiles, authorities};
 use super::trust::Trust;
-use super::{HANDSHAKE, KeyLog, TlsVersion, facts, provider, refusal, stream::Secured};
+use super::{HANDSHAKE, KeyLog, QuicClient, TlsVersion, facts, provider, refusal, stream::Secured};
 use crate::certificate::Fingerprint;
 use crate::error::{Result, TlsError};
 use crate::session::Tls;
@@ -107,6 +107,18 @@ impl TlsClient {
         let facts = facts(tls.get_ref().1, asked);
         let stream = Secured::new(tls, facts.cut_off.clone());
         Ok((ByteStream::new(stream), facts))
+    }
+
+    /// What a handshake in QUIC with `host` goes by.
+    ///
+    /// # Errors
+    /// When nobody would be trusted, or `host` is no name that can be verified.
+    pub(crate) fn quic(&self, host: &str, alpn: &[&str]) -> Result<QuicClient, TlsError> {
+        let options = &self.0.options;
+        let name = options.server_name.as_deref().unwrap_or(host);
+        let verifier = self.0.trust.verifier().map_err(TlsError::Broken)?;
+        let config = (*self.config()?).clone();
+        Ok(QuicClient::new(config, verifier, name, self.alpn(alpn)))
     }
 
     fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {

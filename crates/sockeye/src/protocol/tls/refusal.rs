@@ -64,7 +64,7 @@ fn plain(error: io::Error, shown: Option<&Certificate>) -> TlsError {
     }
 }
 
-fn of_rustls(error: rustls::Error, shown: Option<&Certificate>) -> TlsError {
+pub(super) fn of_rustls(error: rustls::Error, shown: Option<&Certificate>) -> TlsError {
     use rustls::Error as E;
     match error {
         E::InvalidMessage(
@@ -224,7 +224,7 @@ fn record(kind: ContentType) -> &'static str {
 }
 
 /// As RFC 8446, section 6, writes it: `UnknownCA` is `unknown_ca`.
-fn alert_name(alert: AlertDescription) -> String {
+pub(super) fn alert_name(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::Unknown(code) => code.to_string(),
         AlertDescription::EncryptedClientHelloRequired => "ech_required".to_owned(),
@@ -232,7 +232,7 @@ fn alert_name(alert: AlertDescription) -> String {
     }
 }
 
-fn alert_meaning(alert: AlertDescription) -> &'static str {
+pub(super) fn alert_meaning(alert: AlertDescription) -> &'static str {
     use AlertDescription as A;
     match alert {
         A::CertificateRequired | A::NoCertificate => "it asks for a certificate of ours",

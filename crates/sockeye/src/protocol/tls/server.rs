@@ -15,7 +15,9 @@ use tokio_rustls::LazyConfigAcceptor;
 use super::credentials::{Stamp, TlsFiles, authorities};
 use super::self_signed::{self, Shelf};
 use super::stream::Secured;
-use super::{HANDSHAKE, HTTP1, HTTP2, KeyLog, TlsVersion, facts, provider, refusal, trust};
+use super::{
+    HANDSHAKE, HTTP1, HTTP2, KeyLog, SOCKEYE, TlsVersion, facts, provider, refusal, trust,
+};
 use crate::certificate::Certificate;
 use crate::error::{CredentialFault, Error, Result, TlsError};
 use crate::session::{Identity, Tls};
@@ -29,8 +31,11 @@ pub struct TlsServerOptions {
     pub identity: TlsIdentity,
     /// Let in only those who show a certificate that one of these authorities has signed (PEM files).
     pub client_authorities: Vec<PathBuf>,
-    /// The oldest version that is spoken.
+    /// The oldest version that is spoken; in QUIC it is always TLS 1.3.
     pub oldest: TlsVersion,
+    /// What is spoken inside of QUIC beside our own `sockeye`, by the names of ALPN (RFC 7301): streams and
+    /// datagrams as they are.
+    pub alpn: Vec<String>,
     /// Where the secrets go.
     pub key_log: Option<KeyLog>,
 }
@@ -95,6 +100,8 @@ struct Configs {
     http: Arc<ServerConfig>,
     /// For all others: nothing is agreed on by name.
     plain: Arc<ServerConfig>,
+    /// In QUIC.
+    quic: Arc<ServerConfig>,
 }
 
 impl TlsServer {
@@ -137,6 +144,14 @@ impl TlsServer {
         self.0.refresh(current.as_mut()?, now)
     }
 
+    /// What a handshake in QUIC goes by that begins now. The same as long as nothing has changed.
+    ///
+    /// # Errors
+    /// When there is no certificate, and none can be made.
+    pub(crate) fn quic(&self, tell: impl Fn(&str)) -> Result<Arc<ServerConfig>> {
+        Ok(self.0.now(tell)?.quic.clone())
+    }
+
     /// The server's part of the handshake. HTTP is agreed on by name only where it is `spoken`.
     ///
     /// # Errors
@@ -169,7 +184,10 @@ impl TlsServer {
         let offers_http = start.client_hello().alpn().is_some_and(|mut names| {
             names.any(|name| name == HTTP1.as_bytes() || name == HTTP2.as_bytes())
         });
-        let configs = self.0.now(identity).map_err(io::Error::other)?;
+        let configs = self
+            .0
+            .now(|note| identity.note(note))
+            .map_err(io::Error::other)?;
         let config = match http && offers_http {
             true => configs.http.clone(),
             false => configs.plain.clone(),
@@ -207,7 +225,7 @@ impl Inner {
 
     /// What is used for a client that comes now. Others wait meanwhile: it is a matter of microseconds, and of a
     /// millisecond when there is something new.
-    fn now(&self, identity: &Identity) -> Result<Arc<Configs>> {
+    fn now(&self, tell: impl Fn(&str)) -> Result<Arc<Configs>> {
         let mut current = self.lock();
         let current = match &mut *current {
             Some(current) => current,
@@ -216,7 +234,7 @@ impl Inner {
         if current.looked.elapsed() >= LOOK {
             current.looked = Instant::now();
             if let Some(note) = self.refresh(current, SystemTime::now()) {
-                identity.note(&note);
+                tell(&note);
             }
         }
         Ok(current.configs.clone())
@@ -298,24 +316,35 @@ impl Inner {
             trusted.extend(authorities(path)?);
         }
         let failed = |error: rustls::Error| unusable("TLS", &error);
-        let builder = ServerConfig::builder_with_provider(provider().clone())
-            .with_protocol_versions(self.options.oldest.and_newer())
-            .map_err(failed)?;
-        let builder = match &*trusted {
-            [] => builder.with_no_client_auth(),
-            trusted => builder.with_client_cert_verifier(trust::clients(trusted).map_err(failed)?),
+        let key = Arc::new(SingleCertAndKey::from(key));
+        let build = |oldest: TlsVersion| -> Result<ServerConfig> {
+            let builder = ServerConfig::builder_with_provider(provider().clone())
+                .with_protocol_versions(oldest.and_newer())
+                .map_err(failed)?;
+            let builder = match &*trusted {
+                [] => builder.with_no_client_auth(),
+                trusted => {
+                    builder.with_client_cert_verifier(trust::clients(trusted).map_err(failed)?)
+                }
+            };
+            let mut config = builder.with_cert_resolver(key.clone());
+            if let Some(key_log) = &self.options.key_log {
+                config.key_log = Arc::new(key_log.clone());
+            }
+            Ok(config)
         };
-        let mut plain = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+        let mut quic = build(TlsVersion::V1_3)?;
+        let names = std::iter::once(SOCKEYE).chain(self.options.alpn.iter().map(String::as_str));
+        quic.alpn_protocols = names.map(|name| name.as_bytes().to_vec()).collect();
+        let mut plain = build(self.options.oldest)?;
         // A ticket holds all that a session is resumed from, so that nothing is kept here for it.
         plain.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(failed)?;
-        if let Some(key_log) = &self.options.key_log {
-            plain.key_log = Arc::new(key_log.clone());
-        }
         let mut http = plain.clone();
         http.alpn_protocols = [HTTP2, HTTP1].map(|name| name.as_bytes().to_vec()).into();
         Ok(Configs {
             http: Arc::new(http),
             plain: Arc::new(plain),
+            quic: Arc::new(quic),
         })
     }
 }

@@ -83,7 +83,7 @@ async fn both_ends_agree_and_tell_the_same_facts() {
     let ((mut near, ours), (mut far, theirs)) = agreed(&server, &trusting(&server), &[]).await;
     for facts in [&ours, &theirs] {
         assert_eq!(facts.version, "TLSv1.3");
-        assert_eq!(facts.cipher, "TLS13_AES_256_GCM_SHA384");
+        assert_eq!(facts.cipher, Some("TLS13_AES_256_GCM_SHA384"));
         assert_eq!(facts.key_exchange, Some("X25519MLKEM768"));
         assert_eq!(facts.server_name.as_deref(), Some("localhost"));
         assert_eq!((facts.alpn.as_deref(), facts.resumed), (None, false));

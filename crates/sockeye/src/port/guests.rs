@@ -1,20 +1,21 @@
-//! The sessions inside a connection that carries several.
+//! The sessions inside a connection that carries several, and their room in the port.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::super::gate::Admission;
-use super::super::run::{Context, Place};
+use super::gate::Admission;
+use super::route;
+use super::run::{Context, Place};
 use crate::protocol::{Host, Told};
 use crate::service::{AnyService, Service};
 use crate::session::{Answered, Ending, Session};
 
-/// Whoever comes over one connection.
+/// The sessions inside a connection that carries several.
 pub(super) struct Guests {
-    context: Arc<Context>,
-    service: AnyService,
+    pub(super) context: Arc<Context>,
+    pub(super) service: AnyService,
     /// Sessions that have not ended; the connection's own room is for one of them.
     inside: Arc<AtomicUsize>,
 }
@@ -53,20 +54,34 @@ impl Guests {
         }
         Some(guest)
     }
-}
 
-impl Host for Guests {
-    fn open(&self, session: Session, told: Told) -> bool {
+    /// Runs a session; `knows_token`: it need not say it.
+    fn begin(&self, mut session: Session, knows_token: bool, told: Told) -> bool {
         let Some(guest) = self.enter() else {
             return false;
         };
         let mut place = Place::wait(&self.context, &session, Admission::default());
-        if !place.open() {
+        let asks = !knows_token && self.context.config.token.is_some();
+        if !asks && !place.open() {
             return false;
         }
         let service = self.service.clone();
         self.run(Box::pin(async move {
             let _guest = guest;
+            if asks {
+                let context = place.context().clone();
+                let token = context.config.token.as_ref();
+                let knows = match token {
+                    Some(token) => route::knows(token, &place, &mut session).await,
+                    None => true,
+                };
+                if !knows {
+                    return route::refuse(&place, session).await;
+                }
+                if !place.open() {
+                    return;
+                }
+            }
             let mut served = place.limit(pin!(service.serve(session))).await;
             if served.is_err() && place.info().is_stopping() {
                 // It was not the peer that broke it off.
@@ -76,6 +91,16 @@ impl Host for Guests {
             place.leave(served);
         }));
         true
+    }
+}
+
+impl Host for Guests {
+    fn open(&self, session: Session, told: Told) -> bool {
+        self.begin(session, true, told)
+    }
+
+    fn welcome(&self, session: Session, told: Told) -> bool {
+        self.begin(session, false, told)
     }
 
     fn admit(&self) -> bool {

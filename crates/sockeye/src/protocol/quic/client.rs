@@ -1,0 +1,249 @@
+//! The client's end of a connection: the handshake, one session, and a goodbye that arrives.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use quinn::crypto::rustls::{HandshakeData, QuicClientConfig};
+use quinn::{
+    ClientConfig, ConnectError, Connection, Endpoint, EndpointConfig, TokioRuntime, rustls,
+};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wire::quic::VERSION_1;
+
+use super::datagrams::{Datagrams, NO_DATAGRAMS};
+use super::direct::Direct;
+use super::ends::Ends;
+use super::stream::Stream;
+use super::{DATAGRAM_ROOM, DONE, Failure, HANDSHAKE, Settings, Terms, closing};
+use crate::error::{Error, Operation, Result};
+use crate::session::{Endpoint as End, Info, Link, Session};
+use crate::stream::ByteStream;
+
+/// Who sees connections to their end that were dialed: they outlive their sessions for a moment.
+static KEEPERS: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+
+/// How long the goodbye may take to leave.
+const GOODBYE: Duration = Duration::from_millis(100);
+
+/// How long the peer may take to answer at a new address of ours.
+const MOVE: Duration = Duration::from_secs(5);
+
+/// Returns when every QUIC connection that was dialed and is over has told its peer so. For the end of a program:
+/// a peer that is not told waits for half a minute.
+pub async fn end_connections() {
+    KEEPERS.close();
+    KEEPERS.wait().await;
+}
+
+/// Somebody to be reached.
+pub(crate) struct Dialing<'a> {
+    /// Connected to the peer, so that it hears when nobody is there.
+    pub(crate) socket: UdpSocket,
+    pub(crate) peer: SocketAddr,
+    pub(crate) tls: rustls::ClientConfig,
+    pub(crate) server_name: &'a str,
+    pub(crate) settings: &'a Settings,
+    /// How long it may take.
+    pub(crate) patience: Option<Duration>,
+}
+
+/// What is wanted of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// One stream in both directions.
+    Stream,
+    /// Datagrams.
+    Datagrams,
+}
+
+/// Another socket for a connection that is to move.
+pub(crate) struct Move {
+    pub(crate) after: Duration,
+    pub(crate) socket: Box<dyn Fn() -> Result<UdpSocket> + Send>,
+}
+
+/// A connection without a session.
+pub(crate) struct Connected {
+    endpoint: Endpoint,
+    connection: Connection,
+    socket: Arc<Direct>,
+    pub(crate) local: End,
+    /// What is spoken inside (ALPN).
+    pub(crate) alpn: Option<Vec<u8>>,
+}
+
+/// # Errors
+/// When nobody is there, or nothing can be agreed on, or not in time.
+pub(crate) async fn dial(dialing: Dialing<'_>) -> Result<Connected, Failure> {
+    let address = dialing.peer.to_string();
+    let failed = |source| Failure::Other(Error::io(Operation::Connect, &address, source));
+    let (local, socket) = bound(dialing.socket).map_err(failed)?;
+    let mut config = EndpointConfig::default();
+    config.supported_versions(vec![VERSION_1]);
+    let endpoint =
+        Endpoint::new_with_abstract_socket(config, None, socket.clone(), Arc::new(TokioRuntime));
+    let endpoint = endpoint.map_err(failed)?;
+    let crypto = QuicClientConfig::try_from(dialing.tls);
+    let crypto = crypto.map_err(|error| failed(std::io::Error::other(error)))?;
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    let title = format!("client-{}-{}", std::process::id(), local.port());
+    config.transport_config(dialing.settings.transport(&title));
+    let connecting = endpoint
+        .connect_with(config, dialing.peer, dialing.server_name)
+        .map_err(|error| unwilling(&address, &error))?;
+    let patience = dialing.patience.unwrap_or(HANDSHAKE);
+    let shaken = tokio::select! {
+        shaken = timeout(patience, connecting) => shaken,
+        refused = socket.refused() => return Err(failed(refused)),
+    };
+    let connection = match shaken {
+        Ok(shaken) => {
+            shaken.map_err(|error| closing::handshake(Operation::Connect, &address, error))?
+        }
+        Err(_) => {
+            return Err(Failure::Other(Error::TimedOut {
+                operation: Operation::Connect,
+                address,
+                after: patience,
+            }));
+        }
+    };
+    let data = connection.handshake_data();
+    let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
+    Ok(Connected {
+        endpoint,
+        connection,
+        socket,
+        local: local.into(),
+        alpn: data.and_then(|data| data.protocol),
+    })
+}
+
+fn bound(socket: UdpSocket) -> std::io::Result<(SocketAddr, Arc<Direct>)> {
+    let local = socket.local_addr()?;
+    Ok((local, Arc::new(Direct::new(socket)?)))
+}
+
+fn unwilling(address: &str, error: &ConnectError) -> Failure {
+    let reason = error.to_string();
+    Failure::Other(Error::unsupported(Operation::Connect, address, reason))
+}
+
+impl Connected {
+    /// The certificates that the server showed, its own first.
+    pub(crate) fn certificates(&self) -> Option<Box<dyn std::any::Any>> {
+        self.connection.peer_identity()
+    }
+
+    /// The one session that the connection is for. When it is dropped the connection is closed.
+    ///
+    /// # Errors
+    /// When the connection broke, or the server does not take what is wanted.
+    pub(crate) async fn session(
+        self,
+        wanted: Wanted,
+        terms: Terms,
+        moving: Option<Move>,
+    ) -> Result<Session> {
+        let ends = Ends::new(self.connection, terms);
+        let left = CancellationToken::new();
+        let held = Some(left.clone().drop_guard());
+        let keeper = Keeper {
+            endpoint: self.endpoint,
+            socket: self.socket,
+            ends: ends.clone(),
+            left,
+        };
+        crate::task::spawn(&KEEPERS, keeper.keep(moving));
+        let (identity, address) = (ends.identity(), ends.address());
+        match wanted {
+            Wanted::Stream => {
+                let opened = ends.connection.open_bi().await;
+                let (sending, receiving) =
+                    opened.map_err(|error| closing::lost(Operation::Connect, &address, &error))?;
+                let stream = Stream::new(ends.clone(), Some(sending), receiving, held);
+                let framing = ends.terms.framing.clone();
+                let link = Link::Bytes(ByteStream::new(stream), framing);
+                Ok(Session::new(link, identity, ends.terms.max_message))
+            }
+            Wanted::Datagrams if ends.connection.max_datagram_size().is_none() => Err(
+                Error::unsupported(Operation::Connect, address, NO_DATAGRAMS),
+            ),
+            Wanted::Datagrams => {
+                let info = Arc::new(Info::new(identity));
+                let packets = Datagrams::new(ends, info.clone(), None, held);
+                Ok(Session::of_packets(info, Box::new(packets)))
+            }
+        }
+    }
+}
+
+/// Sees a connection to its end.
+struct Keeper {
+    endpoint: Endpoint,
+    socket: Arc<Direct>,
+    ends: Arc<Ends>,
+    left: CancellationToken,
+}
+
+impl Keeper {
+    async fn keep(mut self, moving: Option<Move>) {
+        let (left, connection) = (self.left.clone(), self.ends.connection.clone());
+        if let Some(moving) = moving {
+            tokio::select! {
+                () = self.go(moving) => {}
+                () = left.cancelled() => {}
+                _ = connection.closed() => {}
+            }
+        }
+        left.cancelled().await;
+        self.part().await;
+    }
+
+    /// Moves to another socket, and tells of it.
+    async fn go(&mut self, moving: Move) {
+        sleep(moving.after).await;
+        let identity = &self.ends.terms.identity;
+        let moved = (moving.socket)().and_then(|socket| {
+            let failed = |source| Error::io(Operation::Connect, identity.peer(), source);
+            let (local, socket) = bound(socket).map_err(failed)?;
+            let rebound = self.endpoint.rebind_abstract(socket.clone());
+            rebound.map_err(failed)?;
+            Ok((End::from(local), socket))
+        });
+        let (local, socket) = match moved {
+            Ok(moved) => moved,
+            Err(error) => return identity.note(&format!("not moved: {error}")),
+        };
+        let (before, peer) = (identity.local(), identity.peer());
+        let answered = match timeout(MOVE, socket.heard()).await {
+            Ok(()) => "which answers there".to_owned(),
+            Err(_) => format!("from which nothing has come there within {MOVE:?}"),
+        };
+        identity.note(&format!(
+            "moved from {before} to {local}, with {peer}, {answered}"
+        ));
+        self.socket = socket;
+    }
+
+    /// Closes the connection, and waits until the peer has been told: a program may end right after.
+    async fn part(self) {
+        let connection = &self.ends.connection;
+        if connection.close_reason().is_some() {
+            return;
+        }
+        let queued = async {
+            while connection.datagram_send_buffer_space() < DATAGRAM_ROOM
+                && connection.close_reason().is_none()
+            {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let _ = timeout(GOODBYE, queued).await;
+        connection.close(DONE, b"");
+        let _ = timeout(GOODBYE, self.socket.sends_once_more()).await;
+    }
+}

@@ -1,0 +1,154 @@
+//! Why a stream or a connection ended, for a person.
+
+use std::io;
+
+use quinn::{ConnectionError, ReadError, StoppedError, TransportErrorCode, VarInt, WriteError};
+
+use super::DONE;
+use crate::error::{Error, Operation, QuicEnd};
+
+/// Why a handshake came to nothing.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The peer has refused it by this alert of TLS.
+    Alert(u8),
+    /// This end has, for this reason.
+    Refused(String),
+    /// It is not TLS that failed.
+    Other(Error),
+}
+
+/// What became of a handshake with `address`.
+pub(super) fn handshake(operation: Operation, address: &str, error: ConnectionError) -> Failure {
+    /// Where the numbers of alerts begin (RFC 9001, section 4.8).
+    const CRYPTO: u64 = 0x100;
+
+    let alert = |code: TransportErrorCode| {
+        let number = u64::from(code).checked_sub(CRYPTO)?;
+        u8::try_from(number).ok()
+    };
+    match error {
+        ConnectionError::ConnectionClosed(close) if let Some(alert) = alert(close.error_code) => {
+            Failure::Alert(alert)
+        }
+        ConnectionError::TransportError(error) if alert(error.code).is_some() => {
+            Failure::Refused(error.reason)
+        }
+        other => Failure::Other(lost(operation, address, &other)),
+    }
+}
+
+/// Whether a connection was closed by a peer that was content.
+pub(super) fn is_content(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::ApplicationClosed(close) if close.error_code == DONE)
+}
+
+/// What the loss of a connection to `address` means for what was tried.
+pub(crate) fn lost(operation: Operation, address: &str, error: &ConnectionError) -> Error {
+    use ConnectionError as E;
+    let io = |kind: io::ErrorKind| Error::io(operation, address, kind.into());
+    let protocol = |reason: String| Error::Protocol {
+        operation,
+        address: address.to_owned(),
+        reason,
+    };
+    match error {
+        E::ApplicationClosed(close) => Error::QuicClosed {
+            operation,
+            address: address.to_owned(),
+            end: QuicEnd::Connection,
+            code: close.error_code.into_inner(),
+            reason: words(&close.reason),
+        },
+        E::ConnectionClosed(close)
+            if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
+        {
+            Error::Io {
+                operation,
+                address: address.to_owned(),
+                source: io::Error::new(
+                    io::ErrorKind::ConnectionRefused,
+                    "it takes no new connections",
+                ),
+            }
+        }
+        E::ConnectionClosed(close) => protocol(format!(
+            "the peer gave up: {}{}",
+            close.error_code,
+            after_colon(&words(&close.reason))
+        )),
+        E::TransportError(error) => protocol(format!(
+            "the peer broke the rules of QUIC: {}{}",
+            error.code,
+            after_colon(&error.reason)
+        )),
+        E::VersionMismatch => protocol(
+            "it speaks no version of QUIC that is spoken here, which is version 1".to_owned(),
+        ),
+        E::TimedOut => Error::io(
+            operation,
+            address,
+            io::Error::new(io::ErrorKind::TimedOut, "nothing came from it any more"),
+        ),
+        E::Reset => io(io::ErrorKind::ConnectionReset),
+        E::LocallyClosed => io(io::ErrorKind::NotConnected),
+        E::CidsExhausted => protocol("there are no connection ids left".to_owned()),
+    }
+}
+
+/// What a person wrote, or at least a program.
+fn words(reason: &[u8]) -> String {
+    String::from_utf8_lossy(reason).into_owned()
+}
+
+fn after_colon(words: &str) -> String {
+    match words {
+        "" => String::new(),
+        words => format!(": {words}"),
+    }
+}
+
+/// The same for those who read; `Ok`: it is the end.
+pub(super) fn read(address: &str, error: ReadError) -> io::Result<()> {
+    let operation = Operation::Receive;
+    Err(io::Error::other(match error {
+        ReadError::Reset(code) => at_stream(operation, address, QuicEnd::Reset, code),
+        ReadError::ConnectionLost(error) if is_content(&error) => return Ok(()),
+        ReadError::ConnectionLost(error) => lost(operation, address, &error),
+        ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+    }))
+}
+
+/// The same for those who write.
+pub(super) fn write(address: &str, error: WriteError) -> io::Error {
+    let operation = Operation::Send;
+    io::Error::other(match error {
+        WriteError::Stopped(code) => at_stream(operation, address, QuicEnd::Stopped, code),
+        WriteError::ConnectionLost(error) => lost(operation, address, &error),
+        WriteError::ClosedStream | WriteError::ZeroRttRejected => {
+            return io::ErrorKind::BrokenPipe.into();
+        }
+    })
+}
+
+/// The same for those who have written all and wait until it has arrived. A peer that is content has heard enough.
+pub(super) fn finish(address: &str, ended: Result<Option<VarInt>, StoppedError>) -> io::Result<()> {
+    match ended {
+        Ok(None) | Ok(Some(DONE)) => Ok(()),
+        Err(StoppedError::ConnectionLost(error)) if is_content(&error) => Ok(()),
+        Ok(Some(code)) => Err(write(address, WriteError::Stopped(code))),
+        Err(error) => Err(write(address, error.into())),
+    }
+}
+
+fn at_stream(operation: Operation, address: &str, end: QuicEnd, code: VarInt) -> Error {
+    Error::QuicClosed {
+        operation,
+        address: address.to_owned(),
+        end,
+        code: code.into_inner(),
+        reason: String::new(),
+    }
+}
