@@ -32,7 +32,7 @@ use refusal::refusal;
 pub(crate) use relay::RelayArgs;
 pub(crate) use serve::ServeArgs;
 pub(crate) use socket::SocketArgs;
-pub(crate) use tls::{ConnectTlsArgs, ServeTlsArgs};
+pub(crate) use tls::{ConnectTlsArgs, ServeTlsArgs, TargetTlsArgs};
 pub(crate) use way::{Balance, ChildArgs, JoinArgs, TargetArgs};
 pub(crate) use websocket::WebSocketArgs;
 

@@ -98,9 +98,11 @@ impl Plan {
         })
     }
 
+    /// `tell` hears what the server's person should know.
+    ///
     /// # Errors
     /// When the service cannot be made as it is asked for.
-    pub(crate) fn service(&self, args: &ServeArgs) -> Result<Chosen> {
+    pub(crate) fn service(&self, args: &ServeArgs, tell: impl FnMut(&str)) -> Result<Chosen> {
         Ok(Chosen::Service(match self.service {
             "upper" => return Ok(Chosen::Upper),
             "hello" => AnyService::new(hello(args)),
@@ -109,7 +111,7 @@ impl Plan {
                 target: target(args)?,
             }),
             "site" => AnyService::new(self.site(args)?),
-            "relay" => AnyService::new(way::relay(args, &self.targets(args)?)?),
+            "relay" => AnyService::new(way::relay(args, &self.targets(args)?, tell)?),
             "exec" => AnyService::new(Exec {
                 command: args.program.clone(),
                 options: way::children(args)?,
@@ -184,6 +186,12 @@ impl Plan {
         .into_iter()
         .flatten()
         .collect();
+        let of_target = args.target_tls.given();
+        lints.extend(
+            of_target
+                .iter()
+                .filter_map(|flag| only(flag, true, "relay")),
+        );
         if !args.guard.accept_proxy.is_empty() && self.addresses.iter().any(carries_datagrams) {
             lints.push(
                 "--accept-proxy is for streams: datagrams come without a PROXY header".to_owned(),

@@ -10,7 +10,8 @@ use sockeye::{Encoding, Framing};
 
 use super::values::{host_name, size, time};
 use super::{
-    ChildArgs, Eol, GuardArgs, JoinArgs, ServeTlsArgs, SocketArgs, TargetArgs, WebSocketArgs,
+    ChildArgs, Eol, GuardArgs, JoinArgs, ServeTlsArgs, SocketArgs, TargetArgs, TargetTlsArgs,
+    WebSocketArgs,
 };
 
 /// Listen, and serve whoever comes
@@ -130,6 +131,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) tls: ServeTlsArgs,
     #[command(flatten)]
+    pub(crate) target_tls: TargetTlsArgs,
+    #[command(flatten)]
     pub(crate) socket: SocketArgs,
 }
 
@@ -154,6 +157,7 @@ Examples:
   sockeye serve echo unix:/tmp/echo.sock        a Unix socket
   sockeye serve relay 192.168.1.7:80 8080       what comes to 8080 goes there
   sockeye serve relay a:80 --target b:80 --balance first --send-proxy v2
+  sockeye serve relay tls://a:443 --target-ca ca.pem       TLS is added on the way
   sockeye serve exec 4000 -- sort -r            a program for each session
 In TEXT, \\n \\r \\t \\\\ \\xNN and \\u{1F600} mean what they mean in Rust.";
 

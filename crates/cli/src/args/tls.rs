@@ -56,6 +56,33 @@ pub(crate) struct ConnectTlsArgs {
     tls_min: Version,
 }
 
+/// TLS with the targets of a relay that listens.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS to the target (docs/TLS.md)")]
+pub(crate) struct TargetTlsArgs {
+    /// Trust these authorities instead of the system's (PEM, repeatable)
+    #[arg(long, value_name = "FILE")]
+    target_ca: Vec<PathBuf>,
+    /// Trust the certificate with this SHA-256 and no other, whoever signed it (hex, repeatable)
+    #[arg(long, value_name = "SHA256")]
+    target_pin: Vec<Fingerprint>,
+    /// Trust anyone: whoever is in between can read and change everything
+    #[arg(long, conflicts_with_all = ["target_ca", "target_pin"])]
+    target_insecure: bool,
+    /// The name to ask targets for and to verify [default: the host of each]
+    #[arg(long, value_name = "NAME")]
+    target_servername: Option<String>,
+    /// What to speak inside, by the names of ALPN, the best first (repeatable)
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = protocol)]
+    target_alpn: Vec<String>,
+    /// Our certificate, for targets that ask for one, as PEM
+    #[arg(long, value_name = "FILE")]
+    target_cert: Option<PathBuf>,
+    /// Its private key, as PEM [default: in the file of --target-cert]
+    #[arg(long, value_name = "FILE", requires = "target_cert")]
+    target_key: Option<PathBuf>,
+}
+
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Version {
@@ -132,6 +159,39 @@ impl ConnectTlsArgs {
             alpn: self.alpn.clone(),
             identity: files(self.cert.as_ref(), self.key.as_ref()),
             oldest: self.tls_min.into(),
+            key_log: None,
+        }
+    }
+}
+
+impl TargetTlsArgs {
+    /// The flags that were given.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        given(&[
+            ("--target-ca", !self.target_ca.is_empty()),
+            ("--target-pin", !self.target_pin.is_empty()),
+            ("--target-insecure", self.target_insecure),
+            ("--target-servername", self.target_servername.is_some()),
+            ("--target-alpn", !self.target_alpn.is_empty()),
+            ("--target-cert", self.target_cert.is_some()),
+        ])
+    }
+
+    /// Whether anyone is trusted.
+    pub(crate) fn is_insecure(&self) -> bool {
+        self.target_insecure
+    }
+
+    /// What the flags say; the oldest version is that of the server itself.
+    pub(crate) fn options(&self, server: &ServeTlsArgs) -> TlsClientOptions {
+        TlsClientOptions {
+            authorities: self.target_ca.clone(),
+            pins: self.target_pin.clone(),
+            insecure: self.target_insecure,
+            server_name: self.target_servername.clone(),
+            alpn: self.target_alpn.clone(),
+            identity: files(self.target_cert.as_ref(), self.target_key.as_ref()),
+            oldest: server.tls_min.into(),
             key_log: None,
         }
     }

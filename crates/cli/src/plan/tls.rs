@@ -6,7 +6,7 @@ use anyhow::Result;
 use sockeye::{Address, KeyLog, TlsClient, TlsIdentity, TlsServer};
 use wire::address::{Scheme, Target};
 
-use crate::args::{ConnectTlsArgs, ServeTlsArgs};
+use crate::args::{ConnectTlsArgs, ServeArgs, ServeTlsArgs};
 use crate::config;
 use crate::failure::Usage;
 use crate::peers::Peer;
@@ -60,6 +60,35 @@ pub(crate) fn client(
             options.key_log = key_log(tell);
         }
         false => unused(&args.given(), tell),
+    }
+    Ok(TlsClient::new(options)?)
+}
+
+/// Whom a relay that listens trusts to be its target.
+///
+/// # Errors
+/// When a file is of no use, or there is a flag and no target that speaks TLS.
+pub(crate) fn targets(
+    args: &ServeArgs,
+    targets: &[Address],
+    mut tell: impl FnMut(&str),
+) -> Result<TlsClient> {
+    let flags = &args.target_tls;
+    let mut options = flags.options(&args.tls);
+    match (targets.iter().any(speaks_tls), flags.given().first()) {
+        (false, Some(flag)) => {
+            let what = "needs a target that speaks TLS, such as tls://HOST:PORT";
+            return Err(Usage(format!("{flag} {what}")).into());
+        }
+        (false, None) => {}
+        (true, _) => {
+            if flags.is_insecure() {
+                tell(
+                    "--target-insecure: nobody verifies who the target is, and others may read along",
+                );
+            }
+            options.key_log = key_log(tell);
+        }
     }
     Ok(TlsClient::new(options)?)
 }

@@ -57,11 +57,15 @@ pub(crate) fn join(args: &JoinArgs) -> JoinOptions {
     }
 }
 
-/// The relay of `serve relay`.
+/// The relay of `serve relay`. `tell` hears what its person should know.
 ///
 /// # Errors
 /// When a flag makes no sense.
-pub(crate) fn relay(args: &ServeArgs, targets: &[Address]) -> Result<Relay> {
+pub(crate) fn relay(
+    args: &ServeArgs,
+    targets: &[Address],
+    tell: impl FnMut(&str),
+) -> Result<Relay> {
     let options = DialOptions {
         framing: args.frame.clone(),
         encoding: args.encoding,
@@ -71,6 +75,8 @@ pub(crate) fn relay(args: &ServeArgs, targets: &[Address]) -> Result<Relay> {
         proxy: proxy(args.join.proxy.as_ref())?,
         send_proxy: args.join.send_proxy,
         child: children(args)?,
+        tls: super::tls::targets(args, targets, tell)?,
+        websocket: args.websocket.settings(Vec::new()),
         options: args.socket.options(),
         ..DialOptions::default()
     };

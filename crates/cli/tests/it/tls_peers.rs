@@ -7,7 +7,9 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use crate::authority::Authority;
-use crate::stage::{Ended, Line, Run, Server, binary, connect, folder, path, program, words};
+use crate::stage::{
+    Ended, Line, Run, Server, binary, connect, folder, path, program, sockeye, words,
+};
 
 const SIZE: usize = 1 << 20;
 
@@ -453,4 +455,154 @@ fn socat_and_ncat_as_our_servers() {
     let mut ours = connect(&to).start();
     ours.say("hello");
     ours.out.until("hello");
+}
+
+/// `openssl s_server` that turns lines around, and who has signed it.
+struct Reversing {
+    _openssl: Run,
+    port: u16,
+    folder: Arc<TempDir>,
+    ca: Authority,
+}
+
+impl Reversing {
+    #[track_caller]
+    fn start(names: &[&str], more: &str) -> Self {
+        let folder = folder();
+        let ca = Authority::new("Our CA");
+        ca.write(folder.path(), "ca.pem");
+        let (certificate, key) = ca.server(names).write(folder.path(), "s.pem");
+        let files = format!("-cert {} -key {}", certificate.display(), key.display());
+        let serve = |port: u16| {
+            let line = format!("s_server -accept 127.0.0.1:{port} {files} -rev {more}");
+            program("openssl", words(&line))
+        };
+        let (_openssl, port) = listening(serve, "ACCEPT");
+        Self {
+            _openssl,
+            port,
+            folder,
+            ca,
+        }
+    }
+
+    fn ca(&self) -> String {
+        path(&self.folder, "ca.pem").display().to_string()
+    }
+
+    /// A relay that adds TLS on the way to it.
+    #[track_caller]
+    fn relayed(&self, flags: &str) -> Server {
+        let to = format!("tls://127.0.0.1:{}", self.port);
+        Server::start(&format!("relay {to} tcp://127.0.0.1:0 {flags}"))
+    }
+}
+
+/// What a line comes back as; nothing when the relay does not reach its target.
+#[track_caller]
+fn through(relay: &Server) -> String {
+    let ended = connect(&format!("{} --send hello --count 1", relay.at)).run();
+    ended.text()
+}
+
+#[test]
+fn a_relay_that_listens_verifies_its_target() {
+    let target = Reversing::start(&["127.0.0.1"], "");
+    let trusting = target.relayed(&format!("--target-ca {}", target.ca()));
+    assert_eq!(through(&trusting), "olleh\n");
+    let stranger = target.relayed("");
+    assert_eq!(through(&stranger), "");
+    let why = stranger.run.err.rest_of("close #1 ");
+    assert!(why.contains("not trusted, CN=Our CA"), "{why}");
+    // The hash that openssl itself tells of the certificate.
+    let certificate = path(&target.folder, "s.pem").display().to_string();
+    let flags = format!("x509 -in {certificate} -noout -fingerprint -sha256");
+    let hash = program("openssl", words(&flags)).run().text();
+    let (_, hash) = hash.trim().split_once('=').unwrap();
+    let pinned = target.relayed(&format!("--target-pin {hash}"));
+    assert_eq!(through(&pinned), "olleh\n");
+    let other = target.relayed(&format!("--target-pin {}", "ab".repeat(32)));
+    assert_eq!(through(&other), "");
+    let trusting_anyone = target.relayed("--target-insecure");
+    assert_eq!(through(&trusting_anyone), "olleh\n");
+    let said = trusting_anyone.run.err.text();
+    assert_eq!(said.matches("note: --target-insecure").count(), 1, "{said}");
+}
+
+#[test]
+fn a_relay_that_listens_asks_its_target_by_name() {
+    let target = Reversing::start(&["inside.example"], "-alpn strange");
+    let ca = format!("--target-ca {}", target.ca());
+    let unnamed = target.relayed(&ca);
+    assert_eq!(through(&unnamed), "");
+    let why = unnamed.run.err.rest_of("close #1 ");
+    assert!(why.contains("is not for 127.0.0.1"), "{why}");
+    let named = format!("{ca} --target-servername inside.example --target-alpn");
+    let agreed = target.relayed(&format!("{named} other,strange"));
+    assert_eq!(through(&agreed), "olleh\n");
+    let refused = target.relayed(&format!("{named} other"));
+    assert_eq!(through(&refused), "");
+    let why = refused.run.err.rest_of("close #1 ");
+    assert!(why.contains("no_application_protocol"), "{why}");
+}
+
+#[test]
+fn a_relay_that_listens_shows_its_target_a_certificate() {
+    let folder = folder();
+    let clients = Authority::new("Client CA");
+    let trusted = clients.write(folder.path(), "clients.pem");
+    let asks = format!(
+        "-Verify 1 -verify_return_error -CAfile {}",
+        trusted.display()
+    );
+    let target = Reversing::start(&["127.0.0.1"], &asks);
+    let (certificate, key) = clients.client("relay").write(folder.path(), "relay.pem");
+    let ca = format!("--target-ca {}", target.ca());
+    let shown = format!(
+        "{ca} --target-cert {} --target-key {}",
+        certificate.display(),
+        key.display()
+    );
+    assert_eq!(through(&target.relayed(&shown)), "olleh\n");
+    assert_eq!(through(&target.relayed(&ca)), "");
+    let (certificate, key) = target.ca.client("relay").write(folder.path(), "own.pem");
+    let stranger = format!(
+        "{ca} --target-cert {} --target-key {}",
+        certificate.display(),
+        key.display()
+    );
+    assert_eq!(through(&target.relayed(&stranger)), "");
+}
+
+#[test]
+fn flags_for_a_target_in_tls_want_one() {
+    for flags in ["--target-ca x", "--target-insecure", "--target-alpn h2"] {
+        let line = format!("serve relay tcp://127.0.0.1:1 tcp://127.0.0.1:0 {flags}");
+        let ended = sockeye(words(&line)).run();
+        assert_eq!(ended.code, 2, "{ended:?}");
+        let flag = words(flags)[0];
+        let said =
+            format!("sockeye: {flag} needs a target that speaks TLS, such as tls://HOST:PORT");
+        assert_eq!(ended.complaint(), said);
+    }
+    let mixed =
+        "relay tcp://127.0.0.1:1 tcp://127.0.0.1:0 --target wss://127.0.0.1:1 --target-insecure";
+    Server::start(mixed);
+    let other = Server::start("echo tcp://127.0.0.1:0 --target-insecure");
+    let note = other.run.err.rest_of("note: ");
+    assert_eq!(note, "--target-insecure is for `relay`; `echo` ignores it");
+}
+
+#[test]
+fn a_relay_that_listens_reaches_web_sockets_in_tls() {
+    let secured = Secured::start("upper 127.0.0.1:0");
+    for scheme in ["wss", "https"] {
+        let to = format!("{scheme}://localhost:{}/", secured.server.port());
+        let relay = Server::start(&format!(
+            "relay {to} tcp://127.0.0.1:0 --target-ca {}",
+            secured.ca()
+        ));
+        let ended = connect(&relay.at).with("hello");
+        assert_eq!((ended.code, &*ended.text()), (0, "HELLO"), "{to} {ended:?}");
+    }
 }
