@@ -17,7 +17,7 @@ pub(crate) struct WebSocketArgs {
     /// Compress messages if the peer can (permessage-deflate)
     #[arg(long)]
     pub(crate) compress: bool,
-    /// After how much silence the peer is pinged; two pings without an answer end the session (0: never)
+    /// After how much silence the peer is pinged; two pings without an answer, or three such times without taking anything, end the session (0: never)
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = time)]
     pub(crate) ping_interval: Duration,
     /// The code of our close frame: 1000, 1001, 3000 to 4999 …

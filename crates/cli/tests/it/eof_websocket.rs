@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::stage::{LONG, Run, connect};
+use crate::stage::{LONG, Run, Server, connect};
 
 /// A server that has taken one client.
 struct Peer(WebSocket<TcpStream>);
@@ -241,4 +241,37 @@ fn w14_silence() {
     assert_eq!(peer.hear_close(), 1000);
     let ended = run.end();
     assert_eq!((ended.code, &*ended.text()), (3, "last\n"));
+}
+
+#[test]
+fn w15_the_server_stops_reading() {
+    let (mut run, mut peer) = talk("--ping-interval 400ms --binary");
+    let mut input = run.take_input();
+    let feeding = std::thread::spawn(move || {
+        use std::io::Write;
+        // It ends when the client does.
+        while input.write_all(&[b'x'; 65536]).is_ok() {}
+    });
+    // It talks all the time, and is given up nevertheless.
+    while run.is_running() && peer.0.send(Message::text("still here")).is_ok() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ended = run.end();
+    assert_eq!(ended.code, 3, "{}", ended.err);
+    let line = "it took nothing for 1.2s";
+    assert!(ended.err.contains(line), "{}", ended.err);
+    feeding.join().unwrap();
+}
+
+#[test]
+fn a_served_client_that_stops_reading_is_cut_off() {
+    let server = Server::start("echo ws://127.0.0.1:0 --ping-interval 400ms");
+    let tcp = server.tcp();
+    let (mut peer, _) = tungstenite::client(format!("ws://{}/", server.at), tcp).unwrap();
+    // More than all buffers between us hold, and no word of it is read.
+    let message = Message::binary(vec![b'x'; 1 << 20]);
+    let cut = (0..200).find_map(|_| peer.send(message.clone()).err());
+    assert!(cut.is_some(), "somebody has taken 200 MiB");
+    let closed = server.run.err.rest_of("close #");
+    assert!(closed.contains("it took nothing for 1.2s"), "{closed}");
 }

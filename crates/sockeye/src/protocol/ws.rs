@@ -23,7 +23,8 @@ pub struct Settings {
     /// Compress messages if the peer can (permessage-deflate, RFC 7692).
     pub compress: bool,
     /// Ask a peer that was silent for this long whether it is there; when the second question stays without an
-    /// answer the session ends. Never when `None`.
+    /// answer the session ends. It also ends when the peer takes nothing of what is sent to it for three times as
+    /// long (at least a second). Never when `None`.
     pub ping_interval: Option<Duration>,
     /// The code and the reason of our close frame: 1000 when we are done and 1001 when we are stopping unless
     /// told otherwise.

@@ -29,12 +29,19 @@ pub(super) struct Outbox {
     tail: Bytes,
     /// Something was written and not flushed.
     unflushed: bool,
+    /// Bytes that the carrier has taken so far.
+    taken: u64,
 }
 
 impl Outbox {
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.tail.is_empty() && !self.unflushed
+    }
+
+    /// Bytes that the carrier has taken so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Whether more may be put in without writing before.
@@ -77,6 +84,7 @@ impl Outbox {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.unflushed = true;
+            self.taken += n as u64;
             let of_frames = n.min(rest.len());
             self.written += of_frames;
             self.tail.advance(n - of_frames);

@@ -19,6 +19,7 @@ use super::pulse::{Beat, Pulse};
 use super::{Settings, keys};
 use crate::error::{Error, Operation, Result};
 use crate::session::{Info, Kind, Message, Side};
+use crate::stream::join::Silence;
 use crate::stream::{ByteStream, Source, poll_fill};
 
 /// A payload from this size on is written from where it is, if the frame does not change it.
@@ -36,6 +37,8 @@ pub(super) struct WsPackets {
     outbox: Outbox,
     info: Arc<Info>,
     pulse: Pulse,
+    /// How long the peer has taken nothing of what waits to be written.
+    stall: Silence,
     phase: Phase,
     /// The newest ping that could not be answered yet.
     ping: Option<Bytes>,
@@ -86,6 +89,7 @@ impl WsPackets {
             outbox: Outbox::default(),
             info,
             pulse: Pulse::new(settings.ping_interval),
+            stall: Silence::default(),
             phase: Phase::Open,
             ping: None,
             owed: false,
@@ -171,6 +175,26 @@ impl WsPackets {
         beat.map(|_| ())
     }
 
+    /// Ready when the peer has taken nothing for as long as it may give no sign of life. Pings do not tell it: a
+    /// peer that reads nothing may talk, and nobody listens while a whole session is busy sending.
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        // Our close frame has a limit of its own.
+        let Some(limit) = self.pulse.patience().filter(|_| self.parting.is_none()) else {
+            return Poll::Pending;
+        };
+        ready!(self.stall.poll_over(cx, self.outbox.taken(), limit));
+        let why = || {
+            io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("it took nothing for {limit:?}"),
+            )
+        };
+        self.stream.reset_on_close();
+        self.break_off(Operation::Send, why());
+        wake(&mut self.receiver, cx);
+        Poll::Ready(why())
+    }
+
     fn answer_ping(&mut self) {
         if self.outbox.has_room()
             && self.parting.is_none()
@@ -249,10 +273,13 @@ impl Sink<Message> for WsPackets {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let polled = self.poll_outbox(cx);
-        if polled.is_pending() {
-            remember(&mut self.sender, cx);
-        }
+        let polled = match self.poll_outbox(cx) {
+            Poll::Pending => {
+                remember(&mut self.sender, cx);
+                self.poll_stall(cx).map(Err)
+            }
+            done => done,
+        };
         polled.map_err(|source| Error::io(Operation::Send, self.info.peer(), source))
     }
 

@@ -12,6 +12,9 @@ use crate::session::Info;
 /// Pings that may stay without an answer.
 const PATIENCE: u8 = 2;
 
+/// Who takes nothing for less than this may be waiting for a processor, however often it is pinged.
+const HASTE: Duration = Duration::from_secs(1);
+
 /// Knows how long the peer has been silent.
 #[derive(Debug)]
 pub(super) struct Pulse {
@@ -52,6 +55,13 @@ impl Pulse {
             count: 0,
             asked: None,
         }
+    }
+
+    /// How long a peer may take nothing of what is sent: as long as it may give no sign of life, and for ever when
+    /// it is not asked for one.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.interval
+            .map(|interval| (interval * u32::from(PATIENCE + 1)).max(HASTE))
     }
 
     /// Something has come.

@@ -316,6 +316,72 @@ async fn no_ping_is_sent_when_none_is_wanted() {
     assert!(poll!(Box::pin(far.read_u8())).is_pending());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_stops_reading_is_given_up() {
+    let (near, mut far) = duplex(1000);
+    let (server, _) = over(near, Side::Accepted);
+    let (mut receiver, mut sender) = server.split();
+    // Whether it talks does not matter, and a whole session that sends would not hear it.
+    let talking = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            if far.write_all(&hex("81 80 00 00 00 00")).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let sending = async {
+        let start = Instant::now();
+        let error = sender.send(vec![0; 2000]).await.unwrap_err();
+        (error, start.elapsed().as_secs())
+    };
+    let hearing = async {
+        loop {
+            if let Err(error) = receiver.recv().await {
+                return error;
+            }
+        }
+    };
+    let work = async { tokio::join!(sending, hearing) };
+    let ((error, after), heard) = tokio::select! {
+        () = talking => unreachable!(),
+        ended = soon_enough(work) => ended,
+    };
+    assert_eq!(after, 60);
+    let words = "cannot send to (memory): it took nothing for 60s";
+    assert_eq!([error.to_string(), heard.to_string()], [words; 2]);
+    assert_eq!(error.io_kind(), Some(io::ErrorKind::TimedOut));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_reads_slowly_or_is_not_asked_for_life_is_waited_for() {
+    let (near, mut far) = duplex(100);
+    let (server, _) = over(near, Side::Accepted);
+    let slow = async {
+        far.write_all(&hex("82 fe 03 e8 00 00 00 00"))
+            .await
+            .unwrap();
+        far.write_all(&[0; 1000]).await.unwrap();
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_secs(59)).await;
+            far.read_u8().await.unwrap();
+        }
+        let left = tokio::time::sleep(Duration::from_secs(61));
+        left.await;
+    };
+    let (served, ()) = soon_enough(async { tokio::join!(echo(server), slow) }).await;
+    assert_eq!(served.unwrap_err().io_kind(), Some(io::ErrorKind::TimedOut));
+    let (near, _far) = duplex(100);
+    let settings = Settings {
+        ping_interval: None,
+        ..Settings::default()
+    };
+    let (mut server, _) = over_with(near, Side::Accepted, &Agreed::default(), &settings);
+    let sending = server.send(vec![0; 1000]);
+    let waited = tokio::time::timeout(Duration::from_secs(3600), sending).await;
+    assert!(waited.is_err(), "{waited:?}");
+}
+
 #[tokio::test]
 async fn a_close_is_answered_with_its_code_and_the_server_ends_first() {
     for (close, answer) in [
