@@ -15,7 +15,10 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
 
 pub(crate) mod join;
+mod last_look;
 pub(crate) mod pump;
+
+pub(crate) use last_look::LastLook;
 
 /// Anything that reads and writes bytes without blocking: what a [`ByteStream`] can be made of.
 pub trait AsyncIo: AsyncRead + AsyncWrite + Send + Unpin {}

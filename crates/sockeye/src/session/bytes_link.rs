@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -14,7 +13,7 @@ use wire::sniff::{Matcher, Protocol, Verdict, sniff};
 
 use crate::error::{Error, Operation, Result};
 use crate::session::{Info, Message};
-use crate::stream::{self, DRAIN, DRAIN_STOPPING, Source, poll_fill};
+use crate::stream::{self, DRAIN, DRAIN_STOPPING, LastLook, Source, poll_fill};
 
 /// Cuts the messages of one stream and knows whether the stream has ended.
 #[derive(Debug)]
@@ -29,14 +28,9 @@ pub(super) struct Inbox {
     refused: Option<&'static [Matcher]>,
     /// Runs while an unfinished message pauses, where pauses end messages.
     pause: Option<Pin<Box<Sleep>>>,
-    /// Runs before the last look at a shutdown.
-    last_look: Option<Pin<Box<Sleep>>>,
-    /// The last look has been taken.
-    looked: bool,
+    /// Taken at a shutdown.
+    last_look: LastLook,
 }
-
-/// How long the runtime has to find what the kernel has.
-const LAST_LOOK: Duration = Duration::from_millis(1);
 
 impl Inbox {
     pub(super) fn new(framing: Framing, max_message: usize) -> Self {
@@ -47,8 +41,7 @@ impl Inbox {
             finished: false,
             refused: None,
             pause: None,
-            last_look: None,
-            looked: false,
+            last_look: LastLook::default(),
         }
     }
 
@@ -107,12 +100,14 @@ impl Inbox {
                     return Poll::Ready(Err(Error::io(Operation::Receive, info.peer(), source)));
                 }
                 // Shutting down: what has arrived is read, more is not waited for.
-                Poll::Pending if info.ends_when_stopping() && io.has_arrived() != Some(true) => {
-                    if io.has_arrived().is_none() && ready!(self.poll_last_look(cx)) {
-                        continue;
+                Poll::Pending
+                    if info.ends_when_stopping()
+                        && let Poll::Ready(again) = self.last_look.poll_again(io, cx) =>
+                {
+                    if !again {
+                        self.ended = true;
+                        self.leave_unfinished(head, info);
                     }
-                    self.ended = true;
-                    self.leave_unfinished(head, info);
                 }
                 Poll::Pending => {
                     ready!(self.poll_gap(head, cx));
@@ -133,18 +128,6 @@ impl Inbox {
             ));
             head.clear();
         }
-    }
-
-    /// Lets the runtime look at the sockets once more, and says whether it has looked just now: where a protocol
-    /// stands between, only the runtime knows whether something has arrived.
-    fn poll_last_look(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.looked {
-            return Poll::Ready(false);
-        }
-        let look = || Box::pin(tokio::time::sleep(LAST_LOOK));
-        ready!(self.last_look.get_or_insert_with(look).as_mut().poll(cx));
-        self.looked = true;
-        Poll::Ready(true)
     }
 
     /// Ready when no byte has come for as long as a message can pause; never, unless pauses end messages.

@@ -13,7 +13,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep};
 
-use super::{ByteStream, DRAIN, Io, Source, drain, poll_fill};
+use super::{ByteStream, DRAIN, Io, LastLook, Source, drain, poll_fill};
 
 mod pipe;
 
@@ -236,6 +236,8 @@ struct Flow {
     /// Both ends are sockets, and splicing has not failed.
     splices: bool,
     pipe: Option<Pipe>,
+    /// Taken when it is to end.
+    last_look: LastLook,
 }
 
 enum Trouble {
@@ -256,6 +258,7 @@ impl Flow {
             write_error: None,
             splices,
             pipe: None,
+            last_look: LastLook::default(),
         }
     }
 
@@ -297,11 +300,13 @@ impl Flow {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Trouble::Reading(error))),
                 Poll::Pending => {
                     self.poll_flush(to, cx).map_err(Trouble::Writing)?;
-                    if !stopping || from.io.has_arrived() == Some(true) {
+                    if stopping && let Poll::Ready(again) = self.last_look.poll_again(&from.io, cx)
+                    {
+                        self.ended = !again;
+                    } else {
                         self.rest();
                         return Poll::Pending;
                     }
-                    self.ended = true;
                 }
             }
         }

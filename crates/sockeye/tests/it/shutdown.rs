@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sockeye::service::Echo;
-use sockeye::{PortConfig, Result, Service, Session, service_fn};
+use sockeye::service::{Echo, Relay};
+use sockeye::{
+    DialOptions, PortConfig, Result, Service, Session, TlsClient, TlsClientOptions, dial,
+    service_fn,
+};
 
 use crate::stage::{Stage, exchange, heard_to_the_end, within};
 
@@ -203,8 +206,101 @@ async fn nobody_new_is_taken_after_the_stop() {
     let stage = Stage::with("tcp://127.0.0.1:0", patient(), Echo).await;
     let at = stage.address();
     stage.end().await;
-    let error = sockeye::dial(&at, &sockeye::DialOptions::default())
-        .await
-        .unwrap_err();
+    let error = dial(&at, &DialOptions::default()).await.unwrap_err();
     assert_eq!(error.io_kind(), Some(std::io::ErrorKind::ConnectionRefused));
+}
+
+/// A port that echoes at `at`, or passes on to one that does.
+struct Echoing {
+    stage: Stage,
+    target: Option<Stage>,
+}
+
+impl Echoing {
+    async fn start(at: &str, to: Option<&str>) -> Self {
+        let Some(to) = to else {
+            let stage = Stage::with(at, patient(), Echo).await;
+            return Self {
+                stage,
+                target: None,
+            };
+        };
+        let target = Stage::with(to, patient(), Echo).await;
+        let relay = Relay::new(vec![target.address()], insecure());
+        Self {
+            stage: Stage::with(at, patient(), relay).await,
+            target: Some(target),
+        }
+    }
+}
+
+fn insecure() -> DialOptions {
+    let options = TlsClientOptions {
+        insecure: true,
+        ..TlsClientOptions::default()
+    };
+    DialOptions {
+        tls: TlsClient::new(options).unwrap(),
+        ..DialOptions::default()
+    }
+}
+
+/// Says something to many sessions and stops at once, again and again.
+async fn what_arrives_just_before_a_stop_is_answered(at: &str, to: Option<&str>) {
+    const ROUNDS: usize = 10;
+    const SESSIONS: usize = 20;
+    for round in 0..ROUNDS {
+        let Echoing { stage, target } = Echoing::start(at, to).await;
+        let (port, options) = (stage.address(), insecure());
+        let mut sessions = Vec::new();
+        for _ in 0..SESSIONS {
+            let mut session = within(dial(&port, &options)).await.unwrap();
+            exchange(&mut session, "hi").await;
+            sessions.push(session);
+        }
+        for session in &mut sessions {
+            session.send("last words").await.unwrap();
+        }
+        stage.stop.cancel();
+        for (n, mut session) in sessions.into_iter().enumerate() {
+            let heard = heard_to_the_end(&mut session).await.concat();
+            let heard = String::from_utf8_lossy(&heard).into_owned();
+            assert_eq!(
+                heard, "last words",
+                "{at} {to:?}, round {round}, session {n}"
+            );
+            // A close frame is answered.
+            session.close().await.unwrap();
+        }
+        stage.end().await;
+        if let Some(target) = target {
+            target.end().await;
+        }
+    }
+}
+
+/// Every pair of carriers where a relay and a protocol stand between the peer and the service.
+const WAYS: [(&str, Option<&str>); 8] = [
+    ("ws://127.0.0.1:0", None),
+    ("wss://127.0.0.1:0", None),
+    ("tls://127.0.0.1:0", None),
+    ("tcp://127.0.0.1:0", Some("tcp://127.0.0.1:0")),
+    ("tcp://127.0.0.1:0", Some("ws://127.0.0.1:0")),
+    ("ws://127.0.0.1:0", Some("tcp://127.0.0.1:0")),
+    ("tls://127.0.0.1:0", Some("tls://127.0.0.1:0")),
+    ("wss://127.0.0.1:0", Some("wss://127.0.0.1:0")),
+];
+
+#[tokio::test]
+async fn nothing_that_has_just_arrived_is_lost() {
+    for (at, to) in WAYS {
+        what_arrives_just_before_a_stop_is_answered(at, to).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_has_just_arrived_is_lost_among_threads() {
+    for (at, to) in WAYS {
+        what_arrives_just_before_a_stop_is_answered(at, to).await;
+    }
 }

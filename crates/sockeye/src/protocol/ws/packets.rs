@@ -20,7 +20,7 @@ use super::{Settings, keys};
 use crate::error::{Error, Operation, Result};
 use crate::session::{Info, Kind, Message, Side};
 use crate::stream::join::Silence;
-use crate::stream::{ByteStream, Source, poll_fill};
+use crate::stream::{ByteStream, LastLook, poll_fill};
 
 /// A payload from this size on is written from where it is, if the frame does not change it.
 const LARGE: usize = 16 * 1024;
@@ -46,6 +46,8 @@ pub(super) struct WsPackets {
     owed: bool,
     /// What our close frame is to say, if somebody chose it.
     last_words: Option<Box<Close>>,
+    /// Taken at a shutdown.
+    last_look: LastLook,
     /// From our close frame on.
     parting: Option<Box<Parting>>,
     /// Who waits to send, and who waits to receive: two tasks, when the session was split.
@@ -93,6 +95,7 @@ impl WsPackets {
             phase: Phase::Open,
             ping: None,
             owed: false,
+            last_look: LastLook::default(),
             last_words: last_words.map(|(code, reason)| Box::new(Close::new(code, reason))),
             parting: None,
             sender: None,
@@ -128,13 +131,15 @@ impl WsPackets {
                     Poll::Ready(Ok(0)) => self.hear_the_end(),
                     Poll::Ready(Ok(_)) => self.pulse.heard(),
                     Poll::Ready(Err(source)) => self.break_off(Operation::Receive, source),
-                    // Shutting down: what has arrived was given, more is not waited for.
+                    // Shutting down: what has arrived is given, more is not waited for.
                     Poll::Pending
                         if self.parting.is_none()
                             && self.info.is_stopping()
-                            && io.has_arrived() != Some(true) =>
+                            && let Poll::Ready(again) = self.last_look.poll_again(io, cx) =>
                     {
-                        return Poll::Ready(Ok(None));
+                        if !again {
+                            return Poll::Ready(Ok(None));
+                        }
                     }
                     Poll::Pending => {
                         ready!(self.poll_time(cx));
