@@ -1,5 +1,6 @@
 //! Who looks after a child: passes on what it complains about, and sees it and its whole group to their end.
 
+use std::future::pending;
 use std::io;
 use std::pin::{Pin, pin};
 use std::process::ExitStatus;
@@ -30,8 +31,11 @@ const LINE: usize = 4096;
 /// error open.
 const LAST_LINES: Duration = Duration::from_millis(100);
 
-/// How often it is looked whether a group is empty.
+/// How often it is looked whether a group that was told to end is empty.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How often it is looked whether a group whose leader has ended is empty.
+const WATCH: Duration = Duration::from_millis(500);
 
 /// Ends every child that is left, and returns when all have gone. For the end of a program: children that
 /// are started later end at once.
@@ -93,7 +97,8 @@ impl Keeper {
             // Whoever it has started may still talk to the peer.
             tokio::select! {
                 () = over(&self.left) => {}
-                () = async { complaints.await; std::future::pending().await }, if !told => {}
+                () = async { self.group.emptied().await; pending().await } => {}
+                () = async { complaints.await; pending().await }, if !told => {}
             }
         }
         let Self {
@@ -137,6 +142,15 @@ impl Group {
     fn is_empty(&self) -> bool {
         let Some(id) = self.id else { return true };
         self.ended || test_kill_process_group(id) == Err(Errno::SRCH)
+    }
+
+    /// Waits until nobody is in it, and forgets its number. As long as somebody is, the kernel gives it to no other
+    /// process; who knows when it does after that.
+    async fn emptied(&mut self) {
+        while !self.is_empty() {
+            sleep(WATCH).await;
+        }
+        self.ended = true;
     }
 
     fn signal(&self, signal: Signal) {
@@ -202,5 +216,54 @@ fn line_end(buffer: &[u8]) -> Option<usize> {
     match (end, long) {
         (Some(end), Some(long)) => Some(end.min(long)),
         (end, long) => end.or(long),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+
+    use tokio::process::Command;
+
+    use super::*;
+
+    /// A shell that has left somebody behind, who ends with the pipe.
+    fn command() -> Command {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "exec 3<&0; cat <&3 >/dev/null &"])
+            .stdin(Stdio::piped())
+            .process_group(0);
+        command
+    }
+
+    #[tokio::test]
+    async fn a_group_is_forgotten_when_its_last_member_has_gone_and_not_before() {
+        let mut child = command().spawn().unwrap();
+        let pipe = child.stdin.take();
+        let mut group = Group::of(&child);
+        child.wait().await.unwrap();
+        {
+            let mut emptied = pin!(group.emptied());
+            let early = timeout(Duration::from_millis(20), &mut emptied).await;
+            assert!(early.is_err(), "somebody is left in it");
+            drop(pipe);
+            let limit = Duration::from_secs(10);
+            timeout(limit, emptied).await.expect("nobody is left in it");
+        }
+        assert!(group.ended);
+        // Its number may be anyone's now: here it is another group's, which hears nothing of us.
+        let mut other = Command::new("cat");
+        let mut other = other
+            .stdin(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        group.id = other.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        group.signal(Signal::KILL);
+        drop(group);
+        drop(other.stdin.take());
+        let status = other.wait().await.unwrap();
+        assert!(status.code().is_some(), "{status}");
     }
 }
