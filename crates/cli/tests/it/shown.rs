@@ -548,3 +548,27 @@ fn flags_for_another_service_are_told() {
         assert!(server.run.err.text().contains(&note), "{note}");
     }
 }
+
+/// The connection below a session is none itself.
+#[test]
+fn sessions_are_numbered_as_they_open_whatever_they_run_over() {
+    let server = Server::start("echo 127.0.0.1:0");
+    let (at, anyone) = (&server.at, "--insecure");
+    let ways = [
+        format!("tcp://{at}"),
+        format!("tls://{at} {anyone}"),
+        format!("ws://{at}"),
+        format!("wss://{at} {anyone}"),
+        format!("https://{at} {anyone}"),
+        format!("wss://{at} {anyone} --http2"),
+        format!("udp://{at}"),
+        format!("tcp://{at}"),
+    ];
+    for (n, way) in ways.iter().enumerate() {
+        let ended = connect(&format!("{way} --send hi --count 1")).run();
+        assert_eq!(ended.code, 0, "{way}: {ended:?}");
+        let opened = server.run.err.rest_of(&format!("open  #{} ", n + 1));
+        let protocol = way.split("://").next().unwrap();
+        assert!(opened.starts_with(protocol), "{way}: {opened}");
+    }
+}

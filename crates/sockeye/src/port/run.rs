@@ -152,6 +152,8 @@ impl Place {
     /// The same for a session that has been counted.
     fn tell_opened(&mut self) {
         self.state = State::Open;
+        // Sessions are numbered as they open, whether or not somebody watches.
+        self.info.id();
         if let Some(observer) = self.info.observer() {
             observer.opened(&self.info);
         }

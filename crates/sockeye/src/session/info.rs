@@ -17,7 +17,8 @@ use crate::stream::{Counters, Tally};
 
 /// Facts about one session. Shared by everything that takes part in it.
 pub struct Info {
-    id: u64,
+    /// 0 until somebody asks for it.
+    id: AtomicU64,
     identity: Identity,
     opened: Instant,
     counters: Counters,
@@ -190,7 +191,7 @@ impl Info {
             .as_ref()
             .is_some_and(|observer| observer.wants_messages());
         Self {
-            id: NEXT_ID.fetch_add(1, Relaxed),
+            id: AtomicU64::new(0),
             identity,
             opened: Instant::now(),
             counters: Counters::default(),
@@ -208,9 +209,19 @@ impl Info {
         info
     }
 
-    /// A number that no other session of this process has.
+    /// A number that no other session of this process has. It is given when a port opens the session, or else
+    /// when somebody asks for it: so the sessions that are shown are 1, 2, 3 …, and what runs below a session takes
+    /// no number.
     pub fn id(&self) -> u64 {
-        self.id
+        match self.id.load(Relaxed) {
+            // Of two who ask at once the first is right, and the other's number is nobody's.
+            0 => {
+                let number = NEXT_ID.fetch_add(1, Relaxed);
+                let given = self.id.compare_exchange(0, number, Relaxed, Relaxed);
+                given.map_or_else(|first| first, |_| number)
+            }
+            number => number,
+        }
     }
 
     /// What was known of it from the start.
@@ -428,7 +439,7 @@ impl Tally for Info {
 impl fmt::Debug for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Info")
-            .field("id", &self.id)
+            .field("id", &self.id.load(Relaxed))
             .field("protocol", &self.protocol())
             .field("local", self.local())
             .field("peer", self.peer())
@@ -624,5 +635,26 @@ mod tests {
         finished.note_received(None);
         assert!(finished.peer_has_finished());
         assert_ne!(stopped.id(), finished.id());
+    }
+
+    #[test]
+    fn a_number_is_given_once_and_to_who_is_asked_for_it() {
+        let infos: Vec<_> = (0..8)
+            .map(|_| Arc::new(Info::new(Identity::in_memory(Side::Accepted))))
+            .collect();
+        let asking = (0..32).map(|n| {
+            let info = infos[n % 8].clone();
+            std::thread::spawn(move || info.id())
+        });
+        let asking: Vec<_> = asking.collect();
+        let told: Vec<_> = asking.into_iter().map(|it| it.join().unwrap()).collect();
+        for (n, id) in told.iter().enumerate() {
+            assert_eq!(*id, infos[n % 8].id());
+        }
+        let mut different = told[..8].to_vec();
+        different.sort_unstable();
+        different.dedup();
+        assert_eq!(different.len(), 8);
+        assert!(!different.contains(&0));
     }
 }
