@@ -46,7 +46,9 @@ pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// # Cancel safety
 /// [`recv`](Self::recv) may be dropped at any await point and called again; no byte is lost.
 /// [`send`](Self::send) may not: a message that was half written when its future was dropped stays half
-/// written. Over packet carriers it is either sent or not.
+/// written. Over packet carriers a message is sent once or not at all: if the carrier had taken it when the future
+/// was dropped, it leaves before the next message that is sent, and before [`recv`](Self::recv) waits; if not, it is
+/// gone.
 #[derive(Debug)]
 pub struct Session {
     info: Arc<Info>,
@@ -323,7 +325,12 @@ impl Session {
                 ready!(outbox.poll_write(&mut stream.io, info, cx))?;
                 sending.poll_bytes(&mut stream.io, inbox.framing(), info, cx)
             }
-            Carrier::Packets(packets, _) => sending.poll_packets(packets, info, cx),
+            Carrier::Packets(packets, fed) => {
+                let sent = sending.poll_packets(packets, info, cx);
+                // If this is dropped now, what was taken leaves before more is waited for.
+                fed.0 = sent.is_pending();
+                sent
+            }
         })
     }
 

@@ -145,6 +145,34 @@ async fn of_packets() {
     assert_eq!(got, (0..50).collect::<Vec<_>>());
 }
 
+#[tokio::test]
+async fn a_send_of_packets_that_is_dropped_is_sent_once_or_not_at_all() {
+    let (mut near, mut far) = Session::packet_pair();
+    let mut sent = Vec::new();
+    // Nobody reads: the carrier takes some, and no more.
+    for n in 0..100_u8 {
+        if let Some(done) = near.send(vec![n]).now_or_never() {
+            done.unwrap();
+            sent.push(n);
+        }
+    }
+    assert!((1..100).contains(&sent.len()), "{} were taken", sent.len());
+    let reading = async {
+        let mut got = Vec::new();
+        while let Some(message) = far.recv().await.unwrap() {
+            got.push(message.data[0]);
+        }
+        got
+    };
+    let sending = async {
+        near.send(vec![200]).await.unwrap();
+        drop(near);
+    };
+    let (got, ()) = within(async { tokio::join!(reading, sending) }).await;
+    sent.push(200);
+    assert_eq!(got, sent);
+}
+
 #[tokio::test(start_paused = true)]
 async fn dropping_it_again_and_again_does_not_put_off_the_end_of_an_idle_message() {
     let (mut near, far) = Session::pair("idle:50ms".parse().unwrap());

@@ -670,6 +670,31 @@ async fn a_receiver_may_be_dropped_at_any_point() {
     assert_eq!(received, vec![text("abcde"); 3]);
 }
 
+#[tokio::test]
+async fn what_was_taken_when_a_send_was_dropped_leaves_whole_and_first() {
+    for next in ["sends", "waits"] {
+        let (near, mut far) = duplex(16);
+        let (mut server, _) = over(near, Side::Accepted);
+        assert!(poll!(Box::pin(server.send("x".repeat(100)))).is_pending());
+        let going_on = async {
+            if next == "sends" {
+                server.send("second").await.unwrap();
+            }
+            server.recv().await
+        };
+        let length = 102 + 8 * usize::from(next == "sends");
+        let mut heard = vec![0; length];
+        tokio::select! {
+            received = going_on => panic!("{received:?}"),
+            read = soon(far.read_exact(&mut heard)) => assert_eq!(read.unwrap(), length),
+        }
+        assert_eq!(heard[..2], [0x81, 100]);
+        assert_eq!(heard[2..102], [b'x'; 100]);
+        let rest = [&b"\x81\x06second"[..], b""][usize::from(next == "waits")];
+        assert_eq!(heard[102..], *rest);
+    }
+}
+
 /// Two tasks, a narrow pipe, both directions full: each half waits for the other's work again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_halves_may_belong_to_two_tasks() {
