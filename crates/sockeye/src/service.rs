@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use http::Method;
+
 use crate::error::Result;
 use crate::request::{Answer, Request};
 use crate::session::Session;
@@ -37,6 +39,11 @@ pub trait Service: Send + Sync + 'static {
     /// Answers a request, or makes a session of it.
     fn http(&self, request: Request) -> impl Future<Output = Result<Answer>> + Send {
         async move { Ok(Answer::Session(request)) }
+    }
+
+    /// The methods that requests may have here, for who asks which (`Allow`). OPTIONS is answered for every service.
+    fn methods(&self) -> &'static [Method] {
+        METHODS
     }
 
     /// Whether it has something to say before the peer has: then a client that stays silent gets its session
@@ -105,6 +112,16 @@ impl AnyService {
     }
 }
 
+/// Those that a session can come of, or that tell about it.
+const METHODS: &[Method] = &[
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+];
+
 impl Service for AnyService {
     fn serve(&self, session: Session) -> impl Future<Output = Result<()>> + Send {
         self.0.serve_boxed(session)
@@ -112,6 +129,10 @@ impl Service for AnyService {
 
     fn http(&self, request: Request) -> impl Future<Output = Result<Answer>> + Send {
         self.0.http_boxed(request)
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        self.0.methods_dyn()
     }
 
     fn speaks_first(&self) -> bool {
@@ -130,6 +151,10 @@ impl<S: Service> Service for Arc<S> {
 
     fn http(&self, request: Request) -> impl Future<Output = Result<Answer>> + Send {
         S::http(self, request)
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        S::methods(self)
     }
 
     fn speaks_first(&self) -> bool {
@@ -153,6 +178,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 trait DynService: Send + Sync {
     fn serve_boxed(&self, session: Session) -> BoxFuture<'_, Result<()>>;
     fn http_boxed(&self, request: Request) -> BoxFuture<'_, Result<Answer>>;
+    fn methods_dyn(&self) -> &'static [Method];
     fn speaks_first_dyn(&self) -> bool;
     fn shutdown_boxed(&self) -> BoxFuture<'_, ()>;
 }
@@ -164,6 +190,10 @@ impl<S: Service> DynService for S {
 
     fn http_boxed(&self, request: Request) -> BoxFuture<'_, Result<Answer>> {
         Box::pin(self.http(request))
+    }
+
+    fn methods_dyn(&self) -> &'static [Method] {
+        self.methods()
     }
 
     fn speaks_first_dyn(&self) -> bool {

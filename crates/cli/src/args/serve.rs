@@ -8,7 +8,7 @@ use clap::Args;
 use http::HeaderValue;
 use sockeye::{Encoding, Framing};
 
-use super::values::{host_name, size, time};
+use super::values::{host_name, origin, size, time};
 use super::{
     ChildArgs, Eol, GuardArgs, JoinArgs, ServeTlsArgs, SocketArgs, TargetArgs, TargetTlsArgs,
     WebSocketArgs,
@@ -94,6 +94,9 @@ pub(crate) struct ServeArgs {
     /// A name that HTTP requests may ask for, besides localhost and this machine's own (repeatable)
     #[arg(help_heading = HTTP, long, value_name = "NAME", value_parser = host_name, value_delimiter = ',')]
     pub(crate) host: Vec<String>,
+    /// Let pages of this origin ask and open sessions, over HTTP and WebSocket, such as https://example.org, or * for any (repeatable); pages of this server may anyway
+    #[arg(help_heading = HTTP, long, value_name = "ORIGIN", value_parser = origin)]
+    pub(crate) origin: Vec<String>,
     /// IPv4 only
     #[arg(help_heading = SESSIONS, short = '4', long, conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
@@ -123,9 +126,6 @@ pub(crate) struct ServeArgs {
     pub(crate) child: ChildArgs,
     #[command(flatten)]
     pub(crate) websocket: WebSocketArgs,
-    /// Let pages of this origin open sessions, such as https://example.org, or * for any (repeatable); pages of this server may anyway
-    #[arg(help_heading = "WebSocket", long, value_name = "ORIGIN")]
-    pub(crate) origin: Vec<String>,
     #[command(flatten)]
     pub(crate) guard: GuardArgs,
     #[command(flatten)]

@@ -119,6 +119,24 @@ pub(crate) fn host_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// `https://example.org`, `http://127.0.0.1:5173`: how a browser says whose page asks (RFC 6454, section 6.2); or
+/// `*`.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
+    let origin = text.strip_suffix('/').unwrap_or(text);
+    let fits = |(scheme, host): (&str, &str)| {
+        let is_host = |letter: char| letter.is_ascii_graphic() && letter != '/';
+        scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
+            && !host.is_empty()
+            && host.chars().all(is_host)
+    };
+    match origin == "*" || origin.split_once("://").is_some_and(fits) {
+        true => Ok(origin.to_owned()),
+        false => {
+            Err("write an origin such as https://example.org, without a path, or *".to_owned())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +209,25 @@ mod tests {
         assert_eq!(network("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
         assert_eq!(network("::1").unwrap().to_string(), "::1/128");
         assert!(network("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn origins() {
+        for right in ["*", "https://example.org", "http://[::1]:5173"] {
+            assert_eq!(origin(right).as_deref(), Ok(right));
+        }
+        assert_eq!(origin("http://a/").as_deref(), Ok("http://a"));
+        for wrong in [
+            "",
+            "a",
+            "//a",
+            "http://",
+            "http://a/b",
+            "null",
+            "http://a b",
+        ] {
+            assert!(origin(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -211,14 +211,15 @@ fn methods_and_their_refusals() {
         (
             "-X OPTIONS",
             "204",
-            Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            Some("PUT, POST, PATCH, DELETE, OPTIONS"),
         ),
         (
-            "-X TRACE",
-            "405",
-            Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            "-X OPTIONS --request-target *",
+            "204",
+            Some("PUT, POST, PATCH, DELETE, OPTIONS"),
         ),
-        ("", "405", Some("PUT, POST, PATCH")),
+        ("-X TRACE", "405", Some("PUT, POST, PATCH, DELETE, OPTIONS")),
+        ("", "405", Some("PUT, POST, PATCH, DELETE, OPTIONS")),
         ("-d x", "200", None),
     ] {
         for way in ["--http1.1", "--http2-prior-knowledge"] {
@@ -279,6 +280,96 @@ fn pages_of_other_sites_cannot_use_a_server_behind_their_readers_back() {
         let line = format!("-i -d x -H {fields} http://{{at}}/");
         assert_eq!(answer(&curl(&line, &server).run()).0, status, "{fields}");
     }
+}
+
+/// Those fields of an answer that tell a browser what a page may do, in the order of the alphabet.
+fn leave(fields: &str) -> Vec<String> {
+    let is_of_it = |line: &&str| line.starts_with("access-control-") || line.starts_with("vary: ");
+    let mut lines: Vec<_> = fields.lines().filter(is_of_it).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn pages_of_sites_that_were_named_may_ask() {
+    let named = "--origin https://friend.example --origin http://127.0.0.1:5173/";
+    let server = Server::start(&format!("upper 127.0.0.1:0 {named}"));
+    let vary = "vary: Origin";
+    for (origin, status, told) in [
+        ("https://friend.example", "200", true),
+        ("http://127.0.0.1:5173", "200", true),
+        ("https://evil.example", "403", false),
+        ("http://friend.example", "403", false),
+        ("https://friend.example.evil.example", "403", false),
+        ("null", "403", false),
+    ] {
+        // curl may fail in the middle of a body that an HTTP/2 server does not wait for.
+        let ways = if told { &WAYS[..] } else { &WAYS[..1] };
+        for (flags, scheme) in ways {
+            let line = format!("-i {flags} -d x -H Origin:{origin} {scheme}://{{at}}/");
+            let (got, fields, body) = answer(&curl(&line, &server).run());
+            assert_eq!(got, status, "{line}: {body}");
+            let allowed = format!("access-control-allow-origin: {origin}");
+            let expected = if told {
+                vec![&*allowed, vary]
+            } else {
+                vec![vary]
+            };
+            assert_eq!(leave(&fields), expected, "{line}");
+        }
+    }
+    // A cache must not give the answer for one page to another, whoever asked first.
+    let (_, fields, _) = answer(&curl("-i -d x http://{at}/", &server).run());
+    assert_eq!(leave(&fields), [vary]);
+    let anyone = Server::start("upper 127.0.0.1:0 --origin *");
+    let line = "-i -d x -H Origin:https://evil.example http://{at}/";
+    let (got, fields, _) = answer(&curl(line, &anyone).run());
+    let all = "access-control-allow-origin: *";
+    assert_eq!((&*got, &*leave(&fields)), ("200", &[all.to_owned()][..]));
+    let closed = Server::start("reply hi 127.0.0.1:0");
+    let line = "-i -H Origin:https://evil.example http://{at}/";
+    let (got, fields, _) = answer(&curl(line, &closed).run());
+    assert_eq!((&*got, leave(&fields)), ("200", Vec::new()));
+}
+
+#[test]
+fn a_browser_asks_before_it_sends_what_forms_cannot() {
+    let named = "--origin https://friend.example";
+    let server = Server::start(&format!("sink 127.0.0.1:0 --token secret {named}"));
+    let ask = |origin: &str| {
+        let fields = format!(
+            "-H Origin:{origin} -H Access-Control-Request-Method:PUT \
+             -H Access-Control-Request-Headers:authorization,x-a"
+        );
+        answer(&curl(&format!("-i -X OPTIONS {fields} http://{{at}}/"), &server).run())
+    };
+    // It says no token then: what it asks for is whether it may.
+    let (status, fields, _) = ask("https://friend.example");
+    assert_eq!(status, "204");
+    let told = [
+        "access-control-allow-headers: authorization,x-a",
+        "access-control-allow-methods: PUT, POST, PATCH, DELETE, OPTIONS",
+        "access-control-allow-origin: https://friend.example",
+        "vary: Origin",
+        "vary: access-control-request-headers",
+    ];
+    assert_eq!(leave(&fields), told);
+    let (status, fields, _) = ask("https://evil.example");
+    assert_eq!(
+        (&*status, &*leave(&fields)),
+        ("204", &["vary: Origin".to_owned()][..])
+    );
+    let put = "-i -X PUT -d x -H Origin:https://friend.example http://{at}/";
+    let (status, fields, _) = answer(&curl(put, &server).run());
+    assert_eq!(status, "401");
+    // The page may know why it was refused.
+    let told = [
+        "access-control-allow-origin: https://friend.example",
+        "vary: Origin",
+    ];
+    assert_eq!(leave(&fields), told);
+    let line = format!("--oauth2-bearer secret {put}");
+    assert_eq!(answer(&curl(&line, &server).run()).0, "200");
 }
 
 #[test]

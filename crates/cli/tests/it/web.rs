@@ -108,6 +108,22 @@ fn the_page_in_a_real_browser() {
 }
 
 #[test]
+fn a_real_browser_lets_pages_ask_that_were_named() {
+    let page = Server::start("reply <!doctype_html>page 127.0.0.1:0");
+    let named = format!("--origin http://{}", page.at);
+    let friend = Server::start(&format!("upper 127.0.0.1:0 {named}"));
+    let stranger = Server::start("upper 127.0.0.1:0 --origin https://other.example");
+    let [page, friend, stranger] =
+        [page, friend, stranger].map(|it| (format!("http://{}/", it.at), it));
+    let ended = python("browser/foreign.py", &[&page.0, &friend.0, &stranger.0])
+        .start()
+        .end_within(Duration::from_secs(60));
+    assert_eq!((ended.code, &*ended.text()), (0, ALL_IS_WELL), "{ended:?}");
+    friend.1.run.err.until("http PUT / ");
+    assert!(!stranger.1.run.err.text().contains("PUT"));
+}
+
+#[test]
 fn every_kind_of_client_at_once_on_one_number() {
     let server = Server::start("echo 127.0.0.1:0");
     let at = &server.at;

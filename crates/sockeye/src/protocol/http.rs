@@ -25,6 +25,7 @@ use crate::token::Token;
 
 mod answer;
 mod ask;
+mod cors;
 mod exchange;
 mod host;
 mod pace;

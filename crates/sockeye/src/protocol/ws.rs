@@ -18,7 +18,8 @@ pub struct Settings {
     /// Subprotocols: a client offers these; a server takes the first that is offered and stands here, or, if
     /// it has none, the first that is offered.
     pub protocols: Vec<String>,
-    /// Origins whose pages may open sessions, beside the server's own: `https://example.org`, or `*` for all.
+    /// Origins whose pages may open sessions and send requests, beside the server's own: `https://example.org`,
+    /// or `*` for all.
     pub origins: Vec<String>,
     /// Compress messages if the peer can (permessage-deflate, RFC 7692).
     pub compress: bool,
@@ -40,6 +41,19 @@ impl Default for Settings {
             ping_interval: Some(Duration::from_secs(20)),
             close: None,
         }
+    }
+}
+
+impl Settings {
+    /// Whether pages of `origin` were named.
+    pub(crate) fn lets_in(&self, origin: &str) -> bool {
+        let is_named = |named: &String| named == "*" || named.eq_ignore_ascii_case(origin);
+        self.origins.iter().any(is_named)
+    }
+
+    /// Whether the pages of all sites were.
+    pub(crate) fn lets_in_anyone(&self) -> bool {
+        self.origins.iter().any(|named| named == "*")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use rustix::fs::{AtFlags, CWD, RenameFlags, linkat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use tokio::fs::{File, OpenOptions};
@@ -76,6 +76,10 @@ impl Service for Sink {
         thank(session, "saved").await
     }
 
+    fn methods(&self) -> &'static [Method] {
+        const { &[Method::PUT, Method::POST, Method::PATCH, Method::DELETE] }
+    }
+
     async fn http(&self, request: Request) -> Result<Answer> {
         if !request.method().is_safe() {
             return Ok(Answer::Session(request));
@@ -83,7 +87,8 @@ impl Service for Sink {
         let mut response = Response::new("send something: PUT or POST\n".into());
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         let headers = response.headers_mut();
-        headers.insert(header::ALLOW, HeaderValue::from_static("PUT, POST, PATCH"));
+        let allowed = HeaderValue::from_static("PUT, POST, PATCH, DELETE, OPTIONS");
+        headers.insert(header::ALLOW, allowed);
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, text);
         Ok(Answer::Response(response))

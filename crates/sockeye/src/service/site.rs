@@ -83,7 +83,7 @@ impl Site {
         if !matches!(request.method, Method::GET | Method::HEAD) {
             let why = "Files can be read here, and nothing else.";
             let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, why);
-            let allowed = HeaderValue::from_static("GET, HEAD");
+            let allowed = HeaderValue::from_static("GET, HEAD, OPTIONS");
             response.headers_mut().insert(header::ALLOW, allowed);
             return Ok(response);
         }
@@ -204,6 +204,10 @@ impl Service for Site {
         session.finish().await?;
         while session.recv().await?.is_some() {}
         Ok(())
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        const { &[Method::GET, Method::HEAD] }
     }
 
     async fn http(&self, request: Request) -> Result<Answer> {

@@ -12,16 +12,13 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use wire::text::printable;
 
+use super::cors::{self, Leave};
 use super::pace::{Moment, Pace};
 use super::{Connection, Refusal, Shared, TARGET_MAX, exchange, host, page, token, upgrade};
 use crate::protocol::ws;
 use crate::request::{Answer, Body, Request, Response};
 use crate::service::Service;
 use crate::session::{Answered, Ending};
-
-/// The methods that a session can come of, or that tell about it.
-const METHODS: HeaderValue =
-    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// Answers one request.
 ///
@@ -32,7 +29,9 @@ pub(super) async fn answer(
     request: ::http::Request<Incoming>,
 ) -> Result<::http::Response<Sent>, h2::Error> {
     let mut asked = Asked::new(shared, &request);
-    let response = asked.respond(request).await;
+    let leave = Leave::of(&asked.shared.connection.websocket, request.headers());
+    let mut response = asked.respond(request, leave.is_given()).await;
+    leave.tell(response.headers_mut());
     if asked.version > Version::HTTP_11 && asked.malformed {
         asked.tell(response.status(), 0, false);
         return Err(h2::Reason::PROTOCOL_ERROR.into());
@@ -76,16 +75,19 @@ impl Asked {
         }
     }
 
-    async fn respond(&mut self, request: ::http::Request<Incoming>) -> Response {
+    /// `is_named`: pages of the site that it comes from may ask.
+    async fn respond(&mut self, request: ::http::Request<Incoming>, is_named: bool) -> Response {
         let asks_websocket = ws::handshake::is_asked(&request);
-        if let Err(refusal) = self.check(request.headers(), asks_websocket) {
+        // WebSocket has a rule of its own for that.
+        let may_come = is_named || asks_websocket;
+        if let Err(refusal) = self.check(request.headers(), may_come) {
             self.malformed = refusal.status == StatusCode::BAD_REQUEST;
             return refusal.response();
         }
         match self.method {
             _ if asks_websocket || self.shared.connection.only_websocket => {}
-            Method::CONNECT | Method::TRACE => return not_allowed(),
-            Method::OPTIONS => return options(),
+            Method::CONNECT | Method::TRACE => return self.not_allowed(),
+            Method::OPTIONS => return self.options(request.headers(), is_named),
             _ => {}
         }
         let shared = self.shared.clone();
@@ -128,7 +130,7 @@ impl Asked {
                 }
                 false => full().response(),
             },
-            Ok(Answer::Session(request)) if self.is_cross_site(request.headers()) => {
+            Ok(Answer::Session(request)) if !may_come && self.is_cross_site(request.headers()) => {
                 foreign().response()
             }
             Ok(Answer::Session(request)) if page.is_some() && page::is_wanted(&request) => {
@@ -150,9 +152,8 @@ impl Asked {
         }
     }
 
-    /// What is wrong with a request before anyone has looked at what it wants. From where it may come is not
-    /// asked here when it `asks_websocket`, which has a rule of its own for that.
-    fn check(&self, headers: &HeaderMap, asks_websocket: bool) -> Result<(), Refusal> {
+    /// What is wrong with a request before anyone has looked at what it wants.
+    fn check(&self, headers: &HeaderMap, may_come: bool) -> Result<(), Refusal> {
         let asked = host::asked(self.version, &self.uri, headers)?;
         if self.version > Version::HTTP_11 && headers.values().any(has_space_around) {
             let words = "a header field has a space at its end\n";
@@ -171,7 +172,7 @@ impl Asked {
             let words = "the target is longer than 8 KiB\n";
             return Err(Refusal::new(StatusCode::URI_TOO_LONG, words));
         }
-        if !asks_websocket && !self.method.is_safe() && self.is_cross_site(headers) {
+        if !may_come && !self.method.is_safe() && self.is_cross_site(headers) {
             return Err(foreign());
         }
         Ok(())
@@ -180,6 +181,41 @@ impl Asked {
     fn is_cross_site(&self, headers: &HeaderMap) -> bool {
         host::asked(self.version, &self.uri, headers)
             .is_ok_and(|asked| host::is_cross_site(&self.method, headers, asked))
+    }
+
+    fn not_allowed(&self) -> Response {
+        let words = "this method makes no sense here\n";
+        let mut response = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, words).response();
+        let allowed = self.methods();
+        response.headers_mut().insert(header::ALLOW, allowed);
+        response
+    }
+
+    /// What may be asked, and to the browser of a page that `is_named`, what that page may ask.
+    fn options(&self, asked: &HeaderMap, is_named: bool) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let (methods, headers) = (self.methods(), response.headers_mut());
+        if is_named {
+            cors::preflight(asked, &methods, headers);
+        }
+        headers.insert(header::ALLOW, methods);
+        response
+    }
+
+    /// Those that are answered by whoever answers at this target.
+    fn methods(&self) -> HeaderValue {
+        let Connection {
+            service, settings, ..
+        } = &self.shared.connection;
+        let methods = match settings.page.is_some() && page::is_part(&self.uri) {
+            true => page::METHODS,
+            false => service.methods(),
+        };
+        let names: Vec<_> = methods.iter().map(Method::as_str).collect();
+        // Methods are tokens, and so may stand in a header.
+        HeaderValue::try_from(names.join(", ") + ", OPTIONS")
+            .unwrap_or(HeaderValue::from_static("OPTIONS"))
     }
 
     /// The answer to HEAD is that to GET without its body, but with its length (RFC 9110, section 9.3.2).
@@ -242,22 +278,6 @@ fn has_space_around(value: &HeaderValue) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let value = value.as_bytes();
     is_space(value.first()) || is_space(value.last())
-}
-
-fn not_allowed() -> Response {
-    let words = "this method makes no sense here\n";
-    let mut response = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, words).response();
-    response.headers_mut().insert(header::ALLOW, METHODS);
-    response
-}
-
-/// What may be asked. No page of another site is allowed anything (CORS): that would take header fields that are
-/// not here.
-fn options() -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response.headers_mut().insert(header::ALLOW, METHODS);
-    response
 }
 
 fn foreign() -> Refusal {

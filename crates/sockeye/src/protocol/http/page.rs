@@ -1,6 +1,6 @@
 //! The page that a browser gets where a service speaks in sessions: a console that talks to it.
 
-use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use serde_json::json;
 
 use super::{Connection, Refusal};
@@ -66,6 +66,14 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
                       img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       require-trusted-types-for 'script'; trusted-types 'none'";
 
+/// What may be done with them.
+pub(super) const METHODS: &[Method] = &[Method::GET, Method::HEAD];
+
+/// Whether `target` is one of the page's parts.
+pub(super) fn is_part(target: &Uri) -> bool {
+    target.path().starts_with(FOLDER)
+}
+
 /// The answer to a request for a part of the page. Everyone may see these: they hold nothing of what the
 /// service knows.
 pub(super) fn part(
@@ -76,7 +84,10 @@ pub(super) fn part(
     let name = request.uri().path().strip_prefix(FOLDER)?;
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let words = "only GET and HEAD here\n";
-        return Some(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, words).response());
+        let mut response = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, words).response();
+        let allowed = HeaderValue::from_static("GET, HEAD, OPTIONS");
+        response.headers_mut().insert(header::ALLOW, allowed);
+        return Some(response);
     }
     if name.is_empty() {
         return Some(whole());

@@ -15,7 +15,7 @@ use wire::framing::Framing;
 use super::{Connection, Settings, Version, serve};
 use crate::error::Result;
 use crate::protocol::{Host, Told};
-use crate::service::{AnyService, Echo, Reply, Service, Sink, service_fn};
+use crate::service::{AnyService, Echo, Reply, Service, Sink, Site, SiteOptions, service_fn};
 use crate::session::{Answered, Endpoint, Identity, Session, Side};
 use crate::stream::ByteStream;
 
@@ -414,6 +414,39 @@ async fn methods() {
             has_allow,
             matches!(status, "405" | "204"),
             "{method}: {answer}"
+        );
+    }
+}
+
+/// What is allowed, at these targets of this service.
+async fn allowed(service: impl Service, method: &str, target: &str) -> String {
+    let mut client = Client::of(service);
+    client
+        .say(format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        ))
+        .await;
+    let answer = client.rest().await;
+    let allow = answer.lines().find_map(|line| line.strip_prefix("allow: "));
+    allow.unwrap_or(&answer).to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_says_which_methods_it_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::open(folder.path(), SiteOptions::default()).unwrap();
+    for target in ["/", "/nothing/there", "*"] {
+        let all = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+        assert_eq!(allowed(Echo, "OPTIONS", target).await, all);
+        let some = "PUT, POST, PATCH, DELETE, OPTIONS";
+        assert_eq!(allowed(Sink::default(), "OPTIONS", target).await, some);
+        let files = "GET, HEAD, OPTIONS";
+        assert_eq!(allowed(site.clone(), "OPTIONS", target).await, files);
+    }
+    for method in ["POST", "TRACE"] {
+        assert_eq!(
+            allowed(site.clone(), method, "/").await,
+            "GET, HEAD, OPTIONS"
         );
     }
 }

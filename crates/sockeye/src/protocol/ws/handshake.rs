@@ -128,7 +128,6 @@ fn check_origin<B>(request: &Request<B>, settings: &Settings) -> Result<(), Refu
         return Ok(());
     };
     let origin = origin.to_str().unwrap_or_default();
-    let is_named = |named: &String| named == "*" || named.eq_ignore_ascii_case(origin);
     let host = match request.headers().get(HOST) {
         Some(host) => host.to_str().ok(),
         None => request
@@ -136,7 +135,7 @@ fn check_origin<B>(request: &Request<B>, settings: &Settings) -> Result<(), Refu
             .authority()
             .map(|authority| authority.as_str()),
     };
-    if settings.origins.iter().any(is_named) || host.is_some_and(|host| is_of(origin, host)) {
+    if settings.lets_in(origin) || host.is_some_and(|host| is_of(origin, host)) {
         return Ok(());
     }
     let reason = format!("pages of {origin:?} may not open sessions here");

@@ -86,7 +86,7 @@ async fn other_methods_are_refused_with_those_that_are_not() {
         for path in ["/file", "/", "/nowhere"] {
             let answer = tree.ask(method.clone(), path, &[]).await;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
-            assert_eq!(answer.header("allow"), "GET, HEAD");
+            assert_eq!(answer.header("allow"), "GET, HEAD, OPTIONS");
         }
     }
     assert_eq!(fs::read(tree.path("file")).unwrap(), b"x");
