@@ -1,6 +1,7 @@
 //! Dialing: the other end of any port, as a session.
 
 use std::net::SocketAddr;
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::protocol::quic::Settings as QuicSettings;
 use crate::protocol::tls::TlsClient;
 use crate::protocol::ws::Settings as WsSettings;
 use crate::resolve::{Family, Purpose, resolve};
-use crate::session::{Endpoint, Identity, Info, Link, MAX_MESSAGE, Observer, Session, Side};
+use crate::session::{Endpoint, Identity, Info, Link, MAX_MESSAGE, Observer, Session, Side, Tls};
 use crate::socket::{self, SocketOptions};
 use crate::stream::ByteStream;
 use crate::token::Token;
@@ -193,10 +194,10 @@ async fn tls(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
 }
 
 /// A TCP connection to one of several hosts, made directly or through a proxy.
-struct Reached {
+pub(crate) struct Reached {
     stream: ByteStream,
-    local: Endpoint,
-    peer: Endpoint,
+    pub(crate) local: Endpoint,
+    pub(crate) peer: Endpoint,
     /// Which of the hosts it is.
     host: HostPort,
 }
@@ -228,6 +229,40 @@ impl Reached {
             host: host.clone(),
         })
     }
+}
+
+/// Where a host is: the first step of dialing it, for who does them one by one.
+pub(crate) async fn find(host: &HostPort, options: &DialOptions) -> Result<Vec<SocketAddr>> {
+    let candidates = candidates(from_ref(host), options).await?;
+    Ok(candidates.into_iter().map(|(address, _)| address).collect())
+}
+
+/// A connection to one of `addresses`, which are those of `host`, or to `host` through the proxy of the options.
+pub(crate) async fn reach_host(
+    host: &HostPort,
+    addresses: &[SocketAddr],
+    options: &DialOptions,
+) -> Result<Reached> {
+    match &options.proxy {
+        Some(proxy) => proxy::connect(proxy, from_ref(host), options).await,
+        None => {
+            let (tcp, peer) = happy::connect(addresses, options).await?;
+            Reached::new(tcp, peer.into(), host)
+        }
+    }
+}
+
+/// A connection as it is, or in TLS where `alpn` is offered.
+pub(crate) async fn converse(
+    reached: Reached,
+    alpn: &[&str],
+    options: &DialOptions,
+) -> Result<(ByteStream, Option<Arc<Tls>>)> {
+    if alpn.is_empty() {
+        return Ok((reached.stream, None));
+    }
+    let (stream, identity) = secure(reached, "https", alpn, options).await?;
+    Ok((stream, identity.tls().cloned()))
 }
 
 /// The same in TLS, offering `alpn`, with the identity of a session over it.

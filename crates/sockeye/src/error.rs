@@ -244,6 +244,8 @@ pub enum Operation {
     Receive,
     /// Sending to a peer.
     Send,
+    /// Fetching what a URL names.
+    Fetch,
     /// Starting a program.
     Start,
     /// Setting a socket option.
@@ -259,6 +261,7 @@ impl std::fmt::Display for Operation {
             Self::Connect => f.write_str("connect to"),
             Self::Receive => f.write_str("receive from"),
             Self::Send => f.write_str("send to"),
+            Self::Fetch => f.write_str("fetch"),
             Self::Start => f.write_str("start"),
             Self::Configure(option) => write!(f, "set {option} on"),
         }

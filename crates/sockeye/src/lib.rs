@@ -46,6 +46,7 @@ mod certificate;
 mod child;
 mod dial;
 mod error;
+pub mod fetch;
 mod port;
 mod protocol;
 mod request;

@@ -38,6 +38,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("port", PORT),
     ("dial/*", DIAL),
     ("dial", DIAL),
+    // A client of HTTP asks over what was dialed.
+    ("fetch/*", FETCH),
+    ("fetch", FETCH),
     // The front door shows everything.
     ("lib", &["*"]),
 ];
@@ -70,6 +73,8 @@ const PORT: &[&str] = &[
 const DIAL: &[&str] = &[
     "protocol", "session", "stream", "child", "socket", "resolve", "token", "error",
 ];
+
+const FETCH: &[&str] = &["dial", "protocol", "session", "request", "error"];
 
 const CHILD: &[&str] = &["session", "stream", "task", "error"];
 

@@ -1,6 +1,5 @@
 //! The dialing side: what a session sends is the body of a request, what it receives is the body of the answer.
 
-use std::error::Error as _;
 use std::future::Future;
 use std::io;
 use std::mem::replace;
@@ -10,20 +9,19 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use ::http::header::{self, HeaderMap, HeaderValue};
-use ::http::{Method, Request, Response, Uri};
+use ::http::{Method, Request, Uri};
 use bytes::{Buf, Bytes};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::PollSender;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::AbortOnDropHandle;
 use wire::framing::Framing;
 
 use super::Version;
+use super::client::{Answer, Sender, broken, connect};
 use super::exchange::{Outbound, PIECE, Piece, QUEUE, gone};
 use crate::request::Body;
 use crate::session::{AnswerHead, Identity, Info, Session};
@@ -171,63 +169,6 @@ fn ascii(path: &str) -> String {
     out
 }
 
-enum Sender {
-    One(http1::SendRequest<Body>),
-    Two(http2::SendRequest<Body>),
-}
-
-type Answer = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
-
-impl Sender {
-    fn send(self, request: Request<Body>) -> Answer {
-        match self {
-            Self::One(mut sender) => Box::pin(sender.send_request(request)),
-            Self::Two(mut sender) => Box::pin(sender.send_request(request)),
-        }
-    }
-}
-
-/// Who drives the connection: a task, so that both directions of the session move whoever is polled.
-async fn connect(
-    stream: ByteStream,
-    version: Version,
-) -> io::Result<(Sender, AbortOnDropHandle<()>)> {
-    let io = TokioIo::new(stream);
-    let tracker = TaskTracker::new();
-    Ok(match version {
-        Version::One => {
-            let (sender, connection) = http1::handshake(io).await.map_err(broken)?;
-            let driving = async {
-                // What breaks it is told to the answer, too.
-                let _ = connection.await;
-            };
-            let task = crate::task::spawn(&tracker, driving);
-            (Sender::One(sender), AbortOnDropHandle::new(task))
-        }
-        Version::Two => {
-            let begun = http2::Builder::new(Tasks(tracker.clone()))
-                .timer(TokioTimer::new())
-                .handshake(io);
-            let (sender, connection) = begun.await.map_err(broken)?;
-            let driving = async {
-                let _ = connection.await;
-            };
-            let task = crate::task::spawn(&tracker, driving);
-            (Sender::Two(sender), AbortOnDropHandle::new(task))
-        }
-    })
-}
-
-/// hyper's tasks end with the connection, whose task is ours.
-#[derive(Clone)]
-struct Tasks(TaskTracker);
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
-    fn execute(&self, task: F) {
-        drop(crate::task::spawn(&self.0, task));
-    }
-}
-
 /// The session's side: writes the request's body, reads the answer's.
 struct Asking {
     state: State,
@@ -266,7 +207,7 @@ impl Asking {
             }
         };
         let Undecided {
-            sender,
+            mut sender,
             head,
             pieces,
             ..
@@ -392,29 +333,5 @@ impl AsyncWrite for Asking {
             self.request.close();
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-/// What went wrong, in the words of the innermost cause.
-fn broken(error: hyper::Error) -> io::Error {
-    // A request that could not be sent names what happened to the connection as its cause.
-    let cause = error.source().and_then(|cause| cause.downcast_ref());
-    let cause: &hyper::Error = cause.unwrap_or(&error);
-    let io: Option<&io::Error> = cause.source().and_then(|cause| cause.downcast_ref());
-    let cut_short = io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof);
-    if cut_short || cause.is_incomplete_message() {
-        let words = "the connection ended before the answer did";
-        return io::Error::new(io::ErrorKind::ConnectionAborted, words);
-    }
-    // What hyper calls unexpected came before anything was asked: SSH and others speak first.
-    let unexpected = !cause.is_canceled() && !cause.is_closed() && cause.source().is_none();
-    let malformed = cause.is_parse() || unexpected;
-    let told = super::broken(error);
-    match malformed {
-        true => io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("the answer is not HTTP: {told}"),
-        ),
-        false => told,
     }
 }

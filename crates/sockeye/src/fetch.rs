@@ -1,0 +1,252 @@
+//! Fetching what a URL names, and showing how: an HTTP client that tells every step of the conversation.
+
+use std::sync::Arc;
+
+use http::header;
+
+use crate::dial::DialOptions;
+use crate::error::{Error, Operation, Result};
+use crate::session::AnswerHead;
+
+mod coding;
+mod connection;
+mod content;
+mod exchange;
+mod facts;
+mod location;
+mod order;
+mod proxies;
+mod redirect;
+mod upload;
+
+pub use content::Content;
+pub use facts::{Event, Exchange, Reach, Timings, Witness};
+pub use location::Location;
+pub use order::{Order, Payload};
+pub use proxies::{Exceptions, Proxies};
+
+use connection::Connection;
+
+/// Connections that are kept for the next request.
+const IDLE: usize = 8;
+
+/// Bytes of an answer that are read only to keep its connection.
+const PASSED_OVER: u64 = 64 * 1024;
+
+/// Which version of HTTP is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speaks {
+    /// In TLS what both ends agree on by ALPN (RFC 7301), HTTP/2 rather than 1.1; without TLS HTTP/1.1.
+    #[default]
+    Any,
+    /// HTTP/1.1 alone.
+    One,
+    /// HTTP/2 alone, also without TLS: prior knowledge (RFC 9113, section 3.3).
+    Two,
+}
+
+/// How things are fetched.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// How hosts are reached. Its `timeout` is for connecting, with all that belongs to it; its `proxy` for
+    /// everyone, whatever `proxies` says.
+    pub dial: DialOptions,
+    /// The version of HTTP.
+    pub speaks: Speaks,
+    /// Redirects that are followed for each order; none when 0.
+    pub redirects: u32,
+    /// Addresses of hosts that are not looked up: host, port, addresses.
+    pub resolve: Vec<(String, u16, Vec<std::net::IpAddr>)>,
+    /// Proxies by what is asked for.
+    pub proxies: Proxies,
+    /// Ask for compressed answers, and decompress them.
+    pub compressed: bool,
+    /// Who hears what happens.
+    pub witness: Option<Arc<dyn Witness>>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("speaks", &self.speaks)
+            .field("redirects", &self.redirects)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    fn tell(&self, event: &Event<'_>) {
+        if let Some(witness) = &self.witness {
+            witness.saw(event);
+        }
+    }
+}
+
+/// Fetches one thing after the other, over connections that it keeps.
+#[derive(Debug)]
+pub struct Fetcher {
+    options: Options,
+    idle: Vec<Connection>,
+    /// Connections that were opened so far.
+    opened: u64,
+}
+
+/// An answer whose content is still to be read.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The answers that were redirects, each with what was known of it in the end.
+    pub hops: Vec<(AnswerHead, Exchange)>,
+    /// The head of the answer.
+    pub head: AnswerHead,
+    /// The answer's content, and what is known of the exchange.
+    pub content: Content,
+}
+
+impl Fetcher {
+    /// With these options.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            idle: Vec::new(),
+            opened: 0,
+        }
+    }
+
+    /// Asks for it, following redirects as the options say.
+    ///
+    /// A redirect is followed as browsers do it (WHATWG Fetch, "HTTP-redirect fetch"): 303 makes a GET of everything
+    /// but HEAD, 301 and 302 of POST; 307 and 308 change nothing. `Authorization` and `Cookie` stay with the origin
+    /// that they were meant for.
+    ///
+    /// # Errors
+    /// When nobody is reached, the connection breaks, what comes is no HTTP, or redirects lead nowhere.
+    pub async fn fetch(&mut self, mut order: Order) -> Result<Fetched> {
+        let mut hops: Vec<(AnswerHead, Exchange)> = Vec::new();
+        loop {
+            let (head, mut content) = Box::pin(self.exchange(&order)).await?;
+            let next = match self.options.redirects {
+                0 => None,
+                _ => redirect::next(&order, &head)?,
+            };
+            let Some(next) = next else {
+                return Ok(Fetched {
+                    hops,
+                    head,
+                    content,
+                });
+            };
+            if hops.len() >= self.options.redirects as usize {
+                return Err(too_many(&hops, &order.location, &next.location));
+            }
+            content.pass_over(PASSED_OVER).await;
+            self.options.tell(&Event::Redirected {
+                status: head.status,
+                method: &next.method,
+                to: &next.location,
+            });
+            hops.push((head, content.into_exchange()));
+            order = next;
+        }
+    }
+
+    /// One request and its answer.
+    async fn exchange(&mut self, order: &Order) -> Result<(AnswerHead, Content)> {
+        let mut exchange = Exchange::begin(order);
+        let mut done = Box::pin(self.attempt(order, &mut exchange)).await;
+        if let (Err(error), true) = (&done, exchange.reused)
+            && error.is_reset()
+            && order.payload.can_be_sent_again()
+        {
+            // It was closed while it waited for us (RFC 9112, section 9.3.1).
+            self.options.tell(&Event::Stale);
+            self.idle.clear();
+            exchange = Exchange::begin(order);
+            done = Box::pin(self.attempt(order, &mut exchange)).await;
+        }
+        done.map_err(|error| {
+            exchange.fail(&error);
+            self.options.tell(&Event::Ended(&exchange));
+            error
+        })
+    }
+
+    async fn attempt(
+        &mut self,
+        order: &Order,
+        exchange: &mut Exchange,
+    ) -> Result<(AnswerHead, Content)> {
+        let mut connection = self.connection(&order.location, exchange).await?;
+        exchange.connection = Some(connection.reach.clone());
+        let answered = exchange::ask(&mut connection, order, exchange, &self.options).await?;
+        if self.idle.len() >= IDLE {
+            self.idle.remove(0);
+        }
+        self.idle.push(connection);
+        Ok(answered)
+    }
+
+    /// One that waits, or a new one.
+    async fn connection(
+        &mut self,
+        location: &Location,
+        exchange: &mut Exchange,
+    ) -> Result<Connection> {
+        while let Some(at) = self.idle.iter().position(|kept| kept.leads_to(location)) {
+            let mut kept = self.idle.swap_remove(at);
+            if kept.is_free().await {
+                exchange.reused = true;
+                self.options.tell(&Event::Reused(&kept.reach));
+                return Ok(kept);
+            }
+        }
+        self.opened += 1;
+        let opening = connection::open(location, &self.options, self.opened, exchange);
+        let Some(limit) = self.options.dial.timeout else {
+            return opening.await;
+        };
+        tokio::time::timeout(limit, opening)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Error::TimedOut {
+                    operation: Operation::Connect,
+                    address: location.host_port().to_string(),
+                    after: limit,
+                })
+            })
+    }
+}
+
+fn too_many(hops: &[(AnswerHead, Exchange)], at: &Location, to: &Location) -> Error {
+    let circle = hops.iter().any(|(_, hop)| hop.location == *to) || at == to;
+    let reason = match circle {
+        true => format!("it redirects in a circle, {} times so far", hops.len()),
+        false => format!("it redirects on and on, {} times so far", hops.len()),
+    };
+    Error::Protocol {
+        operation: Operation::Fetch,
+        address: at.to_string(),
+        reason,
+    }
+}
+
+/// A type of content, and its charset, as a header says it.
+///
+/// ```
+/// let headers = http::HeaderMap::from_iter([(
+///     http::header::CONTENT_TYPE,
+///     http::HeaderValue::from_static("text/html; charset=\"gb2312\""),
+/// )]);
+/// let (kind, charset) = sockeye::fetch::content_type(&headers);
+/// assert_eq!((&*kind, charset.as_deref()), ("text/html", Some("gb2312")));
+/// ```
+pub fn content_type(headers: &http::HeaderMap) -> (String, Option<String>) {
+    let value = headers.get(header::CONTENT_TYPE);
+    let value = value.map_or(&b""[..], http::HeaderValue::as_bytes);
+    let value = String::from_utf8_lossy(value).to_ascii_lowercase();
+    let mut parts = value.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default().to_owned();
+    let charset = parts
+        .find_map(|part| part.strip_prefix("charset="))
+        .map(|name| name.trim_matches('"').to_owned());
+    (kind, charset)
+}

@@ -1,0 +1,161 @@
+//! What is told of a conversation: events while it goes on, and the facts of each exchange.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, StatusCode, Version};
+use tokio::time::Instant;
+
+use super::location::Location;
+use super::order::Order;
+use crate::error::Error;
+use crate::session::{AnswerHead, Endpoint, RequestHead, Tls};
+
+/// Hears what happens while something is fetched. Called where it happens: be quick.
+pub trait Witness: Send + Sync + 'static {
+    /// This happened.
+    fn saw(&self, event: &Event<'_>);
+}
+
+/// What happens while something is fetched.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A host was found, in the order in which its addresses are tried.
+    Resolved {
+        /// The host as it was asked for.
+        host: &'a str,
+        /// Where it is.
+        addresses: &'a [SocketAddr],
+    },
+    /// A connection stands; TLS is still to come.
+    Connected {
+        /// Our end.
+        local: &'a Endpoint,
+        /// The other.
+        peer: &'a Endpoint,
+        /// The proxy that made it.
+        proxy: Option<&'a str>,
+    },
+    /// TLS was agreed on.
+    Secured(&'a Tls),
+    /// A connection of before is used again.
+    Reused(&'a Reach),
+    /// One that was to be used again was closed meanwhile; another is opened.
+    Stale,
+    /// The head of a request was sent.
+    Asked(&'a RequestHead),
+    /// An answer before the answer (RFC 9110, section 15.2).
+    Interim {
+        /// 100, 103, ….
+        status: StatusCode,
+        /// Its fields.
+        headers: &'a HeaderMap,
+    },
+    /// The head of the answer came.
+    Heard(&'a AnswerHead),
+    /// The content has ended with these fields (RFC 9110, section 6.5).
+    Trailers(&'a HeaderMap),
+    /// A redirect is followed.
+    Redirected {
+        /// The status that said so.
+        status: StatusCode,
+        /// The method that is used there.
+        method: &'a Method,
+        /// Where it leads.
+        to: &'a Location,
+    },
+    /// An exchange is over, whatever became of it.
+    Ended(&'a Exchange),
+}
+
+/// A connection to a server.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// Counts from 1 for each fetcher.
+    pub number: u64,
+    /// Our end.
+    pub local: Endpoint,
+    /// The other; only a name where a proxy resolves it.
+    pub peer: Endpoint,
+    /// The proxy that made it, without user and password.
+    pub proxy: Option<String>,
+    /// What was agreed on in TLS.
+    pub tls: Option<Arc<Tls>>,
+    /// What is spoken over it.
+    pub version: Version,
+}
+
+/// When the phases of an exchange ended, each counted from its beginning. A phase that there was not is `None`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// The host was found.
+    pub resolved: Option<Duration>,
+    /// A connection stood, the talk with a proxy included.
+    pub connected: Option<Duration>,
+    /// TLS was agreed on.
+    pub secured: Option<Duration>,
+    /// The request could be sent.
+    pub ready: Option<Duration>,
+    /// All of the request had been taken.
+    pub sent: Option<Duration>,
+    /// The head of the answer came.
+    pub answered: Option<Duration>,
+    /// It was over.
+    pub ended: Option<Duration>,
+}
+
+/// One request and its answer.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// What was asked for.
+    pub location: Location,
+    /// How.
+    pub method: Method,
+    /// Over which connection.
+    pub connection: Option<Arc<Reach>>,
+    /// Whether that connection had served before.
+    pub reused: bool,
+    /// The status of the answer.
+    pub status: Option<StatusCode>,
+    /// Bytes of the request's content.
+    pub sent: u64,
+    /// Bytes of the answer's content, before they are decompressed.
+    pub received: u64,
+    /// Whether all of the answer came.
+    pub whole: bool,
+    /// Why it failed: one line.
+    pub failure: Option<String>,
+    /// How long everything took.
+    pub timings: Timings,
+    pub(super) began: Instant,
+}
+
+impl Exchange {
+    pub(super) fn begin(order: &Order) -> Self {
+        Self {
+            location: order.location.clone(),
+            method: order.method.clone(),
+            connection: None,
+            reused: false,
+            status: None,
+            sent: 0,
+            received: 0,
+            whole: false,
+            failure: None,
+            timings: Timings::default(),
+            began: Instant::now(),
+        }
+    }
+
+    /// How long it has taken so far.
+    pub(super) fn now(&self) -> Option<Duration> {
+        Some(self.began.elapsed())
+    }
+
+    pub(super) fn fail(&mut self, error: &Error) {
+        self.failure = Some(error.to_string());
+        self.timings.ended = self.now();
+    }
+}

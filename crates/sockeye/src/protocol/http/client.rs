@@ -1,0 +1,181 @@
+//! The asking end of a connection: requests go out one after the other, answers come with their bodies.
+
+use std::error::Error as _;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use ::http::{HeaderMap, Request, Response, StatusCode};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use super::Version;
+use crate::request::Body;
+use crate::stream::ByteStream;
+
+/// The most bytes that the head of an answer in HTTP/1.1 may have: what curl takes, too.
+const HEAD: usize = 300 * 1024;
+
+/// How long a connection that should be free is waited for. It is free when its task has seen the end of the last
+/// answer, which is a matter of turns.
+const TURN: Duration = Duration::from_millis(100);
+
+/// A connection that is asked again and again.
+pub(crate) struct Client {
+    sender: Sender,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Client {
+    /// # Errors
+    /// When HTTP/2 cannot be begun.
+    pub(crate) async fn open(stream: ByteStream, version: Version) -> io::Result<Self> {
+        let (sender, task) = connect(stream, version).await?;
+        Ok(Self {
+            sender,
+            _task: task,
+        })
+    }
+
+    /// Whether another request can be sent: the last answer has been read, and the peer has not left.
+    pub(crate) async fn is_free(&mut self) -> bool {
+        let free = async {
+            match &mut self.sender {
+                Sender::One(sender) => sender.ready().await.is_ok(),
+                Sender::Two(sender) => sender.ready().await.is_ok(),
+            }
+        };
+        tokio::time::timeout(TURN, free).await.unwrap_or(false)
+    }
+
+    /// Sends a request, and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// When the connection breaks, or what comes is no HTTP.
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> io::Result<Response<Body>> {
+        let answer = self.sender.send(request).await.map_err(broken)?;
+        Ok(answer.map(|body| Body::stream(Answered(body))))
+    }
+}
+
+/// Calls `hear` for each answer before the answer (1xx), in HTTP/1.1.
+pub(crate) fn on_interim(
+    request: &mut Request<Body>,
+    hear: impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
+) {
+    hyper::ext::on_informational(request, move |answer| {
+        hear(answer.status(), answer.headers());
+    });
+}
+
+/// The body of an answer, whose faults are told as ours are.
+struct Answered(Incoming);
+
+impl http_body::Body for Answered {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let frame = ready!(Pin::new(&mut self.0).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| frame.map_err(broken)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+pub(super) enum Sender {
+    One(http1::SendRequest<Body>),
+    Two(http2::SendRequest<Body>),
+}
+
+pub(super) type Answer = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
+
+impl Sender {
+    pub(super) fn send(&mut self, request: Request<Body>) -> Answer {
+        match self {
+            Self::One(sender) => Box::pin(sender.send_request(request)),
+            Self::Two(sender) => Box::pin(sender.send_request(request)),
+        }
+    }
+}
+
+/// Who drives the connection: a task, so that both directions of it move whoever is polled.
+pub(super) async fn connect(
+    stream: ByteStream,
+    version: Version,
+) -> io::Result<(Sender, AbortOnDropHandle<()>)> {
+    let io = TokioIo::new(stream);
+    let tracker = TaskTracker::new();
+    Ok(match version {
+        Version::One => {
+            let begun = http1::Builder::new().max_buf_size(HEAD).handshake(io);
+            let (sender, connection) = begun.await.map_err(broken)?;
+            let driving = async {
+                // What breaks it is told to the answer, too.
+                let _ = connection.await;
+            };
+            let task = crate::task::spawn(&tracker, driving);
+            (Sender::One(sender), AbortOnDropHandle::new(task))
+        }
+        Version::Two => {
+            let begun = http2::Builder::new(Tasks(tracker.clone()))
+                .timer(TokioTimer::new())
+                .handshake(io);
+            let (sender, connection) = begun.await.map_err(broken)?;
+            let driving = async {
+                let _ = connection.await;
+            };
+            let task = crate::task::spawn(&tracker, driving);
+            (Sender::Two(sender), AbortOnDropHandle::new(task))
+        }
+    })
+}
+
+/// hyper's tasks end with the connection, whose task is ours.
+#[derive(Clone)]
+struct Tasks(TaskTracker);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        drop(crate::task::spawn(&self.0, task));
+    }
+}
+
+/// What went wrong, in the words of the innermost cause.
+pub(super) fn broken(error: hyper::Error) -> io::Error {
+    // A request that could not be sent names what happened to the connection as its cause.
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    let cause: &hyper::Error = cause.unwrap_or(&error);
+    let io: Option<&io::Error> = cause.source().and_then(|cause| cause.downcast_ref());
+    let cut_short = io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof);
+    if cut_short || cause.is_incomplete_message() {
+        let words = "the connection ended before the answer did";
+        return io::Error::new(io::ErrorKind::ConnectionAborted, words);
+    }
+    // What hyper calls unexpected came before anything was asked: SSH and others speak first.
+    let unexpected = !cause.is_canceled() && !cause.is_closed() && cause.source().is_none();
+    let malformed = cause.is_parse() || unexpected;
+    let told = super::broken(error);
+    match malformed {
+        true => io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("the answer is not HTTP: {told}"),
+        ),
+        false => told,
+    }
+}
