@@ -16,6 +16,7 @@ use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Su
 use crate::failure::Usage;
 
 mod connect;
+mod fetch;
 mod guard;
 mod refusal;
 mod relay;
@@ -27,6 +28,7 @@ mod way;
 mod websocket;
 
 pub(crate) use connect::{ConnectArgs, Eof, Eol};
+pub(crate) use fetch::{Datum, FetchArgs, Field, From};
 pub(crate) use guard::GuardArgs;
 use refusal::refusal;
 pub(crate) use relay::RelayArgs;
@@ -56,6 +58,7 @@ Examples:
   sockeye serve hello '*:3000'           greet whoever comes, from any network
   sockeye connect 127.0.0.1:3000         talk to it
   echo hi | sockeye connect :3000        pipe through it
+  sockeye fetch -v https://example.org/  fetch it, and show the conversation
   sockeye relay - unix:/run/app.sock     join two ends of any kind
   sockeye contacts add george udp://127.0.0.1:4001
   sockeye connect @george @james         talk to two contacts at once
@@ -70,6 +73,8 @@ pub(crate) enum Verb {
     Serve(Typed<ServeArgs>),
     /// Talk to any server
     Connect(Typed<ConnectArgs>),
+    /// Fetch what a URL names, and show how
+    Fetch(Typed<FetchArgs>),
     /// Join two ends: what one says the other hears
     Relay(Typed<RelayArgs>),
     // Described where it is: it has few flags, and completions of `help` are made before a verb is typed.

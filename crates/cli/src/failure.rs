@@ -46,6 +46,11 @@ pub(crate) fn refusal(info: &Info) -> Option<anyhow::Error> {
     refused.then(|| Declined { peer, status }.into())
 }
 
+/// An answer that is a failure for whoever asked for that to be one.
+pub(crate) fn declined(peer: String, status: http::StatusCode) -> anyhow::Error {
+    Declined { peer, status }.into()
+}
+
 /// Tells standard error and gives the exit code.
 pub(crate) fn tell(error: &anyhow::Error) -> ExitCode {
     eprintln!("{}", line(error));

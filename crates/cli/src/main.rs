@@ -4,6 +4,7 @@ mod args;
 mod config;
 mod console;
 mod failure;
+mod fetched;
 mod peers;
 mod plan;
 mod report;
@@ -28,6 +29,7 @@ fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Serve(serve) => run(Threads::ByCores, || verb::serve::run(serve.0)),
         Verb::Connect(connect) => run(Threads::One, || verb::connect::run(connect.0, said)),
+        Verb::Fetch(fetch) => run(Threads::One, || verb::fetch::run(fetch.0)),
         Verb::Relay(relay) => run(Threads::One, || verb::relay::run(relay.0)),
         Verb::Contacts(contacts) => verb::contacts::run(contacts),
         Verb::Completions { shell } => verb::completions(shell),

@@ -15,6 +15,7 @@ use crate::peers::peer;
 
 pub(crate) mod ask;
 pub(crate) mod exposure;
+pub(crate) mod fetch;
 pub(crate) mod port;
 pub(crate) mod tls;
 pub(crate) mod way;

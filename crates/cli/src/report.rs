@@ -7,9 +7,12 @@ use sockeye::{
 };
 
 pub(crate) mod announce;
+pub(crate) mod conversation;
 pub(crate) mod json;
 mod log;
 pub(crate) mod text;
+pub(crate) mod timing;
+pub(crate) mod write_out;
 
 pub(crate) use log::Log;
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 pub(crate) mod connect;
 pub(crate) mod contacts;
+pub(crate) mod fetch;
 pub(crate) mod relay;
 pub(crate) mod serve;
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::fetch::Field;
+
 /// `500ms`, `3s`, `2m`, `1h`; a plain number is seconds.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let unit_at = text
@@ -78,6 +80,29 @@ pub(crate) fn header(text: &str) -> Result<(http::HeaderName, http::HeaderValue)
     let value =
         value.map_err(|_| "a value has no line breaks and no control characters".to_owned())?;
     Ok((name, value))
+}
+
+/// A header field that is to be sent, left out, or sent without a value: as curl reads it.
+pub(crate) fn field(text: &str) -> Result<Field, String> {
+    let empty = text.strip_suffix(';').filter(|name| !name.contains(':'));
+    if let Some(name) = empty {
+        let (name, value) = header(&format!("{name}:"))?;
+        return Ok(Field::Set(name, value));
+    }
+    let (name, value) = header(text)?;
+    Ok(match value.is_empty() {
+        true => Field::Without(name),
+        false => Field::Set(name, value),
+    })
+}
+
+/// A method as it is written (RFC 9110, section 9.1: upper and lower case differ).
+pub(crate) fn token(text: &str) -> Result<http::Method, String> {
+    match http::Method::from_bytes(text.as_bytes()) {
+        Ok(http::Method::CONNECT) => Err("a tunnel is made by --proxy".to_owned()),
+        Ok(method) => Ok(method),
+        Err(_) => Err("write a method such as PUT".to_owned()),
+    }
 }
 
 /// The method of a request. CONNECT and TRACE have no body that a session could be.
@@ -192,6 +217,30 @@ mod tests {
         assert_eq!(header("Empty:").unwrap().1, "");
         for wrong in ["", "Name", "a b: c", ": c", "Name: a\nb"] {
             assert!(header(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn fields() {
+        let name = |name: &'static str| http::HeaderName::from_static(name);
+        let set = |text| match field(text) {
+            Ok(Field::Set(name, value)) => format!("{name}={}", value.to_str().unwrap()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(set("X-A: b;"), "x-a=b;");
+        assert_eq!(set("X-A;"), "x-a=");
+        assert_eq!(field("Accept:"), Ok(Field::Without(name("accept"))));
+        for wrong in ["", "Name", ";", "a b;", "a: b\nc"] {
+            assert!(field(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn methods_as_they_are_written() {
+        assert_eq!(token("purge").unwrap().as_str(), "purge");
+        assert_eq!(token("GET"), Ok(http::Method::GET));
+        for wrong in ["", "a b", "CONNECT"] {
+            assert!(token(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -49,10 +49,23 @@ pub(crate) fn server(
 pub(crate) fn client(
     args: &ConnectTlsArgs,
     peers: &[Peer],
+    tell: impl FnMut(&str),
+) -> Result<TlsClient> {
+    let speaks = peers.iter().any(|peer| speaks_tls(&peer.address));
+    of_client(args, speaks, tell)
+}
+
+/// The same, where it is known whether TLS may be spoken.
+///
+/// # Errors
+/// When a file is of no use.
+pub(crate) fn of_client(
+    args: &ConnectTlsArgs,
+    speaks: bool,
     mut tell: impl FnMut(&str),
 ) -> Result<TlsClient> {
     let mut options = args.options();
-    match peers.iter().any(|peer| speaks_tls(&peer.address)) {
+    match speaks {
         true => {
             if args.is_insecure() {
                 tell("--insecure: nobody verifies who the peer is, and others may read along");

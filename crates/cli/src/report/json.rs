@@ -1,7 +1,10 @@
 //! Reports as JSON, an object a line. The schema is in docs/JSON.md.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use sockeye::fetch::Exchange;
 use sockeye::{
     Answered, Certificate, Direction, Ending, Info, Kind, Listening, Message, OwnCertificate, Tls,
 };
@@ -133,6 +136,48 @@ pub(crate) fn answered(answered: &Answered<'_>) -> String {
     line("answer", fields)
 }
 
+/// A request and its answer.
+pub(crate) fn exchange(exchange: &Exchange) -> String {
+    let times = &exchange.timings;
+    let seconds = |phase: Option<Duration>| phase.map(|phase| phase.as_secs_f64());
+    let mut fields = json!({
+        "url": exchange.location.to_string(),
+        "method": exchange.method.as_str(),
+        "reused": exchange.reused,
+        "bytes_out": exchange.sent,
+        "bytes_in": exchange.received,
+        "whole": exchange.whole,
+        "seconds": seconds(times.ended),
+        "timings": {
+            "resolved": seconds(times.resolved),
+            "connected": seconds(times.connected),
+            "secured": seconds(times.secured),
+            "sent": seconds(times.sent),
+            "answered": seconds(times.answered),
+            "ended": seconds(times.ended),
+        },
+    });
+    if let Some(status) = exchange.status {
+        fields["status"] = status.as_u16().into();
+    }
+    if let Some(error) = &exchange.failure {
+        fields["error"] = error.clone().into();
+    }
+    if let Some(reach) = &exchange.connection {
+        fields["connection"] = reach.number.into();
+        fields["local"] = reach.local.to_string().into();
+        fields["peer"] = reach.peer.to_string().into();
+        fields["http"] = number(reach.version).into();
+        if let Some(proxy) = &reach.proxy {
+            fields["proxy"] = proxy.clone().into();
+        }
+        if let Some(tls) = &reach.tls {
+            fields["tls"] = secured(tls);
+        }
+    }
+    line("exchange", fields)
+}
+
 fn session(info: &Info) -> Value {
     let mut fields = json!({
         "session": info.id(),
@@ -158,13 +203,17 @@ fn session(info: &Info) -> Value {
 fn asked(fields: &mut Value, method: &http::Method, target: &str, version: http::Version) {
     fields["method"] = method.as_str().into();
     fields["target"] = target.into();
-    fields["http"] = match version {
+    fields["http"] = number(version).into();
+}
+
+/// `1.1`
+pub(crate) fn number(version: http::Version) -> &'static str {
+    match version {
         http::Version::HTTP_10 => "1.0",
         http::Version::HTTP_2 => "2",
         http::Version::HTTP_3 => "3",
         _ => "1.1",
     }
-    .into();
 }
 
 fn line(event: &str, mut fields: Value) -> String {

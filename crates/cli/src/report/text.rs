@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use sockeye::{
     AnswerHead, Answered, Certificate, Counters, Direction, Ending, Endpoint, Info, Message,
-    OwnCertificate, Path, minute,
+    OwnCertificate, Path, Tls, minute,
 };
 use wire::text::printable;
 
@@ -26,9 +26,11 @@ pub(crate) fn opened(info: &Info) -> String {
 /// `tls #1 TLSv1.3 TLS13_AES_256_GCM_SHA384 X25519MLKEM768, alpn h2, server name localhost, resumed`, and a line
 /// for each certificate that the peer showed. Nothing when there is no TLS.
 pub(crate) fn secured(info: &Info, who: &str) -> String {
-    let Some(tls) = info.tls() else {
-        return String::new();
-    };
+    info.tls().map_or_else(String::new, |tls| agreed(tls, who))
+}
+
+/// The same of TLS that belongs to no session.
+pub(crate) fn agreed(tls: &Tls, who: &str) -> String {
     let mut text = format!("tls{who} {}", tls.version);
     let parts = [
         tls.cipher.map(|suite| format!(" {suite}")),
@@ -145,13 +147,7 @@ impl fmt::Display for Shown<'_> {
 
 /// `answered HTTP/1.1 200 OK`, and with `fields` a line for each of the header.
 pub(crate) fn heard(head: &AnswerHead, fields: bool) -> String {
-    let version = match head.version {
-        http::Version::HTTP_10 => "HTTP/1.0",
-        http::Version::HTTP_2 => "HTTP/2",
-        http::Version::HTTP_3 => "HTTP/3",
-        _ => "HTTP/1.1",
-    };
-    let mut text = format!("answered {version} {}", head.status);
+    let mut text = format!("answered {} {}", version(head.version), head.status);
     if let (true, Some(to)) = (
         head.status.is_redirection(),
         head.headers.get(http::header::LOCATION),
@@ -165,6 +161,16 @@ pub(crate) fn heard(head: &AnswerHead, fields: bool) -> String {
         let _ = writeln!(text, "< {}", printable(&line));
     }
     text
+}
+
+/// `HTTP/1.1`
+pub(crate) fn version(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_10 => "HTTP/1.0",
+        http::Version::HTTP_2 => "HTTP/2",
+        http::Version::HTTP_3 => "HTTP/3",
+        _ => "HTTP/1.1",
+    }
 }
 
 /// `connected tcp 127.0.0.1:51234 -> 127.0.0.1:3000`, `connected exec:cat`

@@ -128,9 +128,11 @@ impl http_body::Body for Counted {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
-    async fn all(reading: Reading<&[u8]>) -> Result<Vec<u8>, String> {
+    async fn all(reading: Reading<Cursor<Vec<u8>>>) -> Result<Vec<u8>, String> {
         let mut body = Body::stream(reading);
         let mut all = Vec::new();
         while let Some(data) = body.data().await {
@@ -142,11 +144,15 @@ mod tests {
     #[tokio::test]
     async fn a_file_is_sent_as_long_as_it_was() {
         let data = vec![7; PIECE * 2 + 1];
-        let whole = all(Reading::new(&data[..], None)).await;
+        let whole = all(Reading::new(Cursor::new(data.clone()), None)).await;
         assert_eq!(whole.as_deref(), Ok(&data[..]));
-        let grown = all(Reading::new(&data[..], Some(PIECE as u64 + 5))).await;
+        let grown = all(Reading::new(
+            Cursor::new(data.clone()),
+            Some(PIECE as u64 + 5),
+        ))
+        .await;
         assert_eq!(grown.as_deref(), Ok(&data[..PIECE + 5]));
-        let shorter = all(Reading::new(&data[..10], Some(12))).await;
+        let shorter = all(Reading::new(Cursor::new(data[..10].to_vec()), Some(12))).await;
         assert_eq!(
             shorter,
             Err("the file has become shorter: 2 bytes are missing".to_owned())
