@@ -59,13 +59,13 @@ pub(crate) struct FetchArgs {
     pub(crate) compressed: bool,
 
     /// HTTP/1.1 alone
-    #[arg(help_heading = VERSIONS, long = "http1.1", group = "version")]
+    #[arg(help_heading = VERSIONS, long = "http1.1", group = "speaks")]
     pub(crate) http1: bool,
     /// HTTP/2 where the server agrees on it in TLS, HTTP/1.1 elsewhere: as without this, but it is told
-    #[arg(help_heading = VERSIONS, long, group = "version")]
+    #[arg(help_heading = VERSIONS, long, group = "speaks")]
     pub(crate) http2: bool,
     /// HTTP/2 alone, also without TLS
-    #[arg(help_heading = VERSIONS, long, group = "version")]
+    #[arg(help_heading = VERSIONS, long, group = "speaks")]
     pub(crate) http2_prior_knowledge: bool,
 
     /// Follow redirects
