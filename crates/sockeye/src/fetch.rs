@@ -151,7 +151,8 @@ impl Fetcher {
 
     /// One request and its answer.
     async fn exchange(&mut self, order: &Order) -> Result<(AnswerHead, Content)> {
-        let mut exchange = Exchange::begin(order);
+        let tickets = self.options.dial.tls.tickets();
+        let mut exchange = Exchange::begin(order, tickets);
         let mut done = Box::pin(self.attempt(order, &mut exchange)).await;
         if let (Err(error), true) = (&done, exchange.reused)
             && error.is_reset()
@@ -160,7 +161,7 @@ impl Fetcher {
             // It was closed while it waited for us (RFC 9112, section 9.3.1).
             self.options.tell(&Event::Stale);
             self.idle.clear();
-            exchange = Exchange::begin(order);
+            exchange = Exchange::begin(order, tickets);
             done = Box::pin(self.attempt(order, &mut exchange)).await;
         }
         done.map_err(|error| {

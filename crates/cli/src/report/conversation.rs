@@ -174,6 +174,12 @@ fn ended(exchange: &Exchange) -> String {
         sent => format!("{} sent, ", text::count(sent, "byte")),
     };
     let came = text::count(exchange.received, "byte");
-    let line = say(&format!("{sent}{came} came{rest}"));
-    format!("{line}{}", timing::chart(exchange))
+    let mut text = say(&format!("{sent}{came} came{rest}"));
+    if exchange.tickets > 0 {
+        let tickets = text::count(exchange.tickets, "ticket");
+        text += &say(&format!(
+            "{tickets} of TLS came, which the next connection can resume with"
+        ));
+    }
+    text + &timing::chart(exchange)
 }

@@ -146,6 +146,7 @@ pub(crate) fn exchange(exchange: &Exchange) -> String {
         "reused": exchange.reused,
         "bytes_out": exchange.sent,
         "bytes_in": exchange.received,
+        "tickets": exchange.tickets,
         "whole": exchange.whole,
         "seconds": seconds(times.ended),
         "timings": {

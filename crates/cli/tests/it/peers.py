@@ -186,6 +186,31 @@ def socks5(*credentials):
         server.serve_forever()
 
 
+def http_proxy():
+    """An HTTP proxy that makes tunnels (CONNECT) and nothing else."""
+
+    class Proxy(socketserver.StreamRequestHandler):
+        def handle(self):
+            method, target, _ = self.rfile.readline().decode().split()
+            while self.rfile.readline().strip():
+                pass
+            if method != "CONNECT":
+                self.wfile.write(b"HTTP/1.1 405 Method Not Allowed\r\n\r\n")
+                return
+            host, port = target.rsplit(":", 1)
+            there = socket.create_connection((host.strip("[]"), int(port)))
+            self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+            back = threading.Thread(target=pump, args=(there, self.connection))
+            back.start()
+            pump(self.connection, there)
+            back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server:
+        server.daemon_threads = True
+        ready("tcp", server.server_address)
+        server.serve_forever()
+
+
 def pump(source, target):
     while data := source.recv(65536):
         target.sendall(data)
@@ -240,6 +265,21 @@ def http_server():
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        ready("tcp", server.server_address)
+        server.serve_forever()
+
+
+def files(folder):
+    """Python's own server of files, which knows no ranges."""
+    import functools
+    import http.server
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Handler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         ready("tcp", server.server_address)
         server.serve_forever()
 

@@ -37,6 +37,12 @@ pub(crate) fn python(name: &str, arguments: &[&str]) -> Line {
     program(program_of, ["-u", &script].iter().chain(arguments))
 }
 
+/// A script of Node's that needs nothing that npm installs.
+pub(crate) fn bare_node(name: &str, arguments: &[&str]) -> Line {
+    let script = script(name);
+    program("node", [script.as_str()].iter().chain(arguments))
+}
+
 fn node(arguments: &[&str]) -> Line {
     let (modules, script) = (peers().join("npm"), script("peers/ws_peer.mjs"));
     let before = [script.as_str(), modules.to_str().unwrap()];

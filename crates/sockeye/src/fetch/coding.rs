@@ -125,7 +125,9 @@ mod tests {
         assert_eq!(unpacked(&[]).unwrap(), b"");
         let not_whole = unpacked(&[cut]).unwrap_err().to_string();
         assert_eq!(not_whole, "the compressed content is not whole");
-        let wrong = unpacked(&["<html>".into()]).unwrap_err().to_string();
+        let wrong = unpacked(&["<html>no gzip at all".into()])
+            .unwrap_err()
+            .to_string();
         assert!(wrong.starts_with("the content is no gzip"), "{wrong}");
     }
 

@@ -15,6 +15,7 @@ use super::coding::Decoder;
 use super::facts::{Event, Exchange, Witness};
 use super::upload::Progress;
 use crate::error::{Error, Operation, Result};
+use crate::protocol::tls::TlsClient;
 use crate::request::Body;
 use crate::session::AnswerHead;
 
@@ -29,6 +30,8 @@ pub struct Content {
     exchange: Exchange,
     progress: Arc<Progress>,
     witness: Option<Arc<dyn Witness>>,
+    /// Who counts tickets.
+    tls: TlsClient,
     over: bool,
 }
 
@@ -67,6 +70,7 @@ impl Content {
             exchange,
             progress,
             witness: options.witness.clone(),
+            tls: options.dial.tls.clone(),
             over: false,
         })
     }
@@ -200,6 +204,7 @@ impl Content {
             return;
         }
         self.exchange.sent = self.progress.bytes();
+        self.exchange.tickets = self.tls.tickets() - self.exchange.tickets_before;
         self.exchange.timings.ended = self.exchange.now();
         if let Some(error) = error {
             self.exchange.fail(error);

@@ -123,6 +123,8 @@ pub struct Exchange {
     pub sent: u64,
     /// Bytes of the answer's content, before they are decompressed.
     pub received: u64,
+    /// Tickets that came meanwhile, with which later connections can be resumed (RFC 8446, section 4.6.1).
+    pub tickets: u64,
     /// Whether all of the answer came.
     pub whole: bool,
     /// Why it failed: one line.
@@ -130,10 +132,11 @@ pub struct Exchange {
     /// How long everything took.
     pub timings: Timings,
     pub(super) began: Instant,
+    pub(super) tickets_before: u64,
 }
 
 impl Exchange {
-    pub(super) fn begin(order: &Order) -> Self {
+    pub(super) fn begin(order: &Order, tickets_before: u64) -> Self {
         Self {
             location: order.location.clone(),
             method: order.method.clone(),
@@ -142,10 +145,12 @@ impl Exchange {
             status: None,
             sent: 0,
             received: 0,
+            tickets: 0,
             whole: false,
             failure: None,
             timings: Timings::default(),
             began: Instant::now(),
+            tickets_before,
         }
     }
 

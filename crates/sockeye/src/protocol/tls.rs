@@ -16,6 +16,7 @@ mod refusal;
 mod self_signed;
 mod server;
 mod stream;
+mod tickets;
 mod trust;
 
 #[cfg(test)]

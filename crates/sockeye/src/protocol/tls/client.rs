@@ -2,14 +2,17 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use tokio_rustls::TlsConnector;
 
 use super::credentials::{TlsFiles, authorities};
+use super::tickets::Tickets;
 use super::trust::Trust;
 use super::{HANDSHAKE, KeyLog, QuicClient, TlsVersion, facts, provider, refusal, stream::Secured};
 use crate::certificate::Fingerprint;
@@ -49,6 +52,8 @@ struct Inner {
     options: TlsClientOptions,
     identity: Option<Arc<SingleCertAndKey>>,
     trust: Trust,
+    /// Tickets that came.
+    tickets: Arc<AtomicU64>,
     /// Made at first use: reading what the system trusts takes milliseconds.
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
@@ -77,8 +82,14 @@ impl TlsClient {
             options,
             identity,
             trust,
+            tickets: Arc::default(),
             config: OnceLock::new(),
         })))
+    }
+
+    /// How many tickets servers have sent so far, with which a later connection to them can be resumed.
+    pub fn tickets(&self) -> u64 {
+        self.0.tickets.load(Relaxed)
     }
 
     /// The client's part of the handshake with `host`.
@@ -148,6 +159,7 @@ impl Inner {
             Some(identity) => builder.with_client_cert_resolver(identity.clone()),
             None => builder.with_no_client_auth(),
         };
+        config.resumption = Resumption::store(Arc::new(Tickets::new(self.tickets.clone())));
         if let Some(key_log) = &self.options.key_log {
             config.key_log = Arc::new(key_log.clone());
         }
