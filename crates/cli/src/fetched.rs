@@ -101,15 +101,7 @@ impl Sink {
 
 /// As it stands in HTTP/1.1, and much the same in HTTP/2.
 fn head_text(head: &AnswerHead) -> Vec<u8> {
-    let version = crate::report::text::version(head.version);
-    let reason = match head.version {
-        http::Version::HTTP_10 | http::Version::HTTP_11 => {
-            head.status.canonical_reason().unwrap_or_default()
-        }
-        // It has none (RFC 9113, section 8.3.2).
-        _ => "",
-    };
-    let mut text = format!("{version} {} {reason}\r\n", head.status.as_u16()).into_bytes();
+    let mut text = format!("{}\r\n", crate::report::text::status_line(head)).into_bytes();
     for (name, value) in &head.headers {
         text.extend_from_slice(name.as_str().as_bytes());
         text.extend_from_slice(b": ");

@@ -223,6 +223,7 @@ mod tests {
         AnswerHead {
             version: http::Version::HTTP_11,
             status: StatusCode::from_u16(status).unwrap(),
+            reason: None,
             headers: fields.iter().map(field).collect(),
         }
     }

@@ -140,12 +140,9 @@ fn asked(head: &RequestHead) -> String {
 }
 
 fn heard(head: &AnswerHead) -> String {
-    let status = match head.version {
-        http::Version::HTTP_10 | http::Version::HTTP_11 => head.status.to_string(),
-        _ => head.status.as_str().to_owned(),
-    };
-    let version = text::version(head.version);
-    format!("< {version} {status}\n{}<\n", fields(&head.headers, "<"))
+    let status = text::status_line(head);
+    let status = printable(status.trim_end());
+    format!("< {status}\n{}<\n", fields(&head.headers, "<"))
 }
 
 fn fields(headers: &HeaderMap, mark: &str) -> String {

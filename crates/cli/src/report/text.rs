@@ -163,6 +163,22 @@ pub(crate) fn heard(head: &AnswerHead, fields: bool) -> String {
     text
 }
 
+/// `HTTP/1.1 200 OK`; later versions have no words there (RFC 9113, section 8.3.2).
+pub(crate) fn status_line(head: &AnswerHead) -> String {
+    let usual = || head.status.canonical_reason().unwrap_or_default();
+    let reason = match head.version {
+        http::Version::HTTP_10 | http::Version::HTTP_11 => {
+            head.reason.as_deref().unwrap_or_else(usual)
+        }
+        _ => "",
+    };
+    format!(
+        "{} {} {reason}",
+        version(head.version),
+        head.status.as_u16()
+    )
+}
+
 /// `HTTP/1.1`
 pub(crate) fn version(version: http::Version) -> &'static str {
     match version {

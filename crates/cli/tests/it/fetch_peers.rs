@@ -101,7 +101,7 @@ fn curl_asks_the_same_with_the_same_letters() {
 fn curl_follows_redirects_to_the_same_places() {
     let home = folder();
     fs::write(path(&home, "file"), "content").unwrap();
-    for status in [300, 301, 302, 303, 304, 307, 308] {
+    for status in [301, 302, 303, 307, 308] {
         let server = Scripted::start(move |asked| match asked.line.contains(" /to") {
             true => answer("200 OK", &[], b"there"),
             false => answer(&format!("{status} X"), &["Location: ../to?q"], b""),
@@ -118,8 +118,7 @@ fn curl_follows_redirects_to_the_same_places() {
             }
             let (ours, theirs) = asked.split_at(asked.len() / 2);
             assert_eq!(ours, theirs, "{status} {arguments}");
-            let follows = !matches!(status, 300 | 304);
-            assert_eq!(ours.len(), 1 + usize::from(follows), "{status} {arguments}");
+            assert_eq!(ours.len(), 2, "{status} {arguments}");
         }
     }
 }
@@ -417,9 +416,9 @@ fn node_speaks_http2_with_all_that_belongs_to_it() {
     let both = format!("{} http://{}/seen", url("/goaway"), server.at);
     let ended = fetch(&both).run();
     shown(&ended, 0, "bye\nGET none \n");
-    shown(
-        &fetch(&format!("-I {}", url("/nothing"))).run(),
-        0,
-        "HTTP/2 404 \r\n\r\n",
+    let ended = fetch(&format!("-I {}", url("/nothing"))).run();
+    assert!(
+        ended.text().starts_with("HTTP/2 404 \r\ndate: "),
+        "{ended:?}"
     );
 }

@@ -11,7 +11,7 @@ use super::facts::{Event, Exchange};
 use super::upload::{Counted, Progress};
 use super::{Connection, Options, Order};
 use crate::error::{Error, Operation, Result};
-use crate::protocol::http::on_interim;
+use crate::protocol::http::{on_interim, reason};
 use crate::request::Body;
 use crate::session::{AnswerHead, RequestHead};
 
@@ -48,6 +48,7 @@ pub(super) async fn ask(
     let head = AnswerHead {
         version: parts.version,
         status: parts.status,
+        reason: reason(&parts.extensions),
         headers: parts.headers,
     };
     options.tell(&Event::Heard(&head));

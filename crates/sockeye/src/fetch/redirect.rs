@@ -84,6 +84,7 @@ mod tests {
         AnswerHead {
             version: Version::HTTP_11,
             status: StatusCode::from_u16(status).unwrap(),
+            reason: None,
             headers,
         }
     }

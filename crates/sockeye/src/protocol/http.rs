@@ -40,7 +40,7 @@ pub use page::Page;
 
 pub use ask::{Ask, Sends};
 pub(crate) use ask::{Resource, Terms, dial};
-pub(crate) use client::{Client, on_interim};
+pub(crate) use client::{Client, on_interim, reason};
 use pace::{Late, Pace, Wire};
 
 /// The largest head of a request, in bytes; in HTTP/2 the largest list of header fields.

@@ -12,6 +12,8 @@ pub struct AnswerHead {
     pub version: http::Version,
     /// 200, 404, …
     pub status: http::StatusCode,
+    /// What the server calls the status, where that is not what RFC 9110 calls it; only in HTTP/1.
+    pub reason: Option<Box<str>>,
     /// The header fields; empty for an answer of ours.
     pub headers: http::HeaderMap,
 }

@@ -12,7 +12,6 @@ use ::http::header::{self, HeaderMap, HeaderValue};
 use ::http::{Method, Request, Uri};
 use bytes::{Buf, Bytes};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep};
@@ -21,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use wire::framing::Framing;
 
 use super::Version;
-use super::client::{Answer, Sender, broken, connect};
+use super::client::{Answer, Answered, Sender, broken, connect, reason};
 use super::exchange::{Outbound, PIECE, Piece, QUEUE, gone};
 use crate::request::Body;
 use crate::session::{AnswerHead, Identity, Info, Session};
@@ -184,7 +183,7 @@ struct Asking {
 enum State {
     Undecided(Box<Undecided>),
     Asked(Answer),
-    Answered(Incoming),
+    Answered(Answered),
     /// It failed, and that has been told.
     Failed,
 }
@@ -244,13 +243,14 @@ impl Asking {
                         let head = AnswerHead {
                             version: parts.version,
                             status: parts.status,
+                            reason: reason(&parts.extensions),
                             headers: parts.headers,
                         };
                         if let Some(observer) = self.info.observer() {
                             observer.heard(&self.info, &head);
                         }
                         self.info.answer_with(head);
-                        self.state = State::Answered(body);
+                        self.state = State::Answered(Answered::new(body, parts.version));
                     }
                     Err(error) => {
                         self.state = State::Failed;
@@ -265,7 +265,7 @@ impl Asking {
                     }
                     Some(Err(error)) => {
                         self.state = State::Failed;
-                        return Poll::Ready(Some(Err(broken(error))));
+                        return Poll::Ready(Some(Err(error)));
                     }
                     None => return Poll::Ready(None),
                 },

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use ::http::{HeaderMap, Request, Response, StatusCode};
+use ::http::{Extensions, HeaderMap, Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -60,7 +60,8 @@ impl Client {
     /// When the connection breaks, or what comes is no HTTP.
     pub(crate) async fn send(&mut self, request: Request<Body>) -> io::Result<Response<Body>> {
         let answer = self.sender.send(request).await.map_err(broken)?;
-        Ok(answer.map(|body| Body::stream(Answered(body))))
+        let version = answer.version();
+        Ok(answer.map(|body| Body::stream(Answered::new(body, version))))
     }
 }
 
@@ -74,8 +75,25 @@ pub(crate) fn on_interim(
     });
 }
 
+/// What an answer in HTTP/1 calls its status, where that is not the usual.
+pub(crate) fn reason(extensions: &Extensions) -> Option<Box<str>> {
+    let reason: &hyper::ext::ReasonPhrase = extensions.get()?;
+    Some(String::from_utf8_lossy(reason.as_bytes()).into())
+}
+
 /// The body of an answer, whose faults are told as ours are.
-struct Answered(Incoming);
+pub(super) struct Answered {
+    body: Incoming,
+    /// In HTTP/2 an end without END_STREAM is none, whatever the stream was reset with.
+    says_end: bool,
+}
+
+impl Answered {
+    pub(super) fn new(body: Incoming, version: ::http::Version) -> Self {
+        let says_end = version == ::http::Version::HTTP_2;
+        Self { body, says_end }
+    }
+}
 
 impl http_body::Body for Answered {
     type Data = Bytes;
@@ -85,16 +103,21 @@ impl http_body::Body for Answered {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let frame = ready!(Pin::new(&mut self.0).poll_frame(cx));
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() && self.says_end && !self.body.is_end_stream() {
+            let words = "the server reset the stream";
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, words);
+            return Poll::Ready(Some(Err(error)));
+        }
         Poll::Ready(frame.map(|frame| frame.map_err(broken)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.body.size_hint()
     }
 }
 

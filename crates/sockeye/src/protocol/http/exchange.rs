@@ -170,6 +170,7 @@ fn answered(info: &Info, status: StatusCode, version: Version) {
     info.answer_with(AnswerHead {
         version,
         status,
+        reason: None,
         headers: HeaderMap::new(),
     });
 }
