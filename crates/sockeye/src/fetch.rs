@@ -1,4 +1,20 @@
 //! Fetching what a URL names, and showing how: an HTTP client that tells every step of the conversation.
+//!
+//! ```no_run
+//! # async fn run() -> sockeye::Result<()> {
+//! use sockeye::fetch::{Fetcher, Options, Order};
+//!
+//! let mut fetcher = Fetcher::new(Options { redirects: 50, ..Options::default() });
+//! let mut answer = fetcher.fetch(Order::get("https://example.org/".parse()?)).await?;
+//! println!("{} after {} redirects", answer.head.status, answer.hops.len());
+//! while let Some(data) = answer.content.data().await {
+//!     println!("{} bytes", data?.len());
+//! }
+//! let times = answer.content.exchange().timings;
+//! println!("connected after {:?}, answered after {:?}", times.connected, times.answered);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::sync::Arc;
 
@@ -149,6 +165,12 @@ impl Fetcher {
         }
     }
 
+    /// Says goodbye to the servers that were kept.
+    pub async fn close(self) {
+        let closing = self.idle.into_iter().map(Connection::close);
+        futures_util::future::join_all(closing).await;
+    }
+
     /// One request and its answer.
     async fn exchange(&mut self, order: &Order) -> Result<(AnswerHead, Content)> {
         let tickets = self.options.dial.tls.tickets();
@@ -156,9 +178,11 @@ impl Fetcher {
         let mut done = Box::pin(self.attempt(order, &mut exchange)).await;
         if let (Err(error), true) = (&done, exchange.reused)
             && error.is_reset()
+            && order.method.is_idempotent()
             && order.payload.can_be_sent_again()
         {
-            // It was closed while it waited for us (RFC 9112, section 9.3.1).
+            // It was closed while it waited for us. Whether anything was done is not known, so only what may be
+            // done twice is (RFC 9110, section 9.2.2).
             self.options.tell(&Event::Stale);
             self.idle.clear();
             exchange = Exchange::begin(order, tickets);

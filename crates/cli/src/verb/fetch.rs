@@ -44,6 +44,7 @@ pub(crate) async fn run(args: FetchArgs) -> Result<ExitCode> {
         }
         report(&conversation, format.as_ref(), job, failure);
     }
+    fetcher.close().await;
     Ok(ended)
 }
 

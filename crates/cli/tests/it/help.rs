@@ -53,6 +53,12 @@ fn help_of_connect() {
 }
 
 #[test]
+fn help_of_fetch() {
+    page("fetch.txt", "fetch --help");
+    page("fetch-short.txt", "fetch -h");
+}
+
+#[test]
 fn help_of_relay() {
     page("relay.txt", "relay --help");
     page("relay-short.txt", "relay -h");
@@ -89,6 +95,7 @@ fn manual() {
         "sockeye.1",
         "sockeye-serve.1",
         "sockeye-connect.1",
+        "sockeye-fetch.1",
         "sockeye-relay.1",
         "sockeye-contacts.1",
     ] {

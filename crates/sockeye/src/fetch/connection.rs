@@ -35,6 +35,11 @@ impl Connection {
         self.client.is_free().await
     }
 
+    /// Says goodbye.
+    pub(super) async fn close(self) {
+        self.client.close().await;
+    }
+
     /// Sends a request and waits for the head of its answer.
     ///
     /// # Errors

@@ -75,9 +75,9 @@ impl Content {
         })
     }
 
-    /// How many bytes come, if the head says it: before they are decompressed.
+    /// How many bytes come, if the head says it; what is compressed does not say how much it will be.
     pub fn length(&self) -> Option<u64> {
-        self.length
+        self.length.filter(|_| self.decoder.is_none())
     }
 
     /// What is known of the exchange so far.
@@ -125,6 +125,13 @@ impl Content {
                 if self.was_cut_off() {
                     let words =
                         "the connection ended without close_notify, so something may be missing";
+                    return Err(self.broke(io::Error::new(io::ErrorKind::ConnectionAborted, words)));
+                }
+                if self
+                    .length
+                    .is_some_and(|length| length != self.exchange.received)
+                {
+                    let words = "the answer ended too early";
                     return Err(self.broke(io::Error::new(io::ErrorKind::ConnectionAborted, words)));
                 }
                 let last = match self.decoder.take() {

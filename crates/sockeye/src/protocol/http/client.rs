@@ -29,7 +29,7 @@ const TURN: Duration = Duration::from_millis(100);
 /// A connection that is asked again and again.
 pub(crate) struct Client {
     sender: Sender,
-    _task: AbortOnDropHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Client {
@@ -37,10 +37,7 @@ impl Client {
     /// When HTTP/2 cannot be begun.
     pub(crate) async fn open(stream: ByteStream, version: Version) -> io::Result<Self> {
         let (sender, task) = connect(stream, version).await?;
-        Ok(Self {
-            sender,
-            _task: task,
-        })
+        Ok(Self { sender, task })
     }
 
     /// Whether another request can be sent: the last answer has been read, and the peer has not left.
@@ -52,6 +49,13 @@ impl Client {
             }
         };
         tokio::time::timeout(TURN, free).await.unwrap_or(false)
+    }
+
+    /// Ends the connection in order: with GOAWAY and close_notify, where there are those.
+    pub(crate) async fn close(self) {
+        drop(self.sender);
+        // One that does not take our goodbye in time is left without.
+        let _ = tokio::time::timeout(TURN, self.task).await;
     }
 
     /// Sends a request, and waits for the head of its answer.
