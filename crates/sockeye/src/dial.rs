@@ -246,8 +246,11 @@ pub(crate) async fn reach_host(
     match &options.proxy {
         Some(proxy) => proxy::connect(proxy, from_ref(host), options).await,
         None => {
-            let (tcp, peer) = happy::connect(addresses, options).await?;
-            Reached::new(tcp, peer.into(), host)
+            let attempts = addresses.iter().map(async |peer| {
+                let tcp = happy::attempt(*peer, options).await?;
+                Reached::new(tcp, (*peer).into(), host)
+            });
+            happy::first(attempts).await
         }
     }
 }

@@ -188,10 +188,9 @@ impl Fetcher {
             exchange = Exchange::begin(order, tickets);
             done = Box::pin(self.attempt(order, &mut exchange)).await;
         }
-        done.map_err(|error| {
-            exchange.fail(&error);
+        done.inspect_err(|error| {
+            exchange.fail(error);
             self.options.tell(&Event::Ended(&exchange));
-            error
         })
     }
 

@@ -64,7 +64,6 @@ impl Witness for Conversation {
             _ => {}
         }
         match (self.told, event) {
-            (Told::Nothing, _) => {}
             (Told::Json, Event::Ended(exchange)) => eprint!("{}", json::exchange(exchange)),
             (Told::Times, Event::Ended(exchange)) => eprint!("{}", timing::chart(exchange)),
             (Told::All, event) => eprint!("{}", lines(event)),

@@ -26,7 +26,11 @@ pub(crate) fn opened(info: &Info) -> String {
 /// `tls #1 TLSv1.3 TLS13_AES_256_GCM_SHA384 X25519MLKEM768, alpn h2, server name localhost, resumed`, and a line
 /// for each certificate that the peer showed. Nothing when there is no TLS.
 pub(crate) fn secured(info: &Info, who: &str) -> String {
-    info.tls().map_or_else(String::new, |tls| agreed(tls, who))
+    let mut text = info.tls().map_or_else(String::new, |tls| agreed(tls, who));
+    if let Some(path) = info.path() {
+        let _ = writeln!(text, "quic{who} version 1, {}, 0-RTT no", round_trip(path));
+    }
+    text
 }
 
 /// The same of TLS that belongs to no session.
@@ -43,9 +47,6 @@ pub(crate) fn agreed(tls: &Tls, who: &str) -> String {
     ];
     text.extend(parts.into_iter().flatten());
     let mut text = format!("{}\n", printable(&text));
-    if let Some(path) = info.path() {
-        let _ = writeln!(text, "quic{who} version 1, {}, 0-RTT no", round_trip(path));
-    }
     for certificate in &tls.peer_certificates {
         let line = format!("certificate{who} {}", certificate_facts(certificate));
         let _ = writeln!(text, "{}", printable(&line));

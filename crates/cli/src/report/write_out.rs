@@ -104,7 +104,7 @@ const FACTS: [(&str, Fact); 32] = [
         known.reach(|reach| tls(reach, |tls| tls.version.to_owned()))
     }),
     ("tls_cipher", |known| {
-        known.reach(|reach| tls(reach, |tls| tls.cipher.to_owned()))
+        known.reach(|reach| tls(reach, |tls| tls.cipher.unwrap_or_default().to_owned()))
     }),
     ("num_headers", |known| {
         let head = known.heard.head.as_ref();

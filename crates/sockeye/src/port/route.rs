@@ -20,7 +20,6 @@ use crate::session::{Ending, Endpoint, Identity, Link, Session};
 use crate::stream::ByteStream;
 use crate::token::{MAX_TOKEN, Token};
 
-
 /// Bytes that have come and tell nothing yet are taken as they are after this long.
 const UNDECIDED: Duration = Duration::from_secs(3);
 

@@ -58,7 +58,7 @@ fn piece(datum: &Datum) -> Result<Vec<u8>> {
 fn encoded(text: &str) -> Result<Vec<u8>> {
     let at = text.find(['=', '@']);
     let (name, content) = match at.map(|at| (at, text.as_bytes()[at])) {
-        Some((at, b'=')) => (&text[..at], text[at + 1..].as_bytes().to_vec()),
+        Some((at, b'=')) => (&text[..at], text.as_bytes()[at + 1..].to_vec()),
         Some((at, _)) => (&text[..at], file(&text[at + 1..])?),
         None => ("", text.as_bytes().to_vec()),
     };
