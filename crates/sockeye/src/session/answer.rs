@@ -1,22 +1,10 @@
-//! What became of requests: the head of an answer, and the report of one that needed no session.
+//! What became of a request that needed no session.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Identity, RequestHead};
-
-/// The beginning of an HTTP answer: everything but its body.
-#[derive(Clone, Debug)]
-pub struct AnswerHead {
-    /// The version that carries it.
-    pub version: http::Version,
-    /// 200, 404, …
-    pub status: http::StatusCode,
-    /// What the server calls the status, where that is not what RFC 9110 calls it; only in HTTP/1.
-    pub reason: Option<Box<str>>,
-    /// The header fields; empty for an answer of ours.
-    pub headers: http::HeaderMap,
-}
+use super::Identity;
+use super::head::target;
 
 /// A request that was answered without a session: by the service itself, or by HTTP's own rules.
 #[derive(Debug)]
@@ -44,22 +32,5 @@ impl Answered<'_> {
     /// HTTP/1.
     pub fn target(&self) -> Cow<'_, str> {
         target(self.uri, self.version)
-    }
-}
-
-impl RequestHead {
-    /// As [`Answered::target`].
-    pub fn target(&self) -> Cow<'_, str> {
-        target(&self.uri, self.version)
-    }
-}
-
-/// HTTP/2 always names the host beside the path (RFC 9113, section 8.3.1).
-fn target(uri: &http::Uri, version: http::Version) -> Cow<'_, str> {
-    match uri.path_and_query() {
-        Some(path) if uri.authority().is_none() || version > http::Version::HTTP_11 => {
-            Cow::Borrowed(path.as_str())
-        }
-        _ => Cow::Owned(uri.to_string()),
     }
 }

@@ -5,14 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use http::{HeaderValue, Uri};
 use tokio::time::Instant;
 use wire::text::Encoding;
 
 use crate::certificate::Certificate;
 use crate::error::{Error, Result};
-use crate::session::{AnswerHead, Answered, Endpoint, Fate, Message, Path};
+use crate::session::{AnswerHead, Answered, Endpoint, Fate, Message, Path, RequestHead};
 use crate::stream::{Counters, Tally};
 
 /// Facts about one session. Shared by everything that takes part in it.
@@ -81,48 +79,6 @@ impl Tls {
     /// have ended it, and what was said last may be missing.
     pub fn is_cut_off(&self) -> bool {
         self.cut_off.load(Relaxed)
-    }
-}
-
-/// The request that a session began with.
-#[derive(Clone, Debug)]
-pub struct RequestHead {
-    /// `GET`, `POST`, …
-    pub method: http::Method,
-    /// The target as it was sent.
-    pub uri: Uri,
-    /// The version that carries it.
-    pub version: http::Version,
-    /// The header fields.
-    pub headers: http::HeaderMap,
-}
-
-impl RequestHead {
-    /// The same, with memory of its own: as it was read it is a part of the buffer that it was read into, which is
-    /// several times its size, and it may be kept as long as a session.
-    #[must_use]
-    pub(crate) fn on_its_own(mut self) -> Self {
-        let target = self.uri.to_string();
-        let mut whole = BytesMut::with_capacity(
-            target.len() + self.headers.values().map(HeaderValue::len).sum::<usize>(),
-        );
-        whole.extend_from_slice(target.as_bytes());
-        self.headers
-            .values()
-            .for_each(|value| whole.extend_from_slice(value.as_bytes()));
-        let mut whole = whole.freeze();
-        // Neither fails: they are what they were.
-        if let Ok(uri) = Uri::from_maybe_shared(whole.split_to(target.len())) {
-            self.uri = uri;
-        }
-        for value in self.headers.values_mut() {
-            let sensitive = value.is_sensitive();
-            if let Ok(copy) = HeaderValue::from_maybe_shared(whole.split_to(value.len())) {
-                *value = copy;
-            }
-            value.set_sensitive(sensitive);
-        }
-        self
     }
 }
 
@@ -596,33 +552,6 @@ impl fmt::Display for Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_head_on_its_own_is_the_same_head() {
-        let read = bytes::Bytes::from_static(b"GET /a?b=%20c X: one TWO ");
-        let mut head = RequestHead {
-            method: http::Method::GET,
-            uri: Uri::from_maybe_shared(read.slice(4..13)).unwrap(),
-            version: http::Version::HTTP_11,
-            headers: http::HeaderMap::new(),
-        };
-        let secret = HeaderValue::from_maybe_shared(read.slice(21..24));
-        let mut secret = secret.unwrap();
-        secret.set_sensitive(true);
-        let open = HeaderValue::from_maybe_shared(read.slice(17..20));
-        head.headers.append("x", open.unwrap());
-        head.headers.append("x", secret);
-        head.headers.append("empty", HeaderValue::from_static(""));
-        let own = head.on_its_own();
-        assert_eq!(own.uri, "/a?b=%20c");
-        let values: Vec<_> = own.headers.get_all("x").iter().collect();
-        assert_eq!(values, ["one", "TWO"]);
-        assert!(values[1].is_sensitive() && !values[0].is_sensitive());
-        assert_eq!(own.headers["empty"], "");
-        let outside =
-            |value: &&HeaderValue| !read.as_ptr_range().contains(&value.as_bytes().as_ptr());
-        assert!(values.iter().all(outside));
-    }
 
     #[test]
     fn a_stop_is_not_taken_for_the_peers_end() {
