@@ -19,6 +19,7 @@ mod limits;
 mod link;
 mod matrix;
 mod options;
+mod quic;
 mod relay;
 mod services;
 mod shutdown;
