@@ -165,7 +165,7 @@ fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
         Error::TimedOut {
             operation: Operation::Connect,
             ..
-        } => "is a firewall in the way? -w gives it more time",
+        } => "is a firewall in the way? -w, or --connect-timeout of fetch, gives it more time",
         Error::TooLarge { .. } => "send less at once, or use tcp://",
         Error::Framing { .. } => "do both ends use the same --frame?",
         Error::NotEncodable(_) => "choose another --encoding",

@@ -39,6 +39,11 @@ impl Target {
         }
     }
 
+    /// What is left of it after a failure, for a person.
+    pub(crate) fn left(&self) -> Option<String> {
+        self.path().and_then(file::left)
+    }
+
     /// The name of the file.
     pub(crate) fn shown(&self) -> String {
         self.path()

@@ -188,10 +188,11 @@ impl Fetcher {
             exchange = Exchange::begin(order, tickets);
             done = Box::pin(self.attempt(order, &mut exchange)).await;
         }
-        done.inspect_err(|error| {
+        if let Err(error) = &done {
             exchange.fail(error);
             self.options.tell(&Event::Ended(&exchange));
-        })
+        }
+        done
     }
 
     async fn attempt(

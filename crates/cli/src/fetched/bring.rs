@@ -124,11 +124,6 @@ pub(crate) async fn bring(
     match (&sink, &taken) {
         // Whoever read it has seen enough.
         (Sink::Screen(screen), Err(_)) if screen.is_gone() => return Ok(()),
-        (Sink::Part(part), Err(_)) => {
-            if let Some(left) = part.left() {
-                note(args, &left);
-            }
-        }
         _ => {}
     }
     Ok(taken?)

@@ -126,18 +126,6 @@ impl Part {
             false => self.path.clone(),
         }
     }
-
-    /// What a person is told of a part that stays.
-    pub(super) fn left(&self) -> Option<String> {
-        let part = part_of(&self.path);
-        (self.beside && self.at > 0).then(|| {
-            format!(
-                "{} has {} bytes: -C - goes on from there",
-                part.display(),
-                self.at
-            )
-        })
-    }
 }
 
 impl Drop for Part {
@@ -147,6 +135,15 @@ impl Drop for Part {
             let _ = removed(&part_of(&self.path)).and_then(|()| removed(&tag_of(&self.path)));
         }
     }
+}
+
+/// What a person is told of a part that stays, if one does.
+pub(super) fn left(path: &Path) -> Option<String> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let part = part_of(&path);
+    let length = part.metadata().ok()?.len();
+    let part = part.display();
+    (length > 0).then(|| format!("{part} has {length} bytes: -C - goes on from there"))
 }
 
 /// The part gets the name.
@@ -240,8 +237,8 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         let twice = Part::begin(&path, None, false).unwrap_err().to_string();
         assert!(twice.contains("another download"), "{twice}");
-        assert!(part.left().unwrap().contains("3 bytes"));
         drop(part);
+        assert!(left(&path).unwrap().contains("3 bytes"));
         assert_eq!(std::fs::read(part_of(&path)).unwrap(), b"new");
         let mut part = Part::go_on(&path, 2, Some(4)).unwrap();
         part.write(b"x").unwrap();
@@ -259,8 +256,8 @@ mod tests {
         let path = folder.path().join("a/b/file");
         assert!(Part::begin(&path, None, false).is_err());
         let part = Part::begin(&path, Some("tag"), true).unwrap();
-        assert_eq!(part.left(), None);
         drop(part);
+        assert_eq!(left(&path), None);
         let left: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 0, "{left:?}");
         assert!(Part::begin(folder.path(), None, false).is_err());

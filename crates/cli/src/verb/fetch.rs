@@ -42,6 +42,10 @@ pub(crate) async fn run(args: FetchArgs) -> Result<ExitCode> {
         if let Some((line, _)) = failure.as_ref().filter(|_| !args.silent || args.show_error) {
             eprintln!("{line}");
         }
+        let left = job.target.left();
+        if let (Some(left), Some(_), false) = (left, &failure, args.silent) {
+            eprintln!("note: {}", wire::text::printable(&left));
+        }
         report(&conversation, format.as_ref(), job, failure);
     }
     fetcher.close().await;

@@ -22,6 +22,9 @@ use crate::stream::ByteStream;
 /// The most bytes that the head of an answer in HTTP/1.1 may have: what curl takes, too.
 const HEAD: usize = 300 * 1024;
 
+/// The most fields that it may have.
+const FIELDS: usize = 1000;
+
 /// How long a connection that should be free is waited for. It is free when its task has seen the end of the last
 /// answer, which is a matter of turns.
 const TURN: Duration = Duration::from_millis(100);
@@ -150,7 +153,10 @@ pub(super) async fn connect(
     let tracker = TaskTracker::new();
     Ok(match version {
         Version::One => {
-            let begun = http1::Builder::new().max_buf_size(HEAD).handshake(io);
+            let begun = http1::Builder::new()
+                .max_buf_size(HEAD)
+                .max_headers(FIELDS)
+                .handshake(io);
             let (sender, connection) = begun.await.map_err(broken)?;
             let driving = async {
                 // What breaks it is told to the answer, too.
