@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -10,8 +11,9 @@ use crate::authority::Authority;
 use crate::fetch::{fails, fetch, shown};
 use crate::scripted::{Asked, Scripted, answer};
 use crate::stage::{
-    Ended, Run, Server, binary, dial, folder, path, program, python, sockeye, words,
+    Ended, LONG, Run, Server, binary, dial, folder, path, program, python, sockeye, words,
 };
+use crate::tls_peers::python_server;
 use crate::web;
 
 /// The same arguments for both; what each of them ended with.
@@ -201,12 +203,17 @@ impl Nginx {
 /// Waits until somebody listens there.
 #[track_caller]
 fn wait_for(at: &str) {
-    let until = std::time::Instant::now() + crate::stage::LONG;
-    while std::net::TcpStream::connect(at).is_err() {
-        assert!(std::time::Instant::now() < until, "nobody listens on {at}");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    wait_until(at, || std::net::TcpStream::connect(at).is_ok());
     drop(dial(at));
+}
+
+#[track_caller]
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + LONG;
+    while !is_so() {
+        assert!(Instant::now() < until, "it did not come: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// The fields of a head in their order of names, without those that change with time.
@@ -322,6 +329,18 @@ fn a_download_that_is_cut_by_the_clock_goes_on_at_nginx() {
     let there = fs::metadata(path(&home, "data.part")).unwrap().len();
     assert!((1..60_000).contains(&there), "{there} bytes");
     assert!(path(&home, "data.part.tag").exists());
+    assert!(
+        ended.err.contains("note: ") && ended.err.contains(" bytes: -C - goes on"),
+        "{ended:?}"
+    );
+    // A person who has seen enough leaves a part, too.
+    let mut stopped = fetch(&format!("-O {url}")).home(&home).start();
+    wait_until("the first bytes", || {
+        let there = fs::metadata(path(&home, "data.part"));
+        there.is_ok_and(|there| (1..30_000).contains(&there.len()))
+    });
+    stopped.signal(rustix::process::Signal::INT);
+    assert_eq!(stopped.end().code, 130);
     let ended = fetch(&format!("-v -C - -O {url}")).home(&home).run();
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(
@@ -352,6 +371,24 @@ fn python_knows_no_ranges_and_nothing_is_joined() {
         ended.complaint().contains("cannot receive from http://"),
         "{ended:?}"
     );
+}
+
+#[test]
+fn an_end_that_anyone_could_have_made_is_none() {
+    let (_server, _folder, to) = python_server("http_server");
+    let (url, ca) = to
+        .strip_prefix("tls")
+        .and_then(|to| to.split_once(' '))
+        .unwrap();
+    let whole = fetch(&format!("{ca} --http1.1 https{url}/whole")).run();
+    shown(&whole, 0, "an answer");
+    let cut = fetch(&format!("{ca} --http1.1 https{url}/cut")).run();
+    fails(
+        &cut,
+        6,
+        &["the connection ended without close_notify", "after 9 bytes"],
+    );
+    assert_eq!(cut.text(), "an answer", "what came is shown");
 }
 
 #[test]

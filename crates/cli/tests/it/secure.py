@@ -110,5 +110,21 @@ def cutting_server(certificate, key):
     server(certificate, key, answer)
 
 
+def http_server(certificate, key):
+    """Answers that end with their connection: on /whole by close_notify, on anything else by TCP alone."""
+
+    def answer(tls):
+        asked = b""
+        while b"\r\n\r\n" not in asked:
+            asked += tls.recv(65536)
+        tls.sendall(b"HTTP/1.0 200 OK\r\n\r\nan answer")
+        if asked.startswith(b"GET /whole "):
+            tls.unwrap().close()
+        else:
+            socket.socket(fileno=tls.detach()).close()
+
+    server(certificate, key, answer)
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])

@@ -319,7 +319,7 @@ fn a_client_that_cuts_the_connection_is_told_of() {
 
 /// A server in Python with a certificate of an authority in the folder.
 #[track_caller]
-fn python_server(kind: &str) -> (Server, Arc<TempDir>, String) {
+pub(crate) fn python_server(kind: &str) -> (Server, Arc<TempDir>, String) {
     let folder = folder();
     let ca = Authority::new("Our CA");
     let trusted = ca.write(folder.path(), "ca.pem");

@@ -12,6 +12,7 @@ mod datagrams;
 mod dialing;
 mod endings;
 mod exec;
+mod fetch;
 mod framing;
 mod gather;
 mod introductions;
