@@ -7,7 +7,6 @@ import { $, download, make, remember, remembered, toClipboard } from './page/bro
 import { bytesOf, codec } from './page/text.js';
 import { count, speak, t } from './page/words.js';
 
-const ENCODINGS = ['UTF-8', 'GB18030', 'Big5', 'Shift_JIS', 'EUC-KR', 'ISO-8859-1'];
 const KEYS = {
   'Enter  Shift+Enter': 'keySend', '↑  ↓': 'keyHistory', '/': 'keySearch', i: 'keyInput', 'Ctrl+L': 'keyClear',
   'Tab  ↑  ↓': 'keyRows', 'c  h  Enter': 'keyRow', Esc: 'keyLeave', '?': 'keyHelp',
@@ -83,7 +82,7 @@ async function askFacts() {
 
 /** The encodings of the server that this browser has, too. The server's own is chosen until another is. */
 function offerEncodings() {
-  const { encodings = ENCODINGS, encoding = 'UTF-8' } = state.facts;
+  const { encodings = [], encoding = 'UTF-8' } = state.facts;
   const chosen = state.encoding ?? encoding;
   const known = [...new Set([encoding, ...encodings])].filter(exists);
   $('encoding').replaceChildren(...known.map((name) => new Option(name, name, false, name === chosen)));

@@ -5,7 +5,7 @@ import { clock, count, meaning, size, t } from './words.js';
 
 export class Facts {
   /** Counters a second ago. */
-  #before = { in: 0, out: 0, nIn: 0, nOut: 0 };
+  #before = {};
   #rate = '';
 
   constructor(state, link) {

@@ -134,7 +134,7 @@ impl Asked {
                 foreign().response()
             }
             Ok(Answer::Session(request)) if page.is_some() && page::is_wanted(&request) => {
-                self.without_body_for_head(page::whole())
+                self.without_body_for_head(page::whole(request.headers()))
             }
             Ok(Answer::Session(_)) if self.method == Method::HEAD => {
                 exchange::head(&shared.connection)

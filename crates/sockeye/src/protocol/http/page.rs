@@ -1,6 +1,12 @@
 //! The page that a browser gets where a service speaks in sessions: a console that talks to it.
 
+use std::io::Read;
+use std::sync::OnceLock;
+
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::GzEncoder;
 use serde_json::json;
 
 use super::{Connection, Refusal};
@@ -23,19 +29,34 @@ const FOLDER: &str = "/.sockeye/";
 const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const HTML: &[u8] = include_bytes!("../../../assets/page.html");
+/// A part of the page.
+struct Asset {
+    /// Below [`FOLDER`].
+    name: &'static str,
+    kind: &'static str,
+    bytes: &'static [u8],
+    /// The same as gzip, made when it is first asked for; `None` if that fails.
+    packed: OnceLock<Option<Bytes>>,
+}
 
 macro_rules! asset {
+    ($name:literal, $kind:expr, $file:literal) => {
+        Asset {
+            name: $name,
+            kind: $kind,
+            bytes: include_bytes!(concat!("../../../assets/", $file)),
+            packed: OnceLock::new(),
+        }
+    };
     ($name:literal, $kind:expr) => {
-        (
-            $name,
-            $kind,
-            include_bytes!(concat!("../../../assets/", $name)),
-        )
+        asset!($name, $kind, $name)
     };
 }
 
-const ASSETS: &[(&str, &str, &[u8])] = &[
+/// The page itself.
+static WHOLE: Asset = asset!("", "text/html; charset=utf-8", "page.html");
+
+static ASSETS: [Asset; 9] = [
     asset!("page.css", STYLE),
     asset!("page.js", SCRIPT),
     asset!("page/browser.js", SCRIPT),
@@ -46,6 +67,46 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
     asset!("page/text.js", SCRIPT),
     asset!("page/words.js", SCRIPT),
 ];
+
+impl Asset {
+    fn packed(&self) -> Option<Bytes> {
+        let pack = || {
+            let mut packed = Vec::new();
+            let mut packer = GzEncoder::new(self.bytes, Compression::best());
+            packer.read_to_end(&mut packed).ok()?;
+            Some(packed.into())
+        };
+        self.packed.get_or_init(pack).clone()
+    }
+
+    /// As the one who asks with these `headers` takes it.
+    fn answer(&self, headers: &HeaderMap) -> Response {
+        let packed = takes_gzip(headers).then(|| self.packed()).flatten();
+        let is_packed = packed.is_some();
+        let bytes = packed.unwrap_or(Bytes::from_static(self.bytes));
+        let mut response = answer(self.kind, bytes.into());
+        let fields = response.headers_mut();
+        fields.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        if is_packed {
+            fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
+    }
+}
+
+/// Whether `Accept-Encoding` names gzip, as every browser's does (RFC 9110, section 12.5.3).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
+    accepted
+        .filter_map(|field| field.to_str().ok())
+        .flat_map(|field| field.split(','))
+        .map(|coding| coding.split_once(';').unwrap_or((coding, "")))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("gzip"))
+        .any(|(_, weight)| {
+            let weight = weight.trim().to_ascii_lowercase();
+            weight.strip_prefix("q=").and_then(|q| q.parse().ok()) != Some(0.0_f32)
+        })
+}
 
 /// Encodings that the page offers, by the names that browsers know (WHATWG Encoding, section 4.2).
 const ENCODINGS: &[&str] = &[
@@ -90,15 +151,14 @@ pub(super) fn part(
         return Some(response);
     }
     if name.is_empty() {
-        return Some(whole());
+        return Some(whole(request.headers()));
     }
     if name == "facts.json" {
         let facts = facts(page, connection, request.version());
         return Some(answer("application/json", facts.into()));
     }
-    let found = ASSETS.iter().find(|(asset, _, _)| *asset == name);
-    Some(match found {
-        Some((_, kind, bytes)) => answer(kind, bytes::Bytes::from_static(bytes).into()),
+    Some(match ASSETS.iter().find(|asset| asset.name == name) {
+        Some(asset) => asset.answer(request.headers()),
         None => {
             let words = "there is no such part of the page\n";
             Refusal::new(StatusCode::NOT_FOUND, words).response()
@@ -111,12 +171,9 @@ pub(super) fn is_wanted(request: &Request) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD) && accepts_html(request.headers())
 }
 
-/// The page itself.
-pub(super) fn whole() -> Response {
-    answer(
-        "text/html; charset=utf-8",
-        bytes::Bytes::from_static(HTML).into(),
-    )
+/// The page itself, for who asks with these `headers`.
+pub(super) fn whole(headers: &HeaderMap) -> Response {
+    WHOLE.answer(headers)
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {
@@ -184,6 +241,51 @@ fn name(version: Version) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_takes_gzip_is_sent_it() {
+        for (accepted, takes) in [
+            (&["gzip, deflate, br, zstd"][..], true),
+            (&["deflate", "GZIP;q=0.5"], true),
+            (&["br, gzip ; q=0.001"], true),
+            (&["gzip;q=0"], false),
+            (&["gzip; q=0.000"], false),
+            (&["identity, br, gzipped"], false),
+            (&["*"], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in accepted {
+                headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static(line));
+            }
+            assert_eq!(takes_gzip(&headers), takes, "{accepted:?}");
+            let response = whole(&headers);
+            let coding = response.headers().get(header::CONTENT_ENCODING);
+            assert_eq!(coding.is_some_and(|coding| coding == "gzip"), takes);
+            assert_eq!(response.headers()[header::VARY], "Accept-Encoding");
+            let length = http_body::Body::size_hint(response.body()).exact();
+            let plain = WHOLE.bytes.len() as u64;
+            assert!(if takes {
+                length < Some(plain)
+            } else {
+                length == Some(plain)
+            });
+        }
+    }
+
+    #[test]
+    fn the_page_is_small_on_its_way_and_the_same_when_it_has_come() {
+        let mut sent = 0;
+        for asset in ASSETS.iter().chain([&WHOLE]) {
+            let packed = asset.packed().unwrap();
+            let mut plain = Vec::new();
+            let mut unpacker = flate2::read::GzDecoder::new(&packed[..]);
+            unpacker.read_to_end(&mut plain).unwrap();
+            assert!(plain == asset.bytes, "{}", asset.name);
+            sent += packed.len();
+        }
+        assert!(sent <= 25_000, "{sent} bytes");
+    }
 
     #[test]
     fn browsers_want_the_page_and_programs_do_not() {
