@@ -373,7 +373,7 @@ fn a_server_that_cuts_the_connection_is_told_of() {
 
 /// Somebody else's server on a port that was free a moment ago; tried again should it be taken meanwhile.
 #[track_caller]
-fn listening(make: impl Fn(u16) -> Line, ready: &str) -> (Run, u16) {
+pub(crate) fn listening(make: impl Fn(u16) -> Line, ready: &str) -> (Run, u16) {
     for _ in 0..5 {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();

