@@ -83,7 +83,7 @@ impl Asset {
     fn answer(&self, headers: &HeaderMap) -> Response {
         let packed = takes_gzip(headers).then(|| self.packed()).flatten();
         let is_packed = packed.is_some();
-        let bytes = packed.unwrap_or(Bytes::from_static(self.bytes));
+        let bytes = packed.unwrap_or_else(|| Bytes::from_static(self.bytes));
         let mut response = answer(self.kind, bytes.into());
         let fields = response.headers_mut();
         fields.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
