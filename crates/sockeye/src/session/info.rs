@@ -15,8 +15,7 @@ use crate::stream::{Counters, Tally};
 
 /// Facts about one session. Shared by everything that takes part in it.
 pub struct Info {
-    /// 0 until somebody asks for it.
-    id: AtomicU64,
+    id: OnceLock<u64>,
     identity: Identity,
     opened: Instant,
     counters: Counters,
@@ -147,7 +146,7 @@ impl Info {
             .as_ref()
             .is_some_and(|observer| observer.wants_messages());
         Self {
-            id: AtomicU64::new(0),
+            id: OnceLock::new(),
             identity,
             opened: Instant::now(),
             counters: Counters::default(),
@@ -169,15 +168,7 @@ impl Info {
     /// when somebody asks for it: so the sessions that are shown are 1, 2, 3 …, and what runs below a session takes
     /// no number.
     pub fn id(&self) -> u64 {
-        match self.id.load(Relaxed) {
-            // Of two who ask at once the first is right, and the other's number is nobody's.
-            0 => {
-                let number = NEXT_ID.fetch_add(1, Relaxed);
-                let given = self.id.compare_exchange(0, number, Relaxed, Relaxed);
-                given.map_or_else(|first| first, |_| number)
-            }
-            number => number,
-        }
+        *self.id.get_or_init(|| NEXT_ID.fetch_add(1, Relaxed))
     }
 
     /// What was known of it from the start.
@@ -395,7 +386,7 @@ impl Tally for Info {
 impl fmt::Debug for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Info")
-            .field("id", &self.id.load(Relaxed))
+            .field("id", &self.id.get())
             .field("protocol", &self.protocol())
             .field("local", self.local())
             .field("peer", self.peer())
