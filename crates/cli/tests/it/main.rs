@@ -18,6 +18,8 @@ mod http_peers;
 mod interop;
 mod load;
 mod matrix;
+mod quic;
+mod quic_peers;
 mod relay;
 mod scripted;
 mod shown;

@@ -6,12 +6,14 @@ use crate::stage::{Ended, Server, folder, path, sockeye};
 
 /// Where to serve, how to connect (`{at}`, `{port}`: of the server; `{dir}`: a folder), and whether messages
 /// keep their boundaries by themselves.
-const KINDS: [(&str, &str, bool); 10] = [
+const KINDS: [(&str, &str, bool); 12] = [
     ("tcp://127.0.0.1:0", "tcp://{at}", false),
     ("tcp://[::1]:0", "{at}", false),
     ("127.0.0.1:0", "127.0.0.1 {port}", false),
     ("tcp://localhost:0", "localhost {port}", false),
     ("tls://127.0.0.1:0", "tls://{at} --insecure", false),
+    ("quic://127.0.0.1:0", "quic://{at} --insecure", false),
+    ("127.0.0.1:0", "quic://{at} --insecure --datagrams", true),
     ("udp://127.0.0.1:0", "udp://{at}", true),
     ("udp://[::1]:0", "-u ::1 {port}", true),
     ("unix:{dir}/s", "unix:{dir}/s", false),

@@ -173,7 +173,7 @@ fn addresses_that_cannot_be_read() {
 
 #[test]
 fn schemes_that_are_for_later_say_so() {
-    for scheme in ["h3", "wt", "quic"] {
+    for scheme in ["h3", "wt"] {
         let line = format!("{scheme}://127.0.0.1:9");
         fails(&connect(&line).run(), 2, &[&line]);
         fails(&serve(&line).run(), 2, &[&line]);

@@ -11,7 +11,7 @@ use super::route;
 use super::run::Context;
 use super::udp::{Door, IdKey};
 use crate::error::{Error, Operation, Result, TlsError};
-use crate::protocol::quic::{Failure, Listener, Visitor, lost};
+use crate::protocol::quic::{Failure, Listener, Visitor};
 use crate::protocol::tls;
 use crate::service::{AnyService, Service};
 use crate::session::Endpoint;
@@ -110,9 +110,8 @@ impl Entrance {
         let handshake = match listener.admit(visitor, tls) {
             Ok(Some(handshake)) => handshake,
             Ok(None) => return Ok(()),
-            Err(error) => {
-                let error = lost(Operation::Accept, &peer.to_string(), &error);
-                context.note(&error.to_string());
+            Err(failure) => {
+                context.note(&refused(&peer, failure).to_string());
                 return Ok(());
             }
         };

@@ -23,7 +23,8 @@ mod stream;
 
 pub use client::end_connections;
 pub(crate) use client::{Connected, Dialing, Move, Wanted, dial};
-pub(crate) use closing::{Failure, lost};
+pub(crate) use closing::Failure;
+use closing::lost;
 pub(crate) use listener::{Listener, Shaken, Visitor};
 pub(crate) use room::Room;
 pub(crate) use server::serve;

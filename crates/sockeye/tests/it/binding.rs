@@ -215,7 +215,7 @@ async fn an_address_that_is_not_ours_is_named() {
 
 #[tokio::test]
 async fn what_cannot_be_served_says_so() {
-    for at in ["quic://127.0.0.1:0", "exec:cat", "-"] {
+    for at in ["wt://127.0.0.1:0", "exec:cat", "-"] {
         let error = refused(at).await;
         assert!(error.contains("can be served"), "{error}");
     }

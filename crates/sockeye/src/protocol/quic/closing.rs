@@ -44,7 +44,7 @@ pub(super) fn is_content(error: &ConnectionError) -> bool {
 }
 
 /// What the loss of a connection to `address` means for what was tried.
-pub(crate) fn lost(operation: Operation, address: &str, error: &ConnectionError) -> Error {
+pub(super) fn lost(operation: Operation, address: &str, error: &ConnectionError) -> Error {
     use ConnectionError as E;
     let io = |kind: io::ErrorKind| Error::io(operation, address, kind.into());
     let protocol = |reason: String| Error::Protocol {

@@ -78,7 +78,8 @@ impl Listener {
         &self,
         visitor: Visitor,
         tls: Arc<rustls::ServerConfig>,
-    ) -> Result<Option<Handshake>, ConnectionError> {
+    ) -> Result<Option<Handshake>, Failure> {
+        let peer = End::from(visitor.peer()).to_string();
         let incoming = visitor.incoming;
         let proven = incoming.remote_address_validated();
         let under_way = self.unproven.load(Relaxed);
@@ -89,7 +90,9 @@ impl Listener {
         }
         let title = incoming.orig_dst_cid().to_string();
         let local = incoming.local_ip();
-        let connecting = incoming.accept_with(Arc::new(self.config(tls, &title)))?;
+        let accepted = incoming.accept_with(Arc::new(self.config(tls, &title)));
+        let failed = |error| closing::handshake(Operation::Secure, &peer, error);
+        let connecting = accepted.map_err(failed)?;
         let unproven = (!proven).then(|| Unproven::one_more(&self.unproven));
         Ok(Some(Handshake {
             connecting,

@@ -104,7 +104,7 @@ async fn codes_of_streams_and_connections_are_told() {
 async fn what_a_server_gives_as_a_code_is_an_error_with_it() {
     // The other end is not ours, and says why it leaves.
     let quic = Quic::echo().await;
-    let server = self::foreign::server(&quic, |connection| async move {
+    let server = foreign::server(&quic, |connection| async move {
         let (mut out, mut into) = connection.accept_bi().await.unwrap();
         let mut what = [0; 5];
         into.read_exact(&mut what).await.unwrap();
