@@ -295,9 +295,11 @@ impl End {
             Self::Unix(unix) => accept::serve(unix, service, context).await,
             Self::Udp(udp) => {
                 let local = udp.local();
+                let http = udp.carries() == Carries::Both;
                 let batches = udp.open()?;
                 let quic = batches.door().map(|(door, key)| {
-                    let serving = quic::serve(door, key, local, service.clone(), context.clone());
+                    let serving =
+                        quic::serve(door, key, local, http, service.clone(), context.clone());
                     AbortOnDropHandle::new(crate::task::spawn(&context.tracker, serving))
                 });
                 peers::serve(batches, service, context).await?;

@@ -1,5 +1,6 @@
 //! What runs over a byte stream: each protocol in a file with both of its ends.
 
+pub(crate) mod h3;
 pub(crate) mod http;
 pub(crate) mod quic;
 pub(crate) mod tls;

@@ -38,13 +38,14 @@ pub(super) async fn serve(
     door: Arc<Door>,
     key: IdKey,
     local: Endpoint,
+    http: bool,
     service: Arc<impl Service>,
     context: Arc<Context>,
 ) {
     let service = AnyService::shared(service);
     tokio::select! {
         () = door.knocked() => {
-            let entrance = Entrance { local, service, context: context.clone() };
+            let entrance = Entrance { local, http, service, context: context.clone() };
             if let (Err(error), Some(observer)) =
                 (entrance.keep(&door, key).await, &context.config.observer)
             {
@@ -64,6 +65,8 @@ pub(super) async fn serve(
 /// Where QUIC's visitors come in.
 struct Entrance {
     local: Endpoint,
+    /// Whether HTTP is spoken, too.
+    http: bool,
     service: AnyService,
     context: Arc<Context>,
 }
@@ -72,7 +75,7 @@ impl Entrance {
     async fn keep(self, door: &Arc<Door>, key: IdKey) -> Result<()> {
         let context = &self.context;
         let config = &context.config;
-        let tls = config.tls.quic(|note| context.note(note))?;
+        let tls = config.tls.quic(self.http, |note| context.note(note))?;
         let ids = move || key.generator();
         let listener = Listener::new(door.clone(), ids, tls, config.quic.clone())
             .map_err(|source| Error::io(Operation::Listen, &self.local, source))?;
@@ -106,7 +109,10 @@ impl Entrance {
                 return Ok(());
             }
         };
-        let tls = context.config.tls.quic(|note| context.note(note))?;
+        let tls = context
+            .config
+            .tls
+            .quic(self.http, |note| context.note(note))?;
         let handshake = match listener.admit(visitor, tls) {
             Ok(Some(handshake)) => handshake,
             Ok(None) => return Ok(()),

@@ -14,7 +14,7 @@ use super::gate::Admission;
 use super::guests::Guests;
 use super::run::{Context, Place};
 use crate::error::{Error, Operation, Result};
-use crate::protocol::{http, quic, tls};
+use crate::protocol::{h3, http, quic, tls};
 use crate::service::{AnyService, Service};
 use crate::session::{Ending, Endpoint, Identity, Link, Session};
 use crate::stream::ByteStream;
@@ -324,12 +324,41 @@ pub(super) async fn quic(
         shaken.certificates(),
     );
     let identity = context.identity("quic", local, peer);
+    let identity = identity.in_tls(Arc::new(facts));
+    if identity.tls().and_then(|tls| tls.alpn.as_deref()) == Some(tls::HTTP3) {
+        let address = identity.peer().to_string();
+        let connection = asked(guests, identity.over("h3"), Spoken::Any);
+        let served = Box::pin(h3::serve(shaken, connection)).await;
+        return served.map_err(|source| Error::io(Operation::Receive, address, source));
+    }
     let terms = quic::Terms {
-        identity: identity.in_tls(Arc::new(facts)),
+        identity,
         framing: context.config.framing.clone(),
         max_message: context.config.max_message,
     };
     quic::serve(shaken, terms, context.config.grace, Arc::new(guests)).await
+}
+
+/// What all requests of a connection share.
+fn asked(guests: Guests, identity: Identity, spoken: Spoken) -> http::Connection {
+    let context = guests.context.clone();
+    let config = &context.config;
+    // Browsers believe it only of who has proven its name.
+    let tells = identity.tls().is_some() && spoken == Spoken::Any && config.quic_beside;
+    let local = identity.local().socket_addr().filter(|_| tells);
+    http::Connection {
+        service: guests.service.clone(),
+        elsewhere: local.and_then(|local| http::elsewhere(local.port())),
+        identity: Arc::new(identity),
+        framing: config.framing.clone(),
+        max_message: config.max_message,
+        settings: config.http.clone(),
+        websocket: config.websocket.clone(),
+        only_websocket: matches!(spoken, Spoken::Ws | Spoken::Wss),
+        token: config.token.clone(),
+        grace: config.grace,
+        host: Arc::new(guests),
+    }
 }
 
 /// Whether the first line is the token.
@@ -429,24 +458,13 @@ impl Lower {
 
     async fn http(self, version: http::Version, spoken: Spoken) -> Result<Option<(Layer, Stage)>> {
         let context = self.context.clone();
-        let config = &context.config;
         let scheme = match self.identity.tls() {
             Some(_) => "https",
             None => "http",
         };
         let peer = self.identity.peer().to_string();
-        let connection = http::Connection {
-            service: self.service.clone(),
-            identity: Arc::new(self.identity.over(scheme)),
-            framing: config.framing.clone(),
-            max_message: config.max_message,
-            settings: config.http.clone(),
-            websocket: config.websocket.clone(),
-            only_websocket: matches!(spoken, Spoken::Ws | Spoken::Wss),
-            token: config.token.clone(),
-            grace: config.grace,
-            host: Arc::new(Guests::new(self.context, self.service)),
-        };
+        let guests = Guests::new(self.context, self.service);
+        let connection = asked(guests, self.identity.over(scheme), spoken);
         let served = http::serve(self.stream, version, connection).await;
         let upgraded = served.map_err(|source| Error::io(Operation::Receive, peer, source))?;
         Ok(upgraded.map(|session| (Layer::above(&context, session), Stage::Hold)))

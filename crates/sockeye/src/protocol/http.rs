@@ -36,15 +36,17 @@ mod tests;
 mod token;
 pub(crate) mod upgrade;
 
+pub(super) use answer::{Arriving, answer};
 pub use page::Page;
 
 pub use ask::{Ask, Sends};
 pub(crate) use ask::{Resource, Terms, dial};
 pub(crate) use client::{Client, on_interim, reason};
-use pace::{Late, Pace, Wire};
+pub(super) use pace::{HEAD, Pace};
+use pace::{Late, Wire};
 
 /// The largest head of a request, in bytes; in HTTP/2 the largest list of header fields.
-const HEAD_MAX: u16 = u16::MAX;
+pub(super) const HEAD_MAX: u16 = u16::MAX;
 
 /// The longest target, in bytes. RFC 9112, section 3, asks for 8000 at least.
 const TARGET_MAX: usize = 8 * 1024;
@@ -84,6 +86,8 @@ pub(crate) struct Connection {
     pub(crate) token: Option<Token>,
     /// How long it may take to end once we want to.
     pub(crate) grace: Duration,
+    /// Where the same is served over HTTP/3 (RFC 7838), if that is to be told.
+    pub(crate) elsewhere: Option<HeaderValue>,
 }
 
 /// What a port was told about HTTP.
@@ -100,9 +104,9 @@ pub struct Settings {
 }
 
 /// A connection that is being served.
-struct Shared {
-    connection: Connection,
-    pace: Arc<Pace>,
+pub(super) struct Shared {
+    pub(super) connection: Connection,
+    pub(super) pace: Arc<Pace>,
     /// Whether the names in requests are looked at.
     checks_hosts: bool,
     /// What the connection has become, after its last answer.
@@ -110,17 +114,23 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(connection: Connection, version: Version) -> Self {
+    /// `heads`: bytes between requests begin the head of the next one, as they do in HTTP/1 alone.
+    pub(super) fn new(connection: Connection, heads: bool) -> Self {
         let local = connection.identity.local().socket_addr();
         let loopback = local.is_some_and(|local| local.ip().to_canonical().is_loopback());
         let listed = local.is_some() && !connection.settings.hosts.is_empty();
         Self {
             connection,
-            pace: Arc::new(Pace::new(version)),
+            pace: Arc::new(Pace::new(heads)),
             checks_hosts: loopback || listed,
             upgrade: upgrade::Slot::default(),
         }
     }
+}
+
+/// Says that HTTP/3 is spoken on the UDP port of this number, for a day (RFC 7838, section 3; RFC 9114, section 3.1.1).
+pub(crate) fn elsewhere(port: u16) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("h3=\":{port}\"; ma=86400")).ok()
 }
 
 /// Serves one connection to its end, or until it has become a session as a whole: by an upgrade.
@@ -132,7 +142,7 @@ pub(crate) async fn serve(
     version: Version,
     connection: Connection,
 ) -> io::Result<Option<Session>> {
-    let shared = Arc::new(Shared::new(connection, version));
+    let shared = Arc::new(Shared::new(connection, version == Version::One));
     match version {
         Version::One => one(stream, shared.clone()).await?,
         Version::Two => two(stream, shared.clone()).await?,
@@ -143,7 +153,7 @@ pub(crate) async fn serve(
 async fn one(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
     let io = TokioIo::new(Wire::new(stream, shared.pace.clone()));
     let asked = shared.clone();
-    let service = service_fn(move |request| answer::answer(asked.clone(), request));
+    let service = service_fn(move |request| answer(asked.clone(), request));
     let mut serving = http1::Builder::new()
         .half_close(true)
         .max_buf_size(HEAD_MAX.into())
@@ -185,7 +195,7 @@ async fn one(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
 async fn two(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
     let io = TokioIo::new(Wire::new(stream, shared.pace.clone()));
     let asked = shared.clone();
-    let service = service_fn(move |request| answer::answer(asked.clone(), request));
+    let service = service_fn(move |request| answer(asked.clone(), request));
     let serving = http2::Builder::new(Tasks(shared.connection.host.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
@@ -202,9 +212,9 @@ async fn two(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
 }
 
 /// How a connection came to its end.
-enum Driven {
+pub(super) enum Driven<T> {
     /// By itself.
-    Done(hyper::Result<()>),
+    Done(T),
     /// The client took too long.
     Late(Late),
     /// It was told to end and did not.
@@ -213,10 +223,11 @@ enum Driven {
 
 /// Drives a connection while its client keeps pace. When this end says goodbye, or nothing has been asked for
 /// long, it is told to come to its end, and has a grace time for that.
-async fn drive<C>(mut serving: Pin<&mut C>, shared: &Shared, leave: impl Fn(Pin<&mut C>)) -> Driven
-where
-    C: Future<Output = hyper::Result<()>>,
-{
+pub(super) async fn drive<C: Future>(
+    mut serving: Pin<&mut C>,
+    shared: &Shared,
+    leave: impl Fn(Pin<&mut C>),
+) -> Driven<C::Output> {
     let Connection { host, grace, .. } = &shared.connection;
     let mut goodbye = host.goodbye();
     let mut waits = false;

@@ -36,6 +36,8 @@ pub(crate) const HTTP1: &str = "http/1.1";
 /// HTTP/2 over TLS (RFC 9113, section 3.2).
 pub(crate) const HTTP2: &str = "h2";
 
+/// HTTP/3 (RFC 9114, section 3.1).
+pub(crate) const HTTP3: &str = "h3";
 /// Streams and datagrams as they are, over QUIC: a name of our own.
 pub(crate) const SOCKEYE: &str = "sockeye";
 

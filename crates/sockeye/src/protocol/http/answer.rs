@@ -24,9 +24,9 @@ use crate::session::{Answered, Ending};
 ///
 /// # Errors
 /// In HTTP/2, for a malformed one: a stream error (RFC 9113, section 8.1.1).
-pub(super) async fn answer(
+pub(in crate::protocol) async fn answer<B: Arriving>(
     shared: Arc<Shared>,
-    request: ::http::Request<Incoming>,
+    request: ::http::Request<B>,
 ) -> Result<::http::Response<Sent>, h2::Error> {
     let mut asked = Asked::new(shared, &request);
     let leave = Leave::of(&asked.shared.connection.websocket, request.headers());
@@ -63,7 +63,7 @@ enum By {
 }
 
 impl Asked {
-    fn new(shared: Arc<Shared>, request: &::http::Request<Incoming>) -> Self {
+    fn new<B>(shared: Arc<Shared>, request: &::http::Request<B>) -> Self {
         Self {
             began: shared.pace.begin(),
             method: request.method().clone(),
@@ -76,7 +76,11 @@ impl Asked {
     }
 
     /// `is_named`: pages of the site that it comes from may ask.
-    async fn respond(&mut self, request: ::http::Request<Incoming>, is_named: bool) -> Response {
+    async fn respond<B: Arriving>(
+        &mut self,
+        request: ::http::Request<B>,
+        is_named: bool,
+    ) -> Response {
         let asks_websocket = ws::handshake::is_asked(&request);
         // WebSocket has a rule of its own for that.
         let may_come = is_named || asks_websocket;
@@ -232,8 +236,12 @@ impl Asked {
     }
 
     /// On the way to the client.
-    fn sent(self, response: Response) -> ::http::Response<Sent> {
+    fn sent(self, mut response: Response) -> ::http::Response<Sent> {
         let status = response.status();
+        if let Some(elsewhere) = &self.shared.connection.elsewhere {
+            let fields = response.headers_mut().entry(header::ALT_SVC);
+            fields.or_insert_with(|| elsewhere.clone());
+        }
         response.map(|body| {
             let mut owed = false;
             self.shared.pace.owe(&mut owed, !body.is_end_stream());
@@ -290,9 +298,23 @@ pub(super) fn full() -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words)
 }
 
-/// hyper's body as ours, and a word with which it waits for its client as long as it takes.
-fn inbound(
-    request: ::http::Request<Incoming>,
+/// The body of a request as the stack below brings it.
+pub(in crate::protocol) trait Arriving:
+    http_body::Body<Data = Bytes> + Send + Unpin + 'static
+{
+    /// What broke it off.
+    fn broken(error: Self::Error) -> io::Error;
+}
+
+impl Arriving for Incoming {
+    fn broken(error: hyper::Error) -> io::Error {
+        super::broken(error)
+    }
+}
+
+/// A body as ours, and a word with which it waits for its client as long as it takes.
+fn inbound<B: Arriving>(
+    request: ::http::Request<B>,
     pace: &Arc<Pace>,
 ) -> (Request, Option<Arc<AtomicBool>>) {
     let (parts, body) = request.into_parts();
@@ -309,14 +331,14 @@ fn inbound(
     (Request::from_parts(parts, body), Some(patient))
 }
 
-struct Inbound {
-    body: Incoming,
+struct Inbound<B: Arriving> {
+    body: B,
     pace: Arc<Pace>,
     patient: Arc<AtomicBool>,
     owed: bool,
 }
 
-impl http_body::Body for Inbound {
+impl<B: Arriving> http_body::Body for Inbound<B> {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -332,7 +354,7 @@ impl http_body::Body for Inbound {
         } = &mut *self;
         let polled = Pin::new(body).poll_frame(cx);
         pace.owe(owed, polled.is_pending() && !patient.load(Relaxed));
-        polled.map_err(super::broken)
+        polled.map_err(B::broken)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -344,7 +366,7 @@ impl http_body::Body for Inbound {
     }
 }
 
-impl Drop for Inbound {
+impl<B: Arriving> Drop for Inbound<B> {
     fn drop(&mut self) {
         self.pace.owe(&mut self.owed, false);
         if !self.body.is_end_stream() {
@@ -354,7 +376,7 @@ impl Drop for Inbound {
 }
 
 /// The body of an answer as hyper sends it.
-pub(super) struct Sent {
+pub(in crate::protocol) struct Sent {
     body: Body,
     asked: Asked,
     status: StatusCode,

@@ -10,11 +10,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::Version;
 use crate::stream::ByteStream;
 
 /// For a request's head, from its first byte.
-const HEAD: Duration = Duration::from_secs(10);
+pub(in crate::protocol) const HEAD: Duration = Duration::from_secs(10);
 
 /// Between requests.
 const IDLE: Duration = Duration::from_secs(60);
@@ -28,7 +27,7 @@ const SMALL: usize = 1024;
 /// What one connection's client is doing, told by whoever sees it. Cheap to tell: nothing here waits or
 /// allocates, and a clock is read only where bytes move.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(in crate::protocol) struct Pace {
     start: Instant,
     /// Whether bytes between requests begin a head: in HTTP/1 alone.
     heads: bool,
@@ -51,7 +50,7 @@ const NEVER: u64 = u64::MAX;
 
 /// Who has taken too long, and what is to be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Late {
+pub(in crate::protocol) enum Late {
     /// Nothing is under way: the connection may be closed in good order.
     Idle,
     /// The head of a request has begun and does not end.
@@ -61,7 +60,7 @@ pub(super) enum Late {
 }
 
 impl Late {
-    pub(super) fn error(self) -> io::Error {
+    pub(in crate::protocol) fn error(self) -> io::Error {
         let what = match self {
             Self::Idle => format!("nothing was asked for {IDLE:?}"),
             Self::Head => format!("the head of a request did not come within {HEAD:?}"),
@@ -72,10 +71,10 @@ impl Late {
 }
 
 impl Pace {
-    pub(super) fn new(version: Version) -> Self {
+    pub(super) fn new(heads: bool) -> Self {
         Self {
             start: Instant::now(),
-            heads: version == Version::One,
+            heads,
             open: AtomicU32::new(0),
             owed: AtomicU32::new(0),
             head: AtomicU64::new(NEVER),
@@ -135,7 +134,8 @@ impl Pace {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(NEVER - 1)
     }
 
-    fn received(&self) {
+    /// Bytes have come.
+    pub(in crate::protocol) fn received(&self) {
         let now = self.now();
         self.moved.store(now, Relaxed);
         if self.heads && self.open.load(Relaxed) == 0 && self.head.load(Relaxed) == NEVER {
@@ -143,7 +143,8 @@ impl Pace {
         }
     }
 
-    fn sent(&self) {
+    /// Bytes have left.
+    pub(in crate::protocol) fn sent(&self) {
         self.moved.store(self.now(), Relaxed);
     }
 

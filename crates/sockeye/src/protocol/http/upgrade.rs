@@ -88,7 +88,7 @@ fn behind(read: &[u8], mut stream: ByteStream) -> ByteStream {
 /// When the request is no right one.
 pub(super) fn answer(
     shared: &Arc<Shared>,
-    mut request: HttpRequest<Incoming>,
+    mut request: HttpRequest<impl Send>,
 ) -> Result<Response, handshake::Refusal> {
     let connection = &shared.connection;
     let (head, agreed) = handshake::accept(&request, &connection.websocket)?;

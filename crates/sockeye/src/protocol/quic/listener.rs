@@ -162,7 +162,7 @@ impl Drop for Unproven {
 
 /// A connection after its handshake.
 pub(crate) struct Shaken {
-    pub(super) connection: Connection,
+    pub(in crate::protocol) connection: Connection,
     /// Our address that it came to, where we have several.
     local: Option<IpAddr>,
     /// What is spoken inside (ALPN).

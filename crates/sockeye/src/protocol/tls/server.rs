@@ -16,7 +16,7 @@ use super::credentials::{Stamp, TlsFiles, authorities};
 use super::self_signed::{self, Shelf};
 use super::stream::Secured;
 use super::{
-    HANDSHAKE, HTTP1, HTTP2, KeyLog, SOCKEYE, TlsVersion, facts, provider, refusal, trust,
+    HANDSHAKE, HTTP1, HTTP2, HTTP3, KeyLog, SOCKEYE, TlsVersion, facts, provider, refusal, trust,
 };
 use crate::certificate::Certificate;
 use crate::error::{CredentialFault, Error, Result, TlsError};
@@ -100,8 +100,10 @@ struct Configs {
     http: Arc<ServerConfig>,
     /// For all others: nothing is agreed on by name.
     plain: Arc<ServerConfig>,
-    /// In QUIC.
+    /// In QUIC, where HTTP is spoken too.
     quic: Arc<ServerConfig>,
+    /// In QUIC, where it is not.
+    streams: Arc<ServerConfig>,
 }
 
 impl TlsServer {
@@ -144,12 +146,17 @@ impl TlsServer {
         self.0.refresh(current.as_mut()?, now)
     }
 
-    /// What a handshake in QUIC goes by that begins now. The same as long as nothing has changed.
+    /// What a handshake in QUIC goes by that begins now; HTTP may be agreed on where it is spoken (`http`). The same
+    /// as long as nothing has changed.
     ///
     /// # Errors
     /// When there is no certificate, and none can be made.
-    pub(crate) fn quic(&self, tell: impl Fn(&str)) -> Result<Arc<ServerConfig>> {
-        Ok(self.0.now(tell)?.quic.clone())
+    pub(crate) fn quic(&self, http: bool, tell: impl Fn(&str)) -> Result<Arc<ServerConfig>> {
+        let configs = self.0.now(tell)?;
+        Ok(match http {
+            true => configs.quic.clone(),
+            false => configs.streams.clone(),
+        })
     }
 
     /// The server's part of the handshake. HTTP is agreed on by name only where it is `spoken`.
@@ -333,9 +340,11 @@ impl Inner {
             }
             Ok(config)
         };
-        let mut quic = build(TlsVersion::V1_3)?;
+        let mut streams = build(TlsVersion::V1_3)?;
         let names = std::iter::once(SOCKEYE).chain(self.options.alpn.iter().map(String::as_str));
-        quic.alpn_protocols = names.map(|name| name.as_bytes().to_vec()).collect();
+        streams.alpn_protocols = names.map(|name| name.as_bytes().to_vec()).collect();
+        let mut quic = streams.clone();
+        quic.alpn_protocols.push(HTTP3.as_bytes().to_vec());
         let mut plain = build(self.options.oldest)?;
         // A ticket holds all that a session is resumed from, so that nothing is kept here for it.
         plain.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(failed)?;
@@ -345,6 +354,7 @@ impl Inner {
             http: Arc::new(http),
             plain: Arc::new(plain),
             quic: Arc::new(quic),
+            streams: Arc::new(streams),
         })
     }
 }

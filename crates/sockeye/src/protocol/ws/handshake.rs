@@ -64,6 +64,8 @@ pub(crate) fn is_asked<B>(request: &Request<B>) -> bool {
             .extensions()
             .get::<hyper::ext::Protocol>()
             .is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case(NAME)),
+        // The library below does not know RFC 9220.
+        Version::HTTP_3 => false,
         _ => has_token(request.headers(), UPGRADE, NAME),
     }
 }
