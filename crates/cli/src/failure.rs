@@ -179,6 +179,13 @@ fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
     Some(hint.into())
 }
 
+/// Something else is spoken there.
+fn other_protocol(source: &std::io::Error, address: &str) -> Option<&'static str> {
+    let is_other = source.to_string().starts_with("the answer is not HTTP");
+    let plain = address.starts_with("http://");
+    (is_other && plain).then_some("is that the right port? https:// speaks TLS")
+}
+
 fn tls_hint(error: &TlsError) -> Option<Cow<'static, str>> {
     let hint = match error {
         TlsError::Certificate { fault, sha256 } => {
@@ -254,6 +261,7 @@ fn io_hint(operation: Operation, source: &std::io::Error, address: &str) -> Opti
         (Operation::Start, ErrorKind::NotFound) => {
             "is it installed, and on the PATH? A shell's own words need sh -c '…'"
         }
+        (Operation::Receive, ErrorKind::InvalidData) => return other_protocol(source, address),
         (Operation::Connect, ErrorKind::ConnectionRefused) => {
             "nobody listens there: is the server running, on that port and address? --retry waits for it"
         }

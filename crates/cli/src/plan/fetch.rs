@@ -7,11 +7,13 @@ use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use sockeye::fetch::{Exceptions, Location, Options, Order, Payload, Proxies, Speaks};
 use sockeye::{DialOptions, Family, Proxy};
+use wire::address::{Scheme, Target};
 
 use super::tls;
 use crate::args::{Datum, FetchArgs, Field};
+use crate::config::Config;
 use crate::failure::Usage;
-use crate::fetched::{Target, file_name};
+use crate::fetched::{self, file_name};
 use crate::report::write_out::Format;
 
 mod data;
@@ -19,7 +21,7 @@ mod data;
 /// One URL, and where what it names goes.
 pub(crate) struct Job {
     pub(crate) order: Order,
-    pub(crate) target: Target,
+    pub(crate) target: fetched::Target,
 }
 
 /// Everything that is to be fetched.
@@ -38,12 +40,12 @@ pub(crate) fn jobs(args: &FetchArgs) -> Result<Vec<Job>> {
     for url in &args.urls {
         let order = order(args, location(url)?, data.as_ref())?;
         let target = match outputs.next() {
-            Some(path) if path.as_os_str() == "-" => Target::Anything,
-            Some(path) => Target::File(path.clone()),
-            None if args.remote_name => Target::File(remote_name(&order.location)?),
-            None => Target::Output,
+            Some(path) if path.as_os_str() == "-" => fetched::Target::Anything,
+            Some(path) => fetched::Target::File(path.clone()),
+            None if args.remote_name => fetched::Target::File(remote_name(&order.location)?),
+            None => fetched::Target::Output,
         };
-        if matches!(target, Target::Output | Target::Anything)
+        if !matches!(target, fetched::Target::File(_))
             && args.continue_at == Some(crate::args::From::End)
         {
             let what = "-C - goes on with a file: -o FILE or -O names it";
@@ -63,12 +65,38 @@ pub(crate) fn jobs(args: &FetchArgs) -> Result<Vec<Job>> {
 }
 
 fn location(text: &str) -> Result<Location> {
+    if let Some(text) = text.strip_prefix('@') {
+        return of_contact(text);
+    }
     let read = text.parse::<Location>();
     if read.is_err() && text.trim_start().starts_with(['{', '[']) {
         let what = format!("`{text}` is no URL: JSON is sent by --data-json, --json is a report");
         return Err(Usage(what).into());
     }
     Ok(read?)
+}
+
+/// `NAME` or `NAME/path` of a contact.
+fn of_contact(text: &str) -> Result<Location> {
+    let end = text.find(['/', '?']).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let address = Config::load()?.contact(name)?;
+    let scheme = match address.scheme {
+        None | Some(Scheme::Http) => "http",
+        Some(Scheme::Https) => "https",
+        Some(_) => {
+            let what = format!("cannot fetch @{name}: {address} is not http:// or https://");
+            return Err(Usage(what).into());
+        }
+    };
+    let Target::Net { hosts, path } = &address.target else {
+        return Err(Usage(format!("cannot fetch @{name}: {address} is no host")).into());
+    };
+    let [host, ..] = &hosts[..] else {
+        return Err(Usage(format!("cannot fetch @{name}: it names no host")).into());
+    };
+    let path = if rest.is_empty() { path } else { rest };
+    Ok(format!("{scheme}://{host}{path}").parse()?)
 }
 
 fn remote_name(location: &Location) -> Result<PathBuf> {

@@ -196,7 +196,7 @@ fn redirects_are_followed_when_asked_to_and_not_for_ever() {
     let ended = fetch(&format!("-L {}", server.url("/a"))).run();
     fails(&ended, 5, &["it redirects in a circle, 50 times so far"]);
     let ended = fetch(&format!("-L {}", server.url("/ftp"))).run();
-    fails(&ended, 2, &["ftp:// is not fetched"]);
+    fails(&ended, 2, &["ftp: is not fetched"]);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn nobody_there_nothing_in_time_and_nobody_to_trust() {
 fn wrong_words_are_told_before_anything_is_asked() {
     for (line, says) in [
         ("", "missing"),
-        ("ftp://h/", "ftp:// is not fetched"),
+        ("ftp://h/", "ftp: is not fetched"),
         ("http://[::1/", "that is no URL"),
         ("-k https://h/", "write --insecure"),
         ("--json {\"a\":1}", "JSON is sent by --data-json"),
@@ -371,6 +371,55 @@ fn wrong_words_are_told_before_anything_is_asked() {
         fails(&ended, code, &[says]);
         assert_eq!(ended.text(), "", "{line}");
     }
+}
+
+#[test]
+fn contacts_are_fetched_by_their_names() {
+    let home = folder();
+    let server = Scripted::start(|asked| answer("200 OK", &[], asked.line.as_bytes()));
+    for (name, address) in [
+        ("box", format!("http://{}/sub", server.at)),
+        ("bare", server.at.clone()),
+        ("other", "udp://127.0.0.1:1".to_owned()),
+    ] {
+        let added = sockeye(["contacts", "add", name, &address])
+            .home(&home)
+            .run();
+        assert_eq!(added.code, 0, "{added:?}");
+    }
+    for (url, line) in [
+        ("@box", "GET /sub HTTP/1.1"),
+        ("@box/other?q", "GET /other?q HTTP/1.1"),
+        ("@bare", "GET / HTTP/1.1"),
+    ] {
+        shown(&fetch(url).home(&home).run(), 0, line);
+    }
+    fails(
+        &fetch("@other").home(&home).run(),
+        2,
+        &["is not http:// or https://"],
+    );
+    fails(
+        &fetch("@nobody").home(&home).run(),
+        2,
+        &["there is no contact @nobody"],
+    );
+}
+
+#[test]
+fn whoever_speaks_something_else_is_told_of_with_a_hint() {
+    let secure = Server::start("echo tls://127.0.0.1:0");
+    let ended = fetch(&format!("http://{}/", secure.at)).run();
+    fails(
+        &ended,
+        5,
+        &["the answer is not HTTP", "https:// speaks TLS"],
+    );
+    let plain = Server::start("echo tcp://127.0.0.1:0");
+    let ended = fetch(&format!("--http2-prior-knowledge http://{}/", plain.at)).run();
+    fails(&ended, 5, &["what came breaks the rules of HTTP/2"]);
+    let ended = fetch(&format!("https://{}/", plain.at)).run();
+    fails(&ended, 4, &["it does not speak TLS"]);
 }
 
 #[test]

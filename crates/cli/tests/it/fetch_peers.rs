@@ -439,11 +439,12 @@ fn node_speaks_http2_with_all_that_belongs_to_it() {
         ended.err
     );
     let ended = fetch(&url("/reset")).run();
-    fails(
-        &ended,
-        6,
-        &["cannot receive from http://", "after 5 of 10 bytes"],
-    );
+    // Node may end the stream before it resets it, and then too little came.
+    let (code, why) = match ended.err.contains("breaks the rules") {
+        true => (5, "what came breaks the rules of HTTP/2"),
+        false => (6, "the server reset the stream"),
+    };
+    fails(&ended, code, &[why, "after 5 of 10 bytes"]);
     let ended = fetch(&url("/big")).run();
     assert!(
         ended.code == 0 && ended.out == b"node".repeat(750_000),

@@ -124,6 +124,11 @@ impl FromStr for Location {
     /// Without a scheme it is `http://`; `3000/path` and `:3000/path` are on this machine.
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim();
+        if let Some((scheme, _)) = text.split_once(':')
+            && matches!(scheme, "unix" | "unixgram" | "exec")
+        {
+            return Err(not_fetched(scheme, text));
+        }
         let whole = match text.split_once("://") {
             Some((scheme, _)) if is_scheme(scheme) => text.to_owned(),
             _ => format!("http://{}", with_host(text)),
@@ -172,14 +177,15 @@ fn without_zone(text: &str) -> (String, Option<String>) {
 
 fn fetchable(mut url: Url, written: &str) -> Result<Location> {
     if !matches!(url.scheme(), "http" | "https") {
-        let why = format!(
-            "{}:// is not fetched, only http:// and https:// are",
-            url.scheme()
-        );
-        return Err(Error::unsupported(Operation::Fetch, written, why));
+        return Err(not_fetched(url.scheme(), written));
     }
     url.set_fragment(None);
     Ok(Location { url, zone: None })
+}
+
+fn not_fetched(scheme: &str, written: &str) -> Error {
+    let why = format!("{scheme}: is not fetched, only http:// and https:// are");
+    Error::unsupported(Operation::Fetch, written, why)
 }
 
 fn wrong(written: &str, why: &str) -> Error {
@@ -206,6 +212,8 @@ impl fmt::Debug for Location {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(text: &str) -> Location {
@@ -278,6 +286,7 @@ mod tests {
     fn what_is_no_url_is_refused() {
         for (written, says) in [
             ("ftp://h/", "only http:// and https://"),
+            ("unix:/run/app", "unix: is not fetched"),
             ("http://", "that is no URL"),
             ("http://h:99999/", "that is no URL"),
             ("http://[::1/", "that is no URL"),
@@ -308,6 +317,18 @@ mod tests {
         assert!(base.same_origin(&base.join("/d").unwrap()));
         for other in ["https://[fe80::1]/", "http://[fe80::1]:81/", "//other/"] {
             assert!(!base.same_origin(&base.join(other).unwrap()), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_typed_is_read_or_refused(text in "(https?://)?[a-z0-9:%./@ \\[\\]é?#-]{0,20}") {
+            if let Ok(location) = text.parse::<Location>() {
+                let again: Location = location.to_string().parse().unwrap();
+                prop_assert_eq!(again.to_string(), location.to_string());
+                prop_assert!(!location.target().contains(' '));
+                let _ = (location.host_port(), location.file_name(), location.credentials());
+            }
         }
     }
 

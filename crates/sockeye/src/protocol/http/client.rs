@@ -19,7 +19,7 @@ use super::Version;
 use crate::request::Body;
 use crate::stream::ByteStream;
 
-/// The most bytes that the head of an answer in HTTP/1.1 may have: what curl takes, too.
+/// The most bytes that the head of an answer may have: what curl takes, too.
 const HEAD: usize = 300 * 1024;
 
 /// The most fields that it may have.
@@ -168,6 +168,7 @@ pub(super) async fn connect(
         Version::Two => {
             let begun = http2::Builder::new(Tasks(tracker.clone()))
                 .timer(TokioTimer::new())
+                .max_header_list_size(HEAD as u32)
                 .handshake(io);
             let (sender, connection) = begun.await.map_err(broken)?;
             let driving = async {
@@ -200,6 +201,9 @@ pub(super) fn broken(error: hyper::Error) -> io::Error {
         let words = "the connection ended before the answer did";
         return io::Error::new(io::ErrorKind::ConnectionAborted, words);
     }
+    if let Some(error) = cause.source().and_then(|cause| cause.downcast_ref()) {
+        return of_http2(error);
+    }
     // What hyper calls unexpected came before anything was asked: SSH and others speak first.
     let unexpected = !cause.is_canceled() && !cause.is_closed() && cause.source().is_none();
     let malformed = cause.is_parse() || unexpected;
@@ -210,5 +214,23 @@ pub(super) fn broken(error: hyper::Error) -> io::Error {
             format!("the answer is not HTTP: {told}"),
         ),
         false => told,
+    }
+}
+
+/// The same in HTTP/2, where either end may say that something is wrong.
+fn of_http2(error: &h2::Error) -> io::Error {
+    if let Some(source) = error.get_io() {
+        return io::Error::new(source.kind(), source.to_string());
+    }
+    let reason = error.reason().unwrap_or(h2::Reason::PROTOCOL_ERROR);
+    let reason = reason.description();
+    let aborted = |words: String| io::Error::new(io::ErrorKind::ConnectionAborted, words);
+    match (error.is_remote(), error.is_go_away()) {
+        (true, true) => aborted(format!("the server ended the connection: {reason}")),
+        (true, false) => aborted(format!("the server reset the stream: {reason}")),
+        (false, _) => {
+            let words = format!("what came breaks the rules of HTTP/2: {reason}");
+            io::Error::new(io::ErrorKind::InvalidData, words)
+        }
     }
 }
