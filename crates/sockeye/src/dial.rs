@@ -164,6 +164,9 @@ async fn open(to: &Address, options: &DialOptions) -> Result<Session> {
         (Target::Net { hosts, .. }, Some(Scheme::Quic)) => {
             Box::pin(quic::dial(hosts, options)).await
         }
+        (Target::Net { hosts, path }, Some(Scheme::H3)) => {
+            Box::pin(quic::http(hosts, path, options)).await
+        }
         (Target::Net { hosts, path }, Some(scheme @ (Scheme::Ws | Scheme::Wss))) => {
             Box::pin(websocket::dial(hosts, path, scheme, options)).await
         }
@@ -176,7 +179,7 @@ async fn open(to: &Address, options: &DialOptions) -> Result<Session> {
         _ => Err(Error::unsupported(
             Operation::Connect,
             to,
-            "only tcp, udp, tls, quic, http, https, ws, wss, unix, unixgram and exec addresses can be dialed",
+            "only tcp, udp, tls, quic, http, https, h3, ws, wss, unix, unixgram and exec addresses can be dialed",
         )),
     }
 }

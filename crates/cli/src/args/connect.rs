@@ -15,7 +15,7 @@ use super::{ChildArgs, ConnectTlsArgs, SocketArgs, WebSocketArgs};
 /// What you type goes out, what it says comes in, at the same time.
 ///
 /// ADDR is HOST:PORT, HOST PORT, tcp://…, tls://…, udp://…, quic://…, ws://HOST:PORT/PATH, wss://…,
-/// unix:PATH, unix:@NAME, unixgram:PATH, exec:COMMAND for a program, or @NAME for a contact.
+/// http://HOST:PORT/PATH, https://…, h3://…, unix:PATH, unix:@NAME, unixgram:PATH, exec:COMMAND for a program, or @NAME for a contact.
 /// Several are talked to at once.
 ///
 /// At a terminal each line you type is a message, and /help shows the commands. Piped input goes
@@ -164,7 +164,7 @@ const MESSAGES: &str = "Messages";
 const TIMES: &str = "When it ends";
 const SOURCE: &str = "How it is reached";
 const QUIC: &str = "QUIC (docs/QUIC.md)";
-const REQUEST: &str = "The request of http:// and ws://";
+const REQUEST: &str = "The request of http://, h3:// and ws://";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -221,5 +221,7 @@ fn line(event: &str, mut fields: Value) -> String {
     fields["v"] = VERSION.into();
     fields["time"] = Timestamp::now().to_string().into();
     fields["event"] = event.into();
+    // Whichever order the library keeps: another dependency decides that.
+    fields.sort_all_objects();
     format!("{fields}\n")
 }

@@ -14,6 +14,7 @@ mod fetch_peers;
 mod guard;
 mod help;
 mod http;
+mod http3;
 mod http_peers;
 mod interop;
 mod load;

@@ -175,9 +175,10 @@ fn addresses_that_cannot_be_read() {
 fn schemes_that_are_for_later_say_so() {
     for scheme in ["h3", "wt"] {
         let line = format!("{scheme}://127.0.0.1:9");
-        fails(&connect(&line).run(), 2, &[&line]);
         fails(&serve(&line).run(), 2, &[&line]);
     }
+    let line = "wt://127.0.0.1:9";
+    fails(&connect(line).run(), 2, &[line]);
 }
 
 #[test]

@@ -1,53 +1,83 @@
-//! Dialing QUIC: a socket for each connection, the addresses of a name tried in turn, and one session.
+//! Dialing QUIC, and HTTP/3 in it: a socket for each connection, the addresses of a name tried in turn, and one
+//! session.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use wire::address::HostPort;
+use wire::address::{HostPort, Scheme};
 
+use super::websocket::{authority, headers};
 use super::{DialOptions, happy, name_of};
 use crate::error::{Error, Operation, Result};
+use crate::protocol::h3;
+use crate::protocol::http::Resource;
 use crate::protocol::quic::{self, Connected, Dialing, Failure, Move, Wanted};
-use crate::protocol::tls::{self, SOCKEYE};
+use crate::protocol::tls::{self, HTTP3, SOCKEYE};
 use crate::session::{Endpoint, Session};
 use crate::socket::{DATAGRAM_BUFFER, Role, any_address};
 
 pub(super) async fn dial(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
-    let (connected, peer, server_name) = connect(hosts, &[SOCKEYE], options).await?;
-    let facts = tls::quic_facts(
-        connected.alpn.clone(),
-        Some(server_name),
-        connected.certificates(),
-    );
-    let identity = options.identity("quic", connected.local.clone(), peer.into());
-    let terms = quic::Terms {
-        identity: identity.in_tls(Arc::new(facts)),
-        framing: options.framing.clone(),
-        max_message: options.max_message,
-    };
+    let Reached {
+        connected,
+        peer,
+        terms,
+        ..
+    } = connect(hosts, "quic", SOCKEYE, options).await?;
     let wanted = match options.datagrams {
         true => Wanted::Datagrams,
         false => Wanted::Stream,
     };
-    let moving = options.migrate_after.map(|after| {
-        let options = DialOptions {
-            source_port: None,
-            ..options.clone()
-        };
-        Move {
-            after,
-            socket: Box::new(move || socket(peer, &options)),
-        }
-    });
-    connected.session(wanted, terms, moving).await
+    connected
+        .session(wanted, terms, moving(peer, options))
+        .await
 }
 
-/// A connection to one of several hosts, in which one of `alpn` is spoken; where, and the name that it has proven.
+/// A session whose messages are the bodies of one request and its answer, over HTTP/3.
+pub(super) async fn http(hosts: &[HostPort], path: &str, options: &DialOptions) -> Result<Session> {
+    let reached = connect(hosts, "h3", HTTP3, options).await?;
+    let host = &reached.host;
+    let address = format!("h3://{host}{path}");
+    let resource = Resource {
+        scheme: "https",
+        authority: authority(host, Scheme::H3),
+        path: path.to_owned(),
+        headers: headers(options)
+            .map_err(|reason| Error::unsupported(Operation::Connect, &address, reason))?,
+    };
+    let moving = moving(reached.peer, options);
+    let (connected, terms) = (reached.connected, reached.terms);
+    let dialed = h3::dial(connected, &resource, &options.http, terms, moving).await;
+    dialed.map_err(|source| Error::io(Operation::Connect, address, source))
+}
+
+/// Another port of ours, if the connection is to move there.
+fn moving(peer: SocketAddr, options: &DialOptions) -> Option<Move> {
+    let after = options.migrate_after?;
+    let options = DialOptions {
+        source_port: None,
+        ..options.clone()
+    };
+    Some(Move {
+        after,
+        socket: Box::new(move || socket(peer, &options)),
+    })
+}
+
+/// A connection to one of several hosts.
+struct Reached {
+    connected: Connected,
+    peer: SocketAddr,
+    host: HostPort,
+    terms: quic::Terms,
+}
+
+/// Reaches one of several hosts that speaks `alpn`, for sessions of `protocol`.
 async fn connect(
     hosts: &[HostPort],
-    alpn: &[&str],
+    protocol: &'static str,
+    alpn: &str,
     options: &DialOptions,
-) -> Result<(Connected, SocketAddr, String)> {
+) -> Result<Reached> {
     if let Some(proxy) = &options.proxy {
         let reason = format!("{proxy} takes TCP only, and going past it would be no answer");
         let address = hosts.first().map(ToString::to_string).unwrap_or_default();
@@ -56,22 +86,23 @@ async fn connect(
     let candidates = super::candidates(hosts, options).await?;
     let attempts = candidates
         .iter()
-        .map(|(peer, host)| attempt(*peer, host, alpn, options));
+        .map(|(peer, host)| attempt(*peer, host, protocol, alpn, options));
     happy::first(attempts).await
 }
 
 async fn attempt(
     peer: SocketAddr,
     host: &HostPort,
-    alpn: &[&str],
+    protocol: &'static str,
+    alpn: &str,
     options: &DialOptions,
-) -> Result<(Connected, SocketAddr, String)> {
+) -> Result<Reached> {
     let failed = |source| Error::Tls {
         operation: Operation::Connect,
         address: host.to_string(),
         source: Box::new(source),
     };
-    let tls = options.tls.quic(&name_of(&host.host), alpn);
+    let tls = options.tls.quic(&name_of(&host.host), &[alpn]);
     let tls = tls.map_err(failed)?;
     let dialing = Dialing {
         socket: socket(peer, options)?,
@@ -87,7 +118,22 @@ async fn attempt(
         Failure::Refused(reason) => failed(tls.fault(&reason)),
         Failure::Other(error) => error,
     })?;
-    Ok((connected, peer, tls.server_name.clone()))
+    let facts = tls::quic_facts(
+        connected.alpn.clone(),
+        Some(tls.server_name),
+        connected.certificates(),
+    );
+    let identity = options.identity(protocol, connected.local.clone(), peer.into());
+    Ok(Reached {
+        terms: quic::Terms {
+            identity: identity.in_tls(Arc::new(facts)),
+            framing: options.framing.clone(),
+            max_message: options.max_message,
+        },
+        connected,
+        peer,
+        host: host.clone(),
+    })
 }
 
 /// A socket that hears its peer, and whether nobody is there.

@@ -344,7 +344,7 @@ fn asked(guests: Guests, identity: Identity, spoken: Spoken) -> http::Connection
     let context = guests.context.clone();
     let config = &context.config;
     // Browsers believe it only of who has proven its name.
-    let tells = identity.tls().is_some() && spoken == Spoken::Any && config.quic_beside;
+    let tells = identity.protocol() == "https" && spoken == Spoken::Any && config.quic_beside;
     let local = identity.local().socket_addr().filter(|_| tells);
     http::Connection {
         service: guests.service.clone(),

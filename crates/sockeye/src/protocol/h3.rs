@@ -21,6 +21,10 @@ use tokio_util::task::TaskTracker;
 use super::http::{self, Arriving, Driven, HEAD, HEAD_MAX, Pace, Shared, answer, drive};
 use super::quic::Shaken;
 
+mod client;
+
+pub(crate) use client::dial;
+
 /// How long a client that was told to leave may take to do so, after its last answer, beyond a few round trips: so
 /// long the last packets may take.
 const LAST: Duration = Duration::from_millis(250);
@@ -113,13 +117,19 @@ async fn one(resolver: Resolver, shared: Arc<Shared>) {
         return sending.stop_stream(Code::H3_MESSAGE_ERROR);
     };
     let (mut parts, body) = response.into_parts();
-    let length = body.size_hint().exact().filter(|_| !is_head);
+    // To HEAD a length that is not known is none.
+    let length = body.size_hint().exact();
+    let length = length.filter(|length| !is_head || *length > 0);
     dress(parts.status, &mut parts.headers, length);
     let head = Response::from_parts(parts, ());
     // A client that has left needs no answer; its session hears of that by itself.
-    if sending.send_response(head).await.is_ok() {
-        let _ = send(&mut sending, body, takes_trailers, &pace).await;
+    if sending.send_response(head).await.is_err() {
+        return;
     }
+    let _ = match is_head {
+        true => sending.finish().await,
+        false => send(&mut sending, body, takes_trailers, &pace).await,
+    };
 }
 
 async fn send(

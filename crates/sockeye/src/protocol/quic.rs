@@ -21,6 +21,7 @@ mod room;
 mod server;
 mod stream;
 
+pub(super) use client::Lent;
 pub use client::end_connections;
 pub(crate) use client::{Connected, Dialing, Move, Wanted, dial};
 pub(crate) use closing::Failure;

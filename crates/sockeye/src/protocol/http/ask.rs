@@ -16,11 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::PollSender;
-use tokio_util::task::AbortOnDropHandle;
 use wire::framing::Framing;
 
 use super::Version;
-use super::client::{Answer, Answered, Sender, broken, connect, reason};
+use super::client::{Answer, connect, reason};
 use super::exchange::{Outbound, PIECE, Piece, QUEUE, gone};
 use crate::request::Body;
 use crate::session::{AnswerHead, Identity, Info, Session};
@@ -81,7 +80,22 @@ pub(crate) async fn dial(
     terms: Terms,
 ) -> io::Result<Session> {
     let head = head(version, resource)?;
-    let (sender, task) = connect(stream, version).await?;
+    let (mut sender, task) = connect(stream, version).await?;
+    let send: Sender = Box::new(move |request| sender.send(request));
+    Ok(session(send, head, ask, terms, Box::new(task)))
+}
+
+/// What sends one request.
+pub(in crate::protocol) type Sender = Box<dyn FnOnce(Request<Body>) -> Answer + Send>;
+
+/// A session that asks by `sender`, which needs what is `held`.
+pub(in crate::protocol) fn session(
+    sender: Sender,
+    head: Request<()>,
+    ask: &Ask,
+    terms: Terms,
+    held: Box<dyn Send>,
+) -> Session {
     let Terms {
         identity,
         framing,
@@ -101,7 +115,7 @@ pub(crate) async fn dial(
         request: PollSender::new(answer),
         info: info.clone(),
         reader: None,
-        _task: task,
+        _held: held,
     };
     match ask.sends {
         Sends::Nothing => asking.ask(Some(0)),
@@ -109,11 +123,11 @@ pub(crate) async fn dial(
         Sends::Something(length) => asking.ask(length),
     }
     let stream = ByteStream::new(asking);
-    Ok(Session::of_bytes(info, stream, framing, max_message))
+    Session::of_bytes(info, stream, framing, max_message)
 }
 
-/// The head of the request, but for its method.
-fn head(version: Version, resource: &Resource) -> io::Result<Request<()>> {
+/// The head of the request, but for its method. HTTP/3 has those of HTTP/2.
+pub(in crate::protocol) fn head(version: Version, resource: &Resource) -> io::Result<Request<()>> {
     let Resource {
         scheme,
         authority,
@@ -177,13 +191,14 @@ struct Asking {
     info: Arc<Info>,
     /// Who waits for an answer that nobody has asked for yet.
     reader: Option<Waker>,
-    _task: AbortOnDropHandle<()>,
+    /// What carries it.
+    _held: Box<dyn Send>,
 }
 
 enum State {
     Undecided(Box<Undecided>),
     Asked(Answer),
-    Answered(Answered),
+    Answered(Body),
     /// It failed, and that has been told.
     Failed,
 }
@@ -206,7 +221,7 @@ impl Asking {
             }
         };
         let Undecided {
-            mut sender,
+            sender,
             head,
             pieces,
             ..
@@ -221,7 +236,7 @@ impl Asking {
             None if empty => Method::GET,
             None => Method::POST,
         };
-        self.state = State::Asked(sender.send(request));
+        self.state = State::Asked(sender(request));
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
@@ -250,11 +265,11 @@ impl Asking {
                             observer.heard(&self.info, &head);
                         }
                         self.info.answer_with(head);
-                        self.state = State::Answered(Answered::new(body, parts.version));
+                        self.state = State::Answered(body);
                     }
                     Err(error) => {
                         self.state = State::Failed;
-                        return Poll::Ready(Some(Err(broken(error))));
+                        return Poll::Ready(Some(Err(error)));
                     }
                 },
                 State::Answered(body) => match ready!(Pin::new(body).poll_frame(cx)) {

@@ -66,9 +66,7 @@ impl Client {
     /// # Errors
     /// When the connection breaks, or what comes is no HTTP.
     pub(crate) async fn send(&mut self, request: Request<Body>) -> io::Result<Response<Body>> {
-        let answer = self.sender.send(request).await.map_err(broken)?;
-        let version = answer.version();
-        Ok(answer.map(|body| Body::stream(Answered::new(body, version))))
+        self.sender.send(request).await
     }
 }
 
@@ -89,17 +87,10 @@ pub(crate) fn reason(extensions: &Extensions) -> Option<Box<str>> {
 }
 
 /// The body of an answer, whose faults are told as ours are.
-pub(super) struct Answered {
+struct Answered {
     body: Incoming,
     /// In HTTP/2 an end without END_STREAM is none, whatever the stream was reset with.
     says_end: bool,
-}
-
-impl Answered {
-    pub(super) fn new(body: Incoming, version: ::http::Version) -> Self {
-        let says_end = version == ::http::Version::HTTP_2;
-        Self { body, says_end }
-    }
 }
 
 impl http_body::Body for Answered {
@@ -133,15 +124,28 @@ pub(super) enum Sender {
     Two(http2::SendRequest<Body>),
 }
 
-pub(super) type Answer = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
+/// What comes back for a request.
+pub(in crate::protocol) type Answer =
+    Pin<Box<dyn Future<Output = io::Result<Response<Body>>> + Send>>;
 
 impl Sender {
     pub(super) fn send(&mut self, request: Request<Body>) -> Answer {
         match self {
-            Self::One(sender) => Box::pin(sender.send_request(request)),
-            Self::Two(sender) => Box::pin(sender.send_request(request)),
+            Self::One(sender) => answer(sender.send_request(request)),
+            Self::Two(sender) => answer(sender.send_request(request)),
         }
     }
+}
+
+/// An answer of hyper's as one of ours.
+fn answer(
+    coming: impl Future<Output = hyper::Result<Response<Incoming>>> + Send + 'static,
+) -> Answer {
+    Box::pin(async move {
+        let answer = coming.await.map_err(broken)?;
+        let says_end = answer.version() == ::http::Version::HTTP_2;
+        Ok(answer.map(|body| Body::stream(Answered { body, says_end })))
+    })
 }
 
 /// Who drives the connection: a task, so that both directions of it move whoever is polled.

@@ -118,6 +118,7 @@ impl Client {
             only_websocket: false,
             token: None,
             grace: Duration::from_secs(5),
+            elsewhere: None,
         };
         let serving = serve(ByteStream::new(far), version, connection);
         let served = crate::task::spawn(&stage.tracker, serving);

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig};
 use quinn::{
-    ClientConfig, ConnectError, Connection, Endpoint, EndpointConfig, TokioRuntime, rustls,
+    ClientConfig, ConnectError, Connection, Endpoint, EndpointConfig, TokioRuntime, VarInt, rustls,
 };
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wire::quic::VERSION_1;
 
@@ -19,7 +19,7 @@ use super::ends::Ends;
 use super::stream::Stream;
 use super::{DATAGRAM_ROOM, DONE, Failure, HANDSHAKE, Settings, Terms, closing};
 use crate::error::{Error, Operation, Result};
-use crate::session::{Endpoint as End, Info, Link, Session};
+use crate::session::{Endpoint as End, Identity, Info, Link, Session};
 use crate::stream::ByteStream;
 
 /// Who sees connections to their end that were dialed: they outlive their sessions for a moment.
@@ -133,6 +133,33 @@ fn unwilling(address: &str, error: &ConnectError) -> Failure {
 }
 
 impl Connected {
+    /// Has the connection seen to its end, which comes when what is given back is dropped; it is closed with `code`.
+    fn keep(self, code: VarInt, terms: Terms, moving: Option<Move>) -> (Arc<Ends>, DropGuard) {
+        let ends = Ends::new(self.connection, terms);
+        let left = CancellationToken::new();
+        let held = left.clone().drop_guard();
+        let keeper = Keeper {
+            endpoint: self.endpoint,
+            socket: self.socket,
+            ends: ends.clone(),
+            left,
+            code,
+        };
+        crate::task::spawn(&KEEPERS, keeper.keep(moving));
+        (ends, held)
+    }
+
+    /// The connection itself, for a protocol that runs over it and ends by closing it with `code`.
+    pub(in crate::protocol) fn lend(
+        self,
+        code: VarInt,
+        terms: Terms,
+        moving: Option<Move>,
+    ) -> Lent {
+        let (ends, held) = self.keep(code, terms, moving);
+        Lent { ends, _held: held }
+    }
+
     /// The certificates that the server showed, its own first.
     pub(crate) fn certificates(&self) -> Option<Box<dyn std::any::Any>> {
         self.connection.peer_identity()
@@ -148,16 +175,8 @@ impl Connected {
         terms: Terms,
         moving: Option<Move>,
     ) -> Result<Session> {
-        let ends = Ends::new(self.connection, terms);
-        let left = CancellationToken::new();
-        let held = Some(left.clone().drop_guard());
-        let keeper = Keeper {
-            endpoint: self.endpoint,
-            socket: self.socket,
-            ends: ends.clone(),
-            left,
-        };
-        crate::task::spawn(&KEEPERS, keeper.keep(moving));
+        let (ends, held) = self.keep(DONE, terms, moving);
+        let held = Some(held);
         let (identity, address) = (ends.identity(), ends.address());
         match wanted {
             Wanted::Stream => {
@@ -181,12 +200,40 @@ impl Connected {
     }
 }
 
+/// A connection that another protocol runs over. It is closed when this is dropped.
+pub(in crate::protocol) struct Lent {
+    ends: Arc<Ends>,
+    _held: DropGuard,
+}
+
+impl Lent {
+    pub(in crate::protocol) fn connection(&self) -> Connection {
+        self.ends.connection.clone()
+    }
+
+    pub(in crate::protocol) fn identity(&self) -> Identity {
+        self.ends.identity()
+    }
+
+    /// Runs work that ends with the connection.
+    pub(in crate::protocol) fn run(work: impl Future<Output = ()> + Send + 'static) {
+        drop(crate::task::spawn(&KEEPERS, work));
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.ends.look();
+    }
+}
+
 /// Sees a connection to its end.
 struct Keeper {
     endpoint: Endpoint,
     socket: Arc<Direct>,
     ends: Arc<Ends>,
     left: CancellationToken,
+    code: VarInt,
 }
 
 impl Keeper {
@@ -243,7 +290,7 @@ impl Keeper {
             }
         };
         let _ = timeout(GOODBYE, queued).await;
-        connection.close(DONE, b"");
+        connection.close(self.code, b"");
         let _ = timeout(GOODBYE, self.socket.sends_once_more()).await;
     }
 }
