@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::authority::self_signed;
@@ -94,6 +95,24 @@ fn we_ask_ourselves_in_both_directions_at_once() {
     }
     let ended = client.hang_up_and_end();
     assert_eq!((ended.code, &*ended.text()), (0, "one\ntwo\n"), "{ended:?}");
+}
+
+#[test]
+fn head_tells_the_length_and_has_no_body() {
+    let mut server = Server::start("reply pong 127.0.0.1:0");
+    for path in ["/", "/.sockeye/page.css"] {
+        let line = format!("h3://{}{path} --insecure --method HEAD -v", server.at);
+        let ended = connect(&line).run();
+        assert_eq!((ended.code, &*ended.text()), (0, ""), "{ended:?}");
+        let length = ended
+            .err
+            .lines()
+            .find_map(|line| line.strip_prefix("< content-length: "));
+        assert!(length.is_some_and(|length| length != "0"), "{ended:?}");
+    }
+    server.run.signal(Signal::TERM);
+    let told = server.run.end().err;
+    assert!(!told.contains("cut off"), "{told}");
 }
 
 #[test]

@@ -107,8 +107,6 @@ async def echo(port):
         status, head, body = await http.ask("GET", "/", fields=[("accept", "text/html")])
         assert status == 200 and head["content-type"].startswith("text/html"), head
         assert int(head["content-length"]) == len(body)
-        status, head, body = await http.ask("HEAD", "/.sockeye/")
-        assert (status, body) == (200, b"") and int(head["content-length"]) > 0, head
         assert b'"HTTP/3"' in (await http.ask("GET", "/.sockeye/facts.json"))[2]
 
         # Both directions at once: each piece comes back before the next one is said.
@@ -130,10 +128,10 @@ async def echo(port):
             (403, ("POST", "/", "localhost", [("origin", "https://evil.example")])),
             (405, ("CONNECT", "/")),
             (414, ("GET", "/" + 9000 * "a")),
-            (431, ("GET", "/", "localhost", [("x", 70000 * "a")])),
+            (431, ("GET", "/", "localhost", [("x", 20000 * "a")] * 4)),
         ):
             answer = await http.ask(*question)
-            assert isinstance(answer, int) or answer[0] == status, (status, answer)
+            assert answer[0] == status, (status, answer)
 
         # One that is given up takes nothing from the others.
         stream = http.begin("POST", "/", end=False)

@@ -117,19 +117,13 @@ async fn one(resolver: Resolver, shared: Arc<Shared>) {
         return sending.stop_stream(Code::H3_MESSAGE_ERROR);
     };
     let (mut parts, body) = response.into_parts();
-    // To HEAD a length that is not known is none.
-    let length = body.size_hint().exact();
-    let length = length.filter(|length| !is_head || *length > 0);
+    let length = body.size_hint().exact().filter(|_| !is_head);
     dress(parts.status, &mut parts.headers, length);
     let head = Response::from_parts(parts, ());
     // A client that has left needs no answer; its session hears of that by itself.
-    if sending.send_response(head).await.is_err() {
-        return;
+    if sending.send_response(head).await.is_ok() {
+        let _ = send(&mut sending, body, takes_trailers, &pace).await;
     }
-    let _ = match is_head {
-        true => sending.finish().await,
-        false => send(&mut sending, body, takes_trailers, &pace).await,
-    };
 }
 
 async fn send(

@@ -105,7 +105,7 @@ impl Asked {
         let page = settings.page.as_ref();
         let page = page.filter(|_| !shared.connection.only_websocket);
         if let Some(part) = page.and_then(|page| page::part(page, &shared.connection, &request)) {
-            return part;
+            return self.without_body_for_head(part);
         }
         if let Some(token) = token
             && !token::says(token, &self.uri, request.headers())
