@@ -258,6 +258,12 @@ pub(crate) async fn reach_host(
     }
 }
 
+/// A connection to `proxy`, which is asked in its own protocol by the caller.
+pub(crate) async fn reach_proxy(proxy: &Proxy, options: &DialOptions) -> Result<Reached> {
+    let (tcp, peer) = proxy::reach(proxy, options).await?;
+    Reached::new(tcp, peer.into(), &proxy.at)
+}
+
 /// A connection as it is, or in TLS where `alpn` is offered.
 pub(crate) async fn converse(
     reached: Reached,

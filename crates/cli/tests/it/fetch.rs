@@ -516,13 +516,34 @@ fn hosts_are_where_they_are_said_to_be() {
 fn proxies_of_the_command_line_and_of_the_environment() {
     let server = Scripted::says(answer("200 OK", &[], b"through"));
     let url = server.url("/");
+    let secure = Server::start("reply pong https://127.0.0.1:0");
     for kind in ["socks5", "http"] {
         let script = if kind == "http" { "http_proxy" } else { kind };
         let proxy = Server::ready(python([script]));
         let at = &proxy.at;
-        let ended = fetch(&format!("-v -x {kind}://{at} {url}")).run();
+        let ended = fetch(&format!("-v -x {kind}://me:secret@{at} {url}")).run();
         shown(&ended, 0, "through");
-        let through = format!("-> {} through {kind}://{at}\n", server.at);
+        let told = [
+            format!(" through {kind}://{at}\n"),
+            match kind {
+                "http" => format!("> GET {url} HTTP/1.1\n"),
+                _ => format!("-> {} through", server.at),
+            },
+        ];
+        for told in told {
+            assert!(ended.err.contains(&told), "{told} is not in {}", ended.err);
+        }
+        let knows = ended.err.contains("< x-told: Basic bWU6c2VjcmV0\n");
+        assert_eq!(knows, kind == "http", "{}", ended.err);
+        assert!(!ended.err.contains("secret"), "{}", ended.err);
+        // Bytes that the proxy cannot read go through a tunnel.
+        let ended = fetch(&format!(
+            "-v --insecure -x {kind}://{at} https://{}/",
+            secure.at
+        ))
+        .run();
+        shown(&ended, 0, "pong");
+        let through = format!("-> {} through {kind}://{at}\n", secure.at);
         assert!(ended.err.contains(&through), "{}", ended.err);
         for (variable, value) in [
             ("http_proxy", format!("{kind}://{at}")),

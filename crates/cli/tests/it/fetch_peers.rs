@@ -100,6 +100,34 @@ fn curl_asks_the_same_with_the_same_letters() {
 }
 
 #[test]
+fn curl_asks_a_proxy_the_same() {
+    let home = folder();
+    let proxy = Scripted::says(answer("200 OK", &[], b"passed on"));
+    let to = "http://nowhere.example:81/a?b";
+    for arguments in ["", "-d x", "-u me:secret", "-H Host:other.example"] {
+        for who in ["", "me:secret@"] {
+            let line = format!("-x http://{who}{} {arguments} {to}", proxy.at);
+            let (ours, theirs) = both(&home, &words(&line));
+            assert_eq!(
+                (&*ours.text(), &*theirs.text()),
+                ("passed on", "passed on"),
+                "{line}"
+            );
+            let mut asked = common(&proxy.asked());
+            for one in &mut asked {
+                // An old habit, which RFC 9112, section C.2.2, asks to give up.
+                one.fields
+                    .retain(|field| !field.starts_with("proxy-connection: "));
+            }
+            let [ours, theirs] = &asked[..] else {
+                panic!("{line}")
+            };
+            assert_eq!(ours, theirs, "{line}");
+        }
+    }
+}
+
+#[test]
 fn curl_follows_redirects_to_the_same_places() {
     let home = folder();
     fs::write(path(&home, "file"), "content").unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use wire::address::{Host, HostPort};
 use wire::upstream::{Heard, Proxy, Refusal};
 
@@ -34,19 +35,25 @@ pub(super) async fn connect(
     Err(first_error.unwrap_or_else(super::names_no_host))
 }
 
-async fn through(proxy: &Proxy, to: &HostPort, options: &DialOptions) -> Result<Reached> {
+/// A connection to the proxy itself.
+pub(super) async fn reach(proxy: &Proxy, options: &DialOptions) -> Result<(TcpStream, SocketAddr)> {
     let candidates = super::candidates(from_ref(&proxy.at), options).await?;
     let attempts = candidates
         .iter()
-        .map(|(at, _)| happy::attempt(*at, options));
-    let tcp = happy::first(attempts).await.map_err(|error| match error {
+        .map(async |(at, _)| Ok((happy::attempt(*at, options).await?, *at)));
+    let reached = happy::first(attempts).await;
+    reached.map_err(|error| match error {
         Error::Io {
             operation,
             address,
             source,
         } => Error::io(operation, format!("the proxy {address}"), source),
         other => other,
-    })?;
+    })
+}
+
+async fn through(proxy: &Proxy, to: &HostPort, options: &DialOptions) -> Result<Reached> {
+    let (tcp, _) = reach(proxy, options).await?;
     let mut reached = Reached::new(tcp, endpoint(to), to)?;
     let talking = talk(proxy, to, &mut reached.stream);
     match tokio::time::timeout(LONGEST, talking).await {

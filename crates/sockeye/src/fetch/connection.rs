@@ -6,8 +6,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{Request, Response, Version};
+use http::{HeaderValue, Request, Response, Version, header};
 use wire::address::{Host, HostPort};
+use wire::upstream::{Credentials, Kind, Proxy};
 
 use super::facts::{Event, Exchange, Reach};
 use super::{Location, Options, Speaks};
@@ -15,13 +16,16 @@ use crate::dial::{self, DialOptions};
 use crate::error::{Error, Operation, Result};
 use crate::protocol::http::{self as protocol, Client};
 use crate::protocol::tls::{HTTP1, HTTP2};
-use crate::request::Body;
+use crate::request::{Body, basic_authorization};
+use crate::session::RequestHead;
 
 /// A connection that requests can be sent over, one after the other.
 pub(super) struct Connection {
     pub(super) reach: Arc<Reach>,
     location: Location,
     client: Client,
+    /// What the proxy is told of us, where it passes on requests and not bytes; `None` where it does not.
+    relay: Option<Option<HeaderValue>>,
 }
 
 impl Connection {
@@ -38,6 +42,22 @@ impl Connection {
     /// Says goodbye.
     pub(super) async fn close(self) {
         self.client.close().await;
+    }
+
+    /// Makes a request one for the proxy that passes it on: it must know the server too (RFC 9112, section 3.2.2).
+    pub(super) fn address(&self, head: &mut RequestHead) {
+        let Some(authorization) = &self.relay else {
+            return;
+        };
+        let absolute = format!("http://{}{}", self.location.authority(), head.uri);
+        // A path and an authority that were read are a URL together.
+        if let Ok(uri) = absolute.parse() {
+            head.uri = uri;
+        }
+        if let Some(authorization) = authorization {
+            head.headers
+                .insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        }
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -62,13 +82,22 @@ pub(super) async fn open(
     let host = location.host_port();
     let mut way = options.dial.clone();
     way.proxy = way.proxy.or_else(|| options.proxies.of(location).cloned());
-    let addresses = find(&host, &way, options).await?;
-    if way.proxy.is_none() {
-        exchange.timings.resolved = exchange.now();
-        let (host, addresses) = (&host.host.to_string(), &addresses);
-        options.tell(&Event::Resolved { host, addresses });
-    }
-    let reached = dial::reach_host(&host, &addresses, &way).await?;
+    let relaying = way
+        .proxy
+        .as_ref()
+        .filter(|proxy| relays(proxy, location, options.speaks));
+    let reached = match relaying {
+        Some(proxy) => dial::reach_proxy(proxy, &way).await?,
+        None => {
+            let addresses = find(&host, &way, options).await?;
+            if way.proxy.is_none() {
+                exchange.timings.resolved = exchange.now();
+                let (host, addresses) = (&host.host.to_string(), &addresses);
+                options.tell(&Event::Resolved { host, addresses });
+            }
+            dial::reach_host(&host, &addresses, &way).await?
+        }
+    };
     exchange.timings.connected = exchange.now();
     let (local, peer) = (reached.local.clone(), reached.peer.clone());
     let proxy = way.proxy.as_ref().map(ToString::to_string);
@@ -98,11 +127,18 @@ pub(super) async fn open(
         tls,
         version,
     };
+    let basic = |who: &Credentials| basic_authorization(&format!("{}:{}", who.user, who.password));
     Ok(Connection {
         reach: Arc::new(reach),
         location: location.clone(),
         client,
+        relay: relaying.map(|proxy| proxy.credentials.as_ref().map(basic)),
     })
+}
+
+/// Whether the proxy passes on requests: what it can read, and HTTP/1.1. Anything else goes through a tunnel.
+fn relays(proxy: &Proxy, location: &Location, speaks: Speaks) -> bool {
+    proxy.kind == Kind::Http && !location.is_secure() && speaks != Speaks::Two
 }
 
 /// Where the host is: as the options say, or as the system does. A proxy finds it itself.

@@ -26,7 +26,8 @@ pub(super) async fn ask(
     options: &Options,
 ) -> Result<(AnswerHead, Content)> {
     let (body, length) = order.payload.body().await?;
-    let head = order.head(connection.reach.version, length, options.compressed)?;
+    let mut head = order.head(connection.reach.version, length, options.compressed)?;
+    connection.address(&mut head);
     let progress = Arc::new(Progress::default());
     let request = request(&head, body, length, &progress, options);
     exchange.timings.ready = exchange.now();

@@ -35,7 +35,7 @@ pub enum Event<'a> {
         local: &'a Endpoint,
         /// The other.
         peer: &'a Endpoint,
-        /// The proxy that made it.
+        /// The proxy in between.
         proxy: Option<&'a str>,
     },
     /// TLS was agreed on.
@@ -77,9 +77,9 @@ pub struct Reach {
     pub number: u64,
     /// Our end.
     pub local: Endpoint,
-    /// The other; only a name where a proxy resolves it.
+    /// The other; only a name where a proxy resolves it, and the proxy's own where it passes on requests.
     pub peer: Endpoint,
-    /// The proxy that made it, without user and password.
+    /// The proxy in between, without user and password.
     pub proxy: Option<String>,
     /// What was agreed on in TLS.
     pub tls: Option<Arc<Tls>>,
