@@ -1,8 +1,10 @@
 //! What `-w` writes: text with the facts of a download in it, by the names that curl gave them.
 
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use sockeye::fetch::{Exchange, Reach};
+use wire::text::printable_block;
 
 use super::conversation::Heard;
 use super::json;
@@ -267,8 +269,22 @@ fn escaped(after: &str) -> (Part, usize) {
     (Part::Text(text.to_owned()), 1)
 }
 
+/// Writes it.
+pub(crate) fn write(format: &Format, heard: &Heard, file: &str, failure: Option<(&str, u8)>) {
+    let (out, err) = written(format, heard, file, failure);
+    let shown = |text: String, terminal: bool| match terminal {
+        // A server's words may stand in it.
+        true => printable_block(&text).into_owned(),
+        false => text,
+    };
+    let (mut stdout, stderr) = (io::stdout(), io::stderr());
+    eprint!("{}", shown(err, stderr.is_terminal()));
+    // Whoever does not read it does not miss it.
+    let _ = stdout.write_all(shown(out, stdout.is_terminal()).as_bytes());
+}
+
 /// What is written to standard output, and what to standard error.
-pub(crate) fn written(
+fn written(
     format: &Format,
     heard: &Heard,
     file: &str,

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use sockeye::fetch::Fetcher;
+use wire::text::printable;
 
 use crate::args::FetchArgs;
 use crate::failure::{self, Timeout};
 use crate::fetched::{Attempt, Failure, bring};
 use crate::plan::fetch::{self as plan, Job};
 use crate::report::conversation::{Conversation, Told};
-use crate::report::write_out::{self, Format};
+use crate::report::write_out;
 use crate::signals::Signals;
 
 /// The longest pause between two tries, unless the server asks for more.
@@ -44,9 +45,13 @@ pub(crate) async fn run(args: FetchArgs) -> Result<ExitCode> {
         }
         let left = job.target.left();
         if let (Some(left), Some(_), false) = (left, &failure, args.silent) {
-            eprintln!("note: {}", wire::text::printable(&left));
+            eprintln!("note: {}", printable(&left));
         }
-        report(&conversation, format.as_ref(), job, failure);
+        let heard = conversation.take();
+        if let Some(format) = &format {
+            let failure = failure.as_ref().map(|(line, code)| (&**line, *code));
+            write_out::write(format, &heard, &job.target.shown(), failure);
+        }
     }
     fetcher.close().await;
     Ok(ended)
@@ -102,21 +107,4 @@ fn late(job: &Job, limit: Duration) -> anyhow::Error {
         "cannot fetch {location}: it took longer than {limit:?}"
     ))
     .into()
-}
-
-/// Writes what `-w` asks for.
-fn report(
-    conversation: &Conversation,
-    format: Option<&Format>,
-    job: &Job,
-    failure: Option<(String, u8)>,
-) {
-    let heard = conversation.take();
-    let Some(format) = format else { return };
-    let file = job.target.shown();
-    let failure = failure.as_ref().map(|(line, code)| (&**line, *code));
-    let (out, err) = write_out::written(format, &heard, &file, failure);
-    eprint!("{err}");
-    // Whoever does not read it does not miss it.
-    let _ = std::io::Write::write_all(&mut std::io::stdout(), out.as_bytes());
 }
