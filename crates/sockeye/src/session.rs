@@ -252,8 +252,8 @@ impl Session {
         let Self { info, carrier } = self;
         match carrier {
             Carrier::Bytes(bytes) => {
-                let stream = &mut bytes.stream;
-                bytes_link::poll_sniff(&mut stream.io, &mut stream.head, matchers, info, cx)
+                let BytesCarrier { stream, inbox, .. } = &mut **bytes;
+                inbox.poll_sniff(&mut stream.io, &mut stream.head, matchers, info, cx)
             }
             Carrier::Packets(..) => Poll::Ready(Ok(Protocol::Raw)),
         }

@@ -75,6 +75,39 @@ impl Inbox {
         }
     }
 
+    /// Reads until it is known what the peer speaks. A peer that ends before, or a stop, is [`Protocol::Raw`]:
+    /// the session finds that end again.
+    pub(super) fn poll_sniff<R: Source>(
+        &mut self,
+        io: &mut R,
+        head: &mut BytesMut,
+        matchers: &[Matcher],
+        info: &Info,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Protocol>> {
+        loop {
+            if !head.is_empty()
+                && let Verdict::Is(protocol) = sniff(head, matchers)
+            {
+                return Poll::Ready(Ok(protocol));
+            }
+            match poll_fill(io, head, cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Protocol::Raw)),
+                Poll::Ready(Ok(n)) => info.counters().add_bytes_in(n),
+                Poll::Ready(Err(source)) => {
+                    return Poll::Ready(Err(Error::io(Operation::Receive, info.peer(), source)));
+                }
+                // What has arrived is answered in its own protocol even now.
+                Poll::Pending if info.is_stopping() => {
+                    if !ready!(self.last_look.poll_again(io, cx)) {
+                        return Poll::Ready(Ok(Protocol::Raw));
+                    }
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
     pub(super) fn poll_receive<R: Source>(
         &mut self,
         io: &mut R,
@@ -143,33 +176,6 @@ impl Inbox {
                 Poll::Ready(())
             }
             _ => Poll::Pending,
-        }
-    }
-}
-
-/// Reads until it is known what the peer speaks. A peer that ends before, or a stop, is [`Protocol::Raw`]:
-/// the session finds that end again.
-pub(super) fn poll_sniff<R: Source>(
-    io: &mut R,
-    head: &mut BytesMut,
-    matchers: &[Matcher],
-    info: &Info,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Protocol>> {
-    loop {
-        if !head.is_empty()
-            && let Verdict::Is(protocol) = sniff(head, matchers)
-        {
-            return Poll::Ready(Ok(protocol));
-        }
-        match poll_fill(io, head, cx) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Protocol::Raw)),
-            Poll::Ready(Ok(n)) => info.counters().add_bytes_in(n),
-            Poll::Ready(Err(source)) => {
-                return Poll::Ready(Err(Error::io(Operation::Receive, info.peer(), source)));
-            }
-            Poll::Pending if info.is_stopping() => return Poll::Ready(Ok(Protocol::Raw)),
-            Poll::Pending => return Poll::Pending,
         }
     }
 }

@@ -10,6 +10,9 @@ use sockeye::{
     service_fn,
 };
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use crate::stage::{Stage, exchange, heard_to_the_end, within};
 
 /// A grace time that no test waits for.
@@ -208,6 +211,31 @@ async fn nobody_new_is_taken_after_the_stop() {
     stage.end().await;
     let error = dial(&at, &DialOptions::default()).await.unwrap_err();
     assert_eq!(error.io_kind(), Some(std::io::ErrorKind::ConnectionRefused));
+}
+
+/// Somebody who has said nothing yet, and whose first words arrive just before the stop.
+#[tokio::test]
+async fn first_words_are_answered_in_their_own_protocol() {
+    for round in 0..100 {
+        let config = PortConfig {
+            greet_after: Duration::from_millis(1),
+            ..patient()
+        };
+        let mut stage = Stage::with("127.0.0.1:0", config, Echo).await;
+        let mut client = TcpStream::connect(stage.socket_addr()).await.unwrap();
+        stage.events.opened().await;
+        let request = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi";
+        client.write_all(request).await.unwrap();
+        stage.stop.cancel();
+        let mut answer = String::new();
+        within(client.read_to_string(&mut answer)).await.unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK\r\n"),
+            "{round}: {answer}"
+        );
+        assert!(answer.ends_with("\r\n\r\nhi"), "{round}: {answer}");
+        stage.end().await;
+    }
 }
 
 /// A port that echoes at `at`, or passes on to one that does.
