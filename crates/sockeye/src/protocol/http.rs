@@ -34,6 +34,7 @@ mod page;
 #[cfg(test)]
 mod tests;
 mod token;
+mod unread;
 pub(crate) mod upgrade;
 
 pub(super) use answer::{Arriving, answer};

@@ -14,7 +14,9 @@ use wire::text::printable;
 
 use super::cors::{self, Leave};
 use super::pace::{Moment, Pace};
-use super::{Connection, Refusal, Shared, TARGET_MAX, exchange, host, page, token, upgrade};
+use super::{
+    Connection, Refusal, Shared, TARGET_MAX, exchange, host, page, token, unread, upgrade,
+};
 use crate::protocol::ws;
 use crate::request::{Answer, Body, Request, Response};
 use crate::service::Service;
@@ -86,6 +88,7 @@ impl Asked {
         let may_come = is_named || asks_websocket;
         if let Err(refusal) = self.check(request.headers(), may_come) {
             self.malformed = refusal.status == StatusCode::BAD_REQUEST;
+            unread::leave(&self.shared, request);
             return refusal.response();
         }
         match self.method {
@@ -110,6 +113,7 @@ impl Asked {
         if let Some(token) = token
             && !token::says(token, &self.uri, request.headers())
         {
+            unread::leave(&shared, request);
             return token::ask();
         }
         if asks_websocket {

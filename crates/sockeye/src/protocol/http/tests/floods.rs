@@ -1,4 +1,5 @@
-//! HTTP/2 from hand-made frames (RFC 9113, section 4): floods that cost the server more than the client are cut off.
+//! HTTP/2 from hand-made frames (RFC 9113, section 4): floods that cost the server more than the client are cut off,
+//! and who goes on after its answer is not.
 
 use super::*;
 
@@ -302,4 +303,36 @@ async fn windows_that_grow_beyond_2_31_are_an_error() {
     let (_, said) = flood(two(reply("hi")), b"", parts.into_iter(), true).await;
     // FLOW_CONTROL_ERROR (section 6.9.1).
     assert_eq!(goaway(&said), Some(3));
+}
+
+/// What comes until it ends in `end`.
+async fn bytes_until(client: &mut Client, end: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    while !all.ends_with(end) {
+        let byte = timeout(HOUR, client.wire.read_u8()).await;
+        all.push(byte.expect("in time").expect("an open connection"));
+    }
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_may_end_after_its_answer() {
+    // Literal fields without indexing: a page of another site asks.
+    let origin = b"\x00\x06origin\x0dhttp://a.test";
+    let asked = [&head("POST")[..], origin].concat();
+    for (parts, is_reset) in [(1, false), (20, true)] {
+        let mut client = two(Echo);
+        client.say(PREFACE).await;
+        client.say(frame(SETTINGS, NONE, 0, b"")).await;
+        client.say(frame(HEADERS, END_HEADERS, 1, &asked)).await;
+        bytes_until(&mut client, b"may not use this server\n").await;
+        for n in 1..=parts {
+            let flags = if n == parts { END_STREAM } else { NONE };
+            client.say(frame(DATA, flags, 1, &[b'x'; 4096])).await;
+        }
+        client.say(frame(PING, NONE, 0, b"and then")).await;
+        let said = frames(&bytes_until(&mut client, b"and then").await);
+        let reset = said.iter().any(|(kind, ..)| *kind == RST_STREAM);
+        assert_eq!(reset, is_reset, "{said:?}");
+    }
 }
