@@ -91,7 +91,7 @@ fn how_it_ended_is_shown_with_what_it_complained_about() {
     let at = run.err.rest_of("\"address\":\"");
     let (at, _) = at.split_once('"').unwrap();
     drain(&mut crate::stage::dial(at));
-    let close = run.err.rest_of("\"error\":");
+    let close = run.err.rest_of("\"event\":\"close\"");
     assert!(
         close.contains("`false` exited with code 1") && close.contains("\"why\":\"error\""),
         "{close}"

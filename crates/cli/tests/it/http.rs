@@ -436,7 +436,7 @@ fn what_is_reported() {
     server.run.end();
 
     let run = sockeye(words("serve hello 127.0.0.1:0 --json")).start();
-    let at = run.err.rest_of("{\"address\":\"");
+    let at = run.err.rest_of("\"address\":\"");
     let at = at.split('"').next().unwrap().to_owned();
     let mut server = Server { run, at };
     ok(&curl("-d x --http2-prior-knowledge http://{at}/path", &server).run());

@@ -107,7 +107,6 @@ impl Client {
         let local = Endpoint::Net("127.0.0.1:80".parse().unwrap());
         let peer = Endpoint::Net("127.0.0.1:50000".parse().unwrap());
         let connection = Connection {
-            elsewhere: None,
             service: stage.service.clone(),
             host: stage.clone(),
             identity: Arc::new(Identity::new(Side::Accepted, "http", local, peer)),

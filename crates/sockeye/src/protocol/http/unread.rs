@@ -4,9 +4,9 @@ use std::future::poll_fn;
 use std::pin::Pin;
 
 use ::http::{Request, Version};
-use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
+use super::answer::Arriving;
 use super::{LINGER, Shared};
 
 /// Bytes of it that are read and thrown away.
@@ -14,7 +14,7 @@ const MOST: usize = 64 * 1024;
 
 /// Lets it come for a moment. The stream could be reset at once, behind the answer (RFC 9113, section 8.1), but there
 /// are clients that still send then, fail at that, and never look at what they were told.
-pub(super) fn leave(shared: &Shared, request: Request<Incoming>) {
+pub(super) fn leave<B: Arriving>(shared: &Shared, request: Request<B>) {
     if request.version() != Version::HTTP_2 || request.body().is_end_stream() {
         return;
     }
