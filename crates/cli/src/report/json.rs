@@ -217,11 +217,14 @@ pub(crate) fn number(version: http::Version) -> &'static str {
     }
 }
 
-fn line(event: &str, mut fields: Value) -> String {
-    fields["v"] = VERSION.into();
-    fields["time"] = Timestamp::now().to_string().into();
-    fields["event"] = event.into();
-    // Whichever order the library keeps: another dependency decides that.
-    fields.sort_all_objects();
-    format!("{fields}\n")
+fn line(event: &str, fields: Value) -> String {
+    let mut whole = json!({
+        "v": VERSION,
+        "time": Timestamp::now().to_string(),
+        "event": event,
+    });
+    if let (Value::Object(whole), Value::Object(fields)) = (&mut whole, fields) {
+        whole.extend(fields);
+    }
+    format!("{whole}\n")
 }
