@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
+use crate::authority::Authority;
 use crate::scripted::{Asked, Scripted, answer};
 use crate::stage::{
     Ended, Line, Listener, Server, folder, objects, path, program, python, sockeye, words,
@@ -726,6 +727,38 @@ fn secrets_of_tls_go_where_the_environment_says() {
     let text = std::fs::read_to_string(&keys).unwrap();
     assert!(text.contains("CLIENT_TRAFFIC_SECRET_0 "), "{text}");
     assert_eq!(keys.metadata().unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_server_that_asks_who_we_are_is_shown_a_certificate() {
+    let folder = folder();
+    let ca = Authority::new("Our CA");
+    let trusted = ca.write(folder.path(), "ca.pem");
+    let trusted = trusted.display();
+    let (certificate, key) = ca.server(&["localhost"]).write(folder.path(), "server.pem");
+    let (our, our_key) = ca.client("george").write(folder.path(), "george.pem");
+    let server = Server::start(&format!(
+        "reply pong https://[::1]:0 --client-ca {trusted} --cert {} --key {}",
+        certificate.display(),
+        key.display()
+    ));
+    let url = format!("--ca {trusted} https://localhost:{}/", server.port());
+    let who = format!("--cert {} --key {}", our.display(), our_key.display());
+    shown(&fetch(&format!("-6 {who} {url}")).run(), 0, "pong");
+    let ended = fetch(&format!("-6 {url}")).run();
+    fails(
+        &ended,
+        4,
+        &["it asks for a certificate of ours", "--cert FILE"],
+    );
+    // The name on the certificate is asked for where the address is not on it.
+    let at = format!("--ca {trusted} {who} https://[::1]:{}/", server.port());
+    fails(&fetch(&at).run(), 4, &["its certificate", "localhost"]);
+    shown(
+        &fetch(&format!("--servername localhost {at}")).run(),
+        0,
+        "pong",
+    );
 }
 
 #[test]

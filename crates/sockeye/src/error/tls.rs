@@ -172,6 +172,28 @@ const MOST_NAMES: usize = 5;
 impl std::error::Error for TlsError {}
 
 impl TlsError {
+    /// The same once more, for those who only see it in somebody else's error.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::NotTls => Self::NotTls,
+            Self::Certificate { fault, sha256 } => Self::Certificate {
+                fault: fault.clone(),
+                sha256: *sha256,
+            },
+            Self::NoCertificate => Self::NoCertificate,
+            Self::Alert { name, meaning } => Self::Alert {
+                name: name.clone(),
+                meaning,
+            },
+            Self::Incompatible(what) => Self::Incompatible(what.clone()),
+            Self::Misbehaved(how) => Self::Misbehaved(how.clone()),
+            Self::Closed => Self::Closed,
+            Self::TimedOut(limit) => Self::TimedOut(*limit),
+            Self::Broken(source) => Self::Broken(io::Error::new(source.kind(), source.to_string())),
+            Self::Ours(what) => Self::Ours(what.clone()),
+        }
+    }
+
     /// For those who pass errors on as errors of a stream.
     pub(crate) fn into_io(self) -> io::Error {
         match self {

@@ -175,6 +175,14 @@ impl Content {
 
     /// Why it broke, with how much came.
     fn broke(&self, error: io::Error) -> io::Error {
+        if let Some(fault) = self
+            .exchange
+            .connection
+            .as_ref()
+            .and_then(|reach| reach.fault())
+        {
+            return fault;
+        }
         let came = self.exchange.received;
         let came = match self.length {
             Some(length) => format!("{came} of {length} bytes"),

@@ -35,6 +35,7 @@ pub(super) async fn ask(
     let sending = connection.send(request).await;
     let response = sending.map_err(|source| {
         exchange.sent = progress.bytes();
+        let source = connection.reach.fault().unwrap_or(source);
         Error::io(Operation::Receive, &order.location, unanswered(source))
     })?;
     exchange.timings.answered = exchange.now();

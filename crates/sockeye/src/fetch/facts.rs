@@ -87,6 +87,14 @@ pub struct Reach {
     pub version: Version,
 }
 
+impl Reach {
+    /// What broke TLS, if that is what broke it.
+    pub(super) fn fault(&self) -> Option<std::io::Error> {
+        let fault = self.tls.as_ref()?.fault.get()?;
+        Some(fault.again().into_io())
+    }
+}
+
 /// When the phases of an exchange ended, each counted from its beginning. A phase that there was not is `None`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timings {

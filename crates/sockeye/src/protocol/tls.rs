@@ -95,5 +95,6 @@ fn facts(connection: &CommonState, server_name: Option<&str>) -> Tls {
         peer_certificates: certificates.iter().map(shown).collect(),
         resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         cut_off: Arc::default(),
+        fault: Arc::default(),
     }
 }

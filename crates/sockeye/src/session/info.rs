@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use wire::text::Encoding;
 
 use crate::certificate::Certificate;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TlsError};
 use crate::session::{AnswerHead, Answered, Endpoint, Fate, Message, Path, RequestHead};
 use crate::stream::{Counters, Tally};
 
@@ -71,6 +71,8 @@ pub struct Tls {
     pub resumed: bool,
     /// See [`is_cut_off`](Self::is_cut_off).
     pub(crate) cut_off: Arc<AtomicBool>,
+    /// What broke it, once it stood: whoever reads through others' hands may get no more than words.
+    pub(crate) fault: Arc<OnceLock<TlsError>>,
 }
 
 impl Tls {

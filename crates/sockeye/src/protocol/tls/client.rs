@@ -116,7 +116,7 @@ impl TlsClient {
             Err(_) => return Err(TlsError::TimedOut(HANDSHAKE)),
         };
         let facts = facts(tls.get_ref().1, asked);
-        let stream = Secured::new(tls, facts.cut_off.clone());
+        let stream = Secured::new(tls, facts.cut_off.clone()).telling(facts.fault.clone());
         Ok((ByteStream::new(stream), facts))
     }
 

@@ -2,14 +2,15 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
 use super::refusal::later;
+use crate::error::TlsError;
 use crate::stream::ByteStream;
 
 pub(super) struct Secured {
@@ -20,6 +21,8 @@ pub(super) struct Secured {
     cut_off: Arc<AtomicBool>,
     /// Whoever writes waits until the peer takes more.
     full: bool,
+    /// Who is told what broke it.
+    fault: Option<Arc<OnceLock<TlsError>>>,
 }
 
 impl Secured {
@@ -29,7 +32,24 @@ impl Secured {
             ended: false,
             cut_off,
             full: false,
+            fault: None,
         }
+    }
+
+    /// The same, and `fault` gets what breaks it.
+    pub(super) fn telling(mut self, fault: Arc<OnceLock<TlsError>>) -> Self {
+        self.fault = Some(fault);
+        self
+    }
+
+    fn broke(&self, error: io::Error) -> io::Error {
+        let error = later(error);
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+        if let (Some(fault), Some(tls)) = (&self.fault, tls) {
+            // The first is the cause of the others.
+            let _ = fault.set(TlsError::again(tls));
+        }
+        error
     }
 
     /// Sends what reading has to be answered with: that keys are updated, that there is no renegotiation. tokio-rustls
@@ -44,7 +64,7 @@ impl Secured {
 
     fn wrote<R>(&mut self, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         self.full = polled.is_pending();
-        polled.map_err(later)
+        polled.map_err(|error| self.broke(error))
     }
 }
 
@@ -72,7 +92,7 @@ impl AsyncRead for Secured {
                 self.cut_off.store(true, Relaxed);
                 Ok(())
             }
-            Err(error) => Err(later(error)),
+            Err(error) => Err(self.broke(error)),
         })
     }
 }
