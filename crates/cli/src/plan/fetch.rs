@@ -169,7 +169,11 @@ fn fields(args: &FetchArgs, headers: &mut HeaderMap) -> Vec<HeaderName> {
     for field in &args.header {
         match field {
             Field::Set(name, value) => {
-                headers.append(name, value.clone());
+                let mut value = value.clone();
+                // Not shown, and in HTTP/2 kept out of every table (RFC 7541, section 7.1.3).
+                let secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION].contains(name);
+                value.set_sensitive(secret);
+                headers.append(name, value);
             }
             Field::Without(name) => without.push(name.clone()),
         }

@@ -77,6 +77,12 @@ fn the_whole_conversation_is_told() {
     ] {
         assert!(ended.err.contains(&line), "{line} is not in {}", ended.err);
     }
+    let typed = fetch(&format!("-v -H Authorization:secret http://{at}/")).run();
+    assert!(
+        typed.code == 0 && !typed.err.contains("secret"),
+        "{}",
+        typed.err
+    );
     let wide = ended.err.lines().find(|line| line.chars().count() > 80);
     assert_eq!(wide, None);
     assert!(
