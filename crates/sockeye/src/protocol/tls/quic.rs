@@ -78,6 +78,7 @@ pub(crate) fn quic_facts(
             .collect(),
         resumed: false,
         cut_off: Arc::default(),
+        fault: Arc::default(),
     }
 }
 
