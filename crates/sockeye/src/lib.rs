@@ -35,6 +35,8 @@
 //! |---|---|---|---|---|---|
 //! | TCP, Unix stream | [`Link::Bytes`] | by framing | FIN | yes | no |
 //! | WebSocket | [`Link::Packets`] | kept, with text or binary | close frame, and a moment for the peer's | yes | no |
+//! | QUIC stream | [`Link::Bytes`] | by framing | FIN, and waits until all is acknowledged | yes | no |
+//! | QUIC datagrams | [`Link::Packets`] | kept | nothing; closing the connection ends it | sending waits, the oldest unread dropped and counted | yes |
 //! | UDP peer, Unix datagram | [`Link::Packets`] | kept | nothing; an idle timeout ends it | newest dropped and counted | yes |
 
 #![cfg_attr(

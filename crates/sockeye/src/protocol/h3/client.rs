@@ -53,7 +53,15 @@ pub(crate) async fn dial(
         framing,
         max_message,
     };
-    let send: Sender = Box::new(move |request| Box::pin(send(sender, request)));
+    let send: Sender = Box::new(move |request| {
+        let sending = crate::task::spawn(&TaskTracker::new(), send(sender, request));
+        let sending = AbortOnDropHandle::new(sending);
+        Box::pin(async move {
+            sending
+                .await
+                .unwrap_or_else(|ended| Err(io::Error::other(ended)))
+        })
+    });
     Ok(http::session(send, head, ask, terms, Box::new(lent)))
 }
 

@@ -85,7 +85,7 @@ pub(crate) async fn dial(
     Ok(session(send, head, ask, terms, Box::new(task)))
 }
 
-/// What sends one request.
+/// What sends one request. It is on its way from then on, whether or not somebody waits for the answer.
 pub(in crate::protocol) type Sender = Box<dyn FnOnce(Request<Body>) -> Answer + Send>;
 
 /// A session that asks by `sender`, which needs what is `held`.
