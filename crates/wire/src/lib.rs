@@ -11,6 +11,8 @@
 //! | [`text`] | which characters are these bytes, and the other way round? |
 //! | [`hex`] | how does a person write and read bytes? |
 //! | [`proxy_protocol`] | who does the proxy in front say that a connection came from? |
+//! | [`pcapng`] | which packets are in this capture file? |
+//! | [`packet`] | who says what to whom in this packet? |
 //! | [`upstream`] | how is somebody reached through a proxy: SOCKS5 or HTTP CONNECT? |
 //! | [`quic`] | which datagrams are QUIC's, where others come to the same socket? |
 //! | [`websocket`] | which messages are in these bytes, and which bytes make a message? |
@@ -23,6 +25,8 @@
 pub mod address;
 pub mod framing;
 pub mod hex;
+pub mod packet;
+pub mod pcapng;
 pub mod proxy_protocol;
 pub mod quic;
 pub mod sniff;
