@@ -74,9 +74,9 @@ pub enum Body<'a> {
         /// The bytes.
         payload: &'a [u8],
     },
-    /// A part of a packet that is not its first.
-    Rest {
-        /// The protocol that the first part tells of.
+    /// A part of a packet: [`Body::read`] reads them when they are joined.
+    Part {
+        /// The protocol of the whole.
         protocol: u8,
         /// The bytes.
         payload: &'a [u8],
@@ -101,6 +101,16 @@ pub enum Unread {
     /// A header that cannot be.
     #[error("a broken {0} header")]
     Broken(&'static str),
+}
+
+impl<'a> Body<'a> {
+    /// Reads what a protocol says in `length` bytes, of which `payload` was kept.
+    ///
+    /// # Errors
+    /// When its header is cut or broken.
+    pub fn read(protocol: u8, payload: &'a [u8], length: u32) -> Result<Self, Unread> {
+        ip::body(protocol, payload, length)
+    }
 }
 
 impl<'a> Packet<'a> {

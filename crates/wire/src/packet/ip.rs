@@ -58,11 +58,11 @@ pub(super) fn read(bytes: &[u8], original: u32) -> Result<Packet<'_>, Unread> {
         id,
         fragment,
         body: match fragment {
-            Some(Fragment { offset: 1.., .. }) => Body::Rest {
+            Some(_) => Body::Part {
                 protocol,
                 payload: inside.payload,
             },
-            _ => body(protocol, inside.payload, length)?,
+            None => body(protocol, inside.payload, length)?,
         },
     })
 }

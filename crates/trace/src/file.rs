@@ -1,0 +1,169 @@
+//! Capture files, read to their end and sorted into flows.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use wire::packet::{Body, Packet};
+use wire::pcapng::{FileError, Item, Reader, Record};
+
+use crate::flow::{Flow, Flows, Frame};
+use crate::fragment::Fragments;
+
+/// As much as is read at once.
+const CHUNK: usize = 256 * 1024;
+
+/// Everything that a capture file says.
+#[derive(Debug, Default)]
+pub struct Capture {
+    /// The flows, in the order of their first packets.
+    pub flows: Vec<Flow>,
+    /// The moment of the first packet, in nanoseconds since 1970.
+    pub started: Option<u64>,
+    /// How many packets the file has.
+    pub frames: u64,
+    /// Packets that are not drawn, by the reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Packets that the capture itself has missed, if the file says so.
+    pub dropped: u64,
+    /// Why the file could not be read to its end.
+    pub fault: Option<Fault>,
+}
+
+/// Why a file could not be read to its end. What stands before is whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The system says so.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is broken, or no capture at all.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It ends in the middle of a packet.
+    #[error("cut short: it ends in the middle of packet {packet}, which begins at offset {offset}")]
+    Cut {
+        /// The packet's number, from 1.
+        packet: u64,
+        /// Where it begins, in bytes from the beginning of the file.
+        offset: u64,
+    },
+    /// There is nothing in it.
+    #[error("empty: not even the header of a capture is there")]
+    Empty,
+}
+
+impl Capture {
+    /// Reads a capture to its end, and finds out what it means.
+    ///
+    /// What goes wrong on the way ends the reading and is told in [`Capture::fault`]; a file that is only cut short
+    /// is no rarity.
+    #[must_use]
+    pub fn read(file: impl Read) -> Self {
+        let mut sorter = Sorter::default();
+        let fault = sorter.read(file).err();
+        let mut capture = sorter.capture;
+        capture.flows = sorter.flows.done();
+        capture.fault = fault;
+        for flow in &mut capture.flows {
+            flow.analyse();
+        }
+        capture
+    }
+}
+
+/// Puts packets into flows.
+#[derive(Default)]
+struct Sorter {
+    capture: Capture,
+    flows: Flows,
+    fragments: Fragments,
+}
+
+impl Sorter {
+    fn read(&mut self, mut file: impl Read) -> Result<(), Fault> {
+        let mut reader = Reader::new();
+        let mut buffer = vec![0; CHUNK];
+        let (mut start, mut end) = (0, 0);
+        loop {
+            while let Some((item, length)) = reader.read(&buffer[start..end])? {
+                self.take(item);
+                start += length;
+            }
+            buffer.copy_within(start..end, 0);
+            (start, end) = (0, end - start);
+            if buffer.len() - end < CHUNK / 2 {
+                buffer.resize(buffer.len() * 2, 0);
+            }
+            let more = match file.read(&mut buffer[end..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            end += more;
+            if more == 0 {
+                return match (end, reader.offset()) {
+                    (0, 0) => Err(Fault::Empty),
+                    (0, _) => Ok(()),
+                    (_, offset) => Err(Fault::Cut {
+                        packet: self.capture.frames + 1,
+                        offset,
+                    }),
+                };
+            }
+        }
+    }
+
+    fn take(&mut self, item: Item<'_>) {
+        match item {
+            Item::Packet(record) => self.packet(&record),
+            Item::Dropped(count) => self.capture.dropped += count,
+            // Keys are of no use before anything is opened with them.
+            Item::Secrets(_) | Item::Nothing => {}
+        }
+    }
+
+    fn packet(&mut self, record: &Record<'_>) {
+        self.capture.frames += 1;
+        let frame = self.capture.frames;
+        // A packet without a time came with the one before it.
+        let time = record.time.map(|time| {
+            let started = *self.capture.started.get_or_insert(time);
+            time.wrapping_sub(started).cast_signed()
+        });
+        let packet = match Packet::read(record.link, record.data, record.original) {
+            Ok(packet) => packet,
+            Err(why) => return self.skip(why.to_string()),
+        };
+        let mut at = Frame {
+            frame,
+            time: time.unwrap_or_else(|| self.flows.now()),
+            id: packet.id,
+            source: packet.source,
+            destination: packet.destination,
+        };
+        let Body::Part { .. } = packet.body else {
+            return self.body(at, &packet.body);
+        };
+        if let Some(whole) = self.fragments.add(&packet) {
+            at.id = None;
+            match Body::read(whole.protocol, &whole.bytes, whole.bytes.len() as u32) {
+                Ok(body) => self.body(at, &body),
+                Err(why) => self.skip(why.to_string()),
+            }
+        }
+    }
+
+    fn body(&mut self, at: Frame, body: &Body<'_>) {
+        match body {
+            Body::Other(number) => self.skip(format!("protocol {number}")),
+            body => {
+                if !self.flows.add(at, body) {
+                    self.skip("an ICMP error about a flow that was not seen".to_owned());
+                }
+            }
+        }
+    }
+
+    fn skip(&mut self, why: String) {
+        *self.capture.skipped.entry(why).or_default() += 1;
+    }
+}

@@ -1,0 +1,332 @@
+//! Flows: whose packets belong together, who began, and numbers that count from the beginning.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use wire::packet::{Body, Flags, Segment};
+
+use crate::analysis;
+use crate::event::{Event, Fate, Kind, Side, State, Tcp, Vantage};
+use crate::vantage;
+
+/// Longer data is not shown as text.
+const TEXT_MAX: usize = 32;
+
+/// How a flow is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Segments of TCP.
+    Tcp,
+    /// Datagrams of UDP.
+    Udp,
+    /// Bytes of a stream, of which the capture saw no packets.
+    Stream,
+}
+
+impl Transport {
+    /// `tcp`, `udp` or `stream`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+/// Packets between two ends.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// How it is carried.
+    pub transport: Transport,
+    /// The addresses of A, who began, and of B.
+    pub ends: [SocketAddr; 2],
+    /// Where it was captured.
+    pub vantage: Vantage,
+    /// The states before the first packet; they mean something only for TCP.
+    pub first: [State; 2],
+    /// Its packets.
+    pub events: Vec<Event>,
+    numbers: [Numbers; 2],
+}
+
+/// What is known about the numbers of one direction.
+#[derive(Clone, Copy, Debug, Default)]
+struct Numbers {
+    /// The number that counts as 0.
+    base: Option<u32>,
+    /// The highest relative number so far: what is far from it has wrapped around.
+    highest: i64,
+    /// Of the SYN.
+    syn: Option<Syn>,
+    fin: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Syn {
+    isn: u32,
+    scale: Option<u8>,
+}
+
+impl Numbers {
+    /// The relative number that is nearest to the highest so far.
+    fn relative(&mut self, raw: u32) -> i64 {
+        let base = *self.base.get_or_insert_with(|| raw.wrapping_sub(1));
+        let near = (self.highest as u32).wrapping_add(base);
+        self.highest + i64::from(raw.wrapping_sub(near).cast_signed())
+    }
+}
+
+/// Where and when a packet was seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    pub(crate) frame: u64,
+    pub(crate) time: i64,
+    pub(crate) id: Option<u32>,
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+}
+
+/// Both ends, the smaller address first, so that both directions find the same.
+type Key = (Transport, SocketAddr, SocketAddr);
+
+fn key(transport: Transport, one: SocketAddr, other: SocketAddr) -> Key {
+    (transport, one.min(other), one.max(other))
+}
+
+/// All flows of a capture.
+#[derive(Debug, Default)]
+pub(crate) struct Flows {
+    all: Vec<Flow>,
+    /// The latest flow between two ends: ports are used again.
+    latest: HashMap<Key, usize>,
+    now: i64,
+}
+
+impl Flows {
+    pub(crate) fn done(self) -> Vec<Flow> {
+        self.all
+    }
+
+    /// The time of the latest packet.
+    pub(crate) fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// `false` if it is about a flow that was not seen.
+    pub(crate) fn add(&mut self, at: Frame, body: &Body<'_>) -> bool {
+        self.now = at.time;
+        match body {
+            Body::Tcp(segment) => self.segment(at, segment),
+            Body::Udp(datagram) => {
+                let len = datagram.length;
+                let ports = (datagram.source, datagram.destination);
+                let kind = Kind::Datagram { len };
+                self.plain(Transport::Udp, at, ports, kind, datagram.payload);
+            }
+            Body::Stream {
+                source,
+                destination,
+                payload,
+            } => {
+                let len = payload.len() as u32;
+                let kind = Kind::Bytes { len };
+                self.plain(
+                    Transport::Stream,
+                    at,
+                    (*source, *destination),
+                    kind,
+                    payload,
+                );
+            }
+            Body::Icmp(error) => {
+                let transport = match error.protocol {
+                    6 => Transport::Tcp,
+                    _ => Transport::Udp,
+                };
+                let key = key(transport, error.source, error.destination);
+                let Some(flow) = self.latest.get(&key).and_then(|at| self.all.get_mut(*at)) else {
+                    return false;
+                };
+                // It answers whoever had sent the packet.
+                let from = flow.side(error.source).other();
+                flow.push(at, from, Kind::Icmp(error.why), &[]);
+            }
+            Body::Part { .. } | Body::Other(_) => {}
+        }
+        true
+    }
+
+    fn plain(
+        &mut self,
+        transport: Transport,
+        at: Frame,
+        ports: (u16, u16),
+        kind: Kind,
+        payload: &[u8],
+    ) {
+        let source = SocketAddr::new(at.source, ports.0);
+        let destination = SocketAddr::new(at.destination, ports.1);
+        let key = key(transport, source, destination);
+        let flow = self.flow(key, [source, destination]);
+        let from = flow.side(source);
+        flow.push(at, from, kind, payload);
+    }
+
+    fn flow(&mut self, key: Key, ends: [SocketAddr; 2]) -> &mut Flow {
+        let next = self.all.len();
+        let index = *self.latest.entry(key).or_insert(next);
+        if index == next {
+            self.all.push(Flow::new(key.0, ends));
+        }
+        &mut self.all[index]
+    }
+
+    fn segment(&mut self, at: Frame, segment: &Segment<'_>) {
+        let source = SocketAddr::new(at.source, segment.source);
+        let destination = SocketAddr::new(at.destination, segment.destination);
+        let key = key(Transport::Tcp, source, destination);
+        let syn = segment.flags.has(Flags::SYN);
+        let answer = segment.flags.has(Flags::ACK);
+        if syn
+            && !answer
+            && let Some(index) = self.latest.get(&key)
+            && self.all[*index].is_over_for(source, segment.seq)
+        {
+            self.latest.remove(&key);
+        }
+        let ends = match syn && answer {
+            true => [destination, source],
+            false => [source, destination],
+        };
+        let flow = self.flow(key, ends);
+        let from = flow.side(source);
+        let tcp = flow.number(from, segment);
+        flow.push(at, from, Kind::Tcp(tcp), segment.payload);
+    }
+}
+
+impl Flow {
+    fn new(transport: Transport, ends: [SocketAddr; 2]) -> Self {
+        Self {
+            transport,
+            ends,
+            vantage: Vantage::Middle,
+            first: [State::Closed, State::Listen],
+            events: Vec::new(),
+            numbers: [Numbers::default(); 2],
+        }
+    }
+
+    /// Which end has this address. An end that talks to itself is A.
+    fn side(&self, address: SocketAddr) -> Side {
+        match self.ends[0] == address {
+            true => Side::A,
+            false => Side::B,
+        }
+    }
+
+    /// Whether a SYN with this number begins another connection between the same ports.
+    fn is_over_for(&self, source: SocketAddr, isn: u32) -> bool {
+        let numbers = &self.numbers[self.side(source).index()];
+        match numbers.syn {
+            Some(syn) => syn.isn != isn,
+            None => numbers.fin || numbers.base.is_some_and(|base| base != isn),
+        }
+    }
+
+    /// The segment with numbers that count from the beginning.
+    fn number(&mut self, from: Side, segment: &Segment<'_>) -> Tcp {
+        let flags = segment.flags;
+        let syn = flags.has(Flags::SYN);
+        let [own, peer] = self.numbers.each_mut();
+        let (own, peer) = match from {
+            Side::A => (own, peer),
+            Side::B => (peer, own),
+        };
+        if syn {
+            own.base.get_or_insert(segment.seq);
+            own.syn.get_or_insert(Syn {
+                isn: segment.seq,
+                scale: segment.options.scale,
+            });
+        }
+        own.fin |= flags.has(Flags::FIN);
+        let seq = own.relative(segment.seq);
+        own.highest = own.highest.max(seq + i64::from(segment.length));
+        let ack = match flags.has(Flags::ACK) {
+            true => peer.relative(segment.ack),
+            false => 0,
+        };
+        let shift = match (syn, own.syn, peer.syn) {
+            (
+                false,
+                Some(Syn {
+                    scale: Some(own), ..
+                }),
+                Some(Syn { scale: Some(_), .. }),
+            ) => own,
+            _ => 0,
+        };
+        let ranges = segment.options.sack.iter().flatten();
+        Tcp {
+            flags,
+            seq_raw: segment.seq,
+            ack_raw: segment.ack,
+            seq,
+            ack,
+            len: segment.length,
+            window: u32::from(segment.window) << shift,
+            mss: segment.options.mss,
+            scale: segment.options.scale,
+            sack_permitted: segment.options.sack_permitted,
+            timestamps: segment.options.timestamps,
+            sack: ranges
+                .map(|(start, end)| (peer.relative(*start), peer.relative(*end)))
+                .collect(),
+        }
+    }
+
+    fn push(&mut self, at: Frame, from: Side, kind: Kind, payload: &[u8]) {
+        let event = Event {
+            frame: at.frame,
+            time: at.time,
+            from,
+            fate: Fate::Unknown,
+            kind,
+            id: at.id,
+            states: None,
+            notes: Vec::new(),
+            steps: Vec::new(),
+            text: None,
+        };
+        let text = text(payload, event.len());
+        self.events.push(Event { text, ..event });
+    }
+
+    /// Finds out what the packets mean. Everything that is known in the end counts for all of them.
+    pub(crate) fn analyse(&mut self) {
+        self.vantage = vantage::of(self);
+        if self.transport == Transport::Tcp {
+            analysis::run(self);
+        }
+    }
+
+    /// Nanoseconds between the first packet and this one.
+    #[must_use]
+    pub fn since_start(&self, event: &Event) -> i64 {
+        event.time - self.events.first().map_or(event.time, |first| first.time)
+    }
+}
+
+/// Data that is short and nothing but text, without the end of its line.
+fn text(payload: &[u8], len: u32) -> Option<Box<str>> {
+    if payload.is_empty() || payload.len() > TEXT_MAX || payload.len() != len as usize {
+        return None;
+    }
+    let text = std::str::from_utf8(payload).ok()?;
+    let line = text.trim_end_matches(['\r', '\n']);
+    let printable = !line.is_empty() && line.chars().all(wire::text::is_printable);
+    printable.then(|| line.into())
+}

@@ -1,0 +1,34 @@
+//! What crossed the wire, drawn: both ends of a TCP connection step by step, with their states and how sure they are.
+//!
+//! ```text
+//! capture file ──► packets ──► flows ──► meaning ──► diagram, JSON
+//!                  wire::      numbers   analysis, state
+//!                  pcapng,     from 0
+//!                  packet
+//! ```
+//!
+//! ```no_run
+//! let file = std::fs::File::open("handshake.pcap")?;
+//! let capture = trace::Capture::read(file);
+//! for event in &capture.flows[0].events {
+//!     println!("{} {:?}", event.frame, event.notes);
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)
+)]
+
+mod analysis;
+mod event;
+mod file;
+mod flow;
+mod fragment;
+mod state;
+mod vantage;
+
+pub use event::{Event, Fate, How, Kind, Note, Side, State, StateAt, Step, Sure, Tcp, Vantage};
+pub use file::{Capture, Fault};
+pub use flow::{Flow, Transport};
