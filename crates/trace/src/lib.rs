@@ -22,13 +22,21 @@
 )]
 
 mod analysis;
+mod diagram;
 mod event;
+mod explain;
 mod file;
 mod flow;
 mod fragment;
+mod json;
 mod state;
+mod summary;
 mod vantage;
+mod words;
 
+pub use diagram::{NARROWEST, Style, draw};
 pub use event::{Event, Fate, How, Kind, Note, Side, State, StateAt, Step, Sure, Tcp, Vantage};
+pub use explain::Language;
 pub use file::{Capture, Fault};
 pub use flow::{Flow, Transport};
+pub use json::json;

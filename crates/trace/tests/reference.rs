@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 
-use trace::{Capture, Event, Note, Side, StateAt, Sure};
+use serde_json::Value;
+use trace::{Capture, Event, Note, Side, StateAt, Sure, json};
 use wire::packet::Flags;
 
 fn data(name: &str) -> PathBuf {
@@ -71,6 +72,65 @@ fn all_numbers_are_those_of_tshark() {
         assert_eq!(found.len(), rows.len(), "{file}");
         for ((_, found), expected) in found.iter().zip(&rows) {
             assert_eq!(found, &expected[..10], "{file}");
+        }
+    }
+}
+
+#[test]
+fn json_has_a_line_for_every_packet_with_the_same_numbers() {
+    let table = fs::read_to_string(data("expected-tshark.tsv")).unwrap();
+    let mut files: HashMap<&str, Vec<Vec<&str>>> = HashMap::new();
+    for line in table.lines().skip(1) {
+        let (file, row) = line.split_once('\t').unwrap();
+        files
+            .entry(file)
+            .or_default()
+            .push(row.split('\t').collect());
+    }
+    for (file, rows) in files {
+        let mut lines: Vec<Value> = Vec::new();
+        let written = json::<()>(&read(file), file, |text| {
+            lines.extend(
+                text.lines()
+                    .map(|line| serde_json::from_str(line).expect(line)),
+            );
+            Ok(())
+        });
+        assert_eq!(written, Ok(()));
+        assert_eq!(lines.last().unwrap()["event"], "end");
+        assert_eq!(lines.last().unwrap()["frames"], rows.len());
+        let packets: Vec<_> = lines
+            .iter()
+            .filter(|line| line["event"] == "packet")
+            .collect();
+        assert_eq!(packets.len(), rows.len(), "{file}");
+        for (packet, row) in packets.iter().zip(&rows) {
+            for (field, expected) in [
+                ("frame", row[0]),
+                ("flow", row[2]),
+                ("seq", row[4]),
+                ("ack", row[5]),
+                ("len", row[6]),
+                ("window", row[7]),
+                ("seq_raw", row[8]),
+                ("ack_raw", row[9]),
+            ] {
+                assert_eq!(
+                    packet[field].to_string(),
+                    expected,
+                    "{file} {} {field}",
+                    row[0]
+                );
+            }
+            let time: f64 = row[1].parse().unwrap();
+            assert!((packet["time"].as_f64().unwrap() - time).abs() < 1e-9);
+            for side in ["A", "B"] {
+                assert!(packet["states"][side]["state"].is_string(), "{packet}");
+                assert!(
+                    ["seen", "expected"]
+                        .contains(&packet["states"][side]["sure"].as_str().unwrap())
+                );
+            }
         }
     }
 }
