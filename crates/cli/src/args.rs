@@ -23,6 +23,7 @@ mod relay;
 mod serve;
 mod socket;
 mod tls;
+mod trace;
 mod values;
 mod way;
 mod websocket;
@@ -35,6 +36,7 @@ pub(crate) use relay::RelayArgs;
 pub(crate) use serve::ServeArgs;
 pub(crate) use socket::SocketArgs;
 pub(crate) use tls::{ConnectTlsArgs, ServeTlsArgs, TargetTlsArgs};
+pub(crate) use trace::{Lang, TraceArgs};
 pub(crate) use way::{Balance, ChildArgs, JoinArgs, TargetArgs};
 pub(crate) use websocket::WebSocketArgs;
 
@@ -62,6 +64,7 @@ Examples:
   sockeye relay - unix:/run/app.sock     join two ends of any kind
   sockeye contacts add george udp://127.0.0.1:4001
   sockeye connect @george @james         talk to two contacts at once
+  sockeye trace --read handshake.pcap    draw what tcpdump has captured
 `sockeye serve --help` lists the services.
 Exit codes: 0 ok, 1 network, 2 usage, 3 timeout, 4 TLS, 5 protocol violation,
   6 the peer closed with an error, 8 a program failed, 130 and 143 signals.";
@@ -77,6 +80,8 @@ pub(crate) enum Verb {
     Fetch(Typed<FetchArgs>),
     /// Join two ends: what one says the other hears
     Relay(Typed<RelayArgs>),
+    /// Draw what crossed the wire, step by step, with the states of both ends
+    Trace(Typed<TraceArgs>),
     // Described where it is: it has few flags, and completions of `help` are made before a verb is typed.
     Contacts(ContactsArgs),
     /// Print completions for a shell.

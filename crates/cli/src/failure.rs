@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use sockeye::{AddressError, CertificateFault, CredentialFault, Error, Info, Operation, TlsError};
+use trace::Fault;
+use wire::pcapng::FileError;
 use wire::upstream::Refusal;
 
 /// Exit codes. Scripts rely on them: `sockeye --help` lists them.
@@ -91,6 +93,11 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Declined>() {
         return code::PEER;
     }
+    match error.downcast_ref::<Fault>() {
+        Some(Fault::Io(_)) => return code::USAGE,
+        Some(_) => return code::PROTOCOL,
+        None => {}
+    }
     let error = error.downcast_ref::<Error>();
     match error.and_then(Error::tls) {
         Some(TlsError::TimedOut(_)) => return code::TIMEOUT,
@@ -151,6 +158,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
 }
 
 fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
+    if let Some(fault) = error.downcast_ref::<Fault>() {
+        return fault_hint(fault).map(Into::into);
+    }
     let error = error.downcast_ref::<Error>()?;
     if let Some(tls) = error.tls() {
         return tls_hint(tls);
@@ -184,6 +194,17 @@ fn other_protocol(source: &std::io::Error, address: &str) -> Option<&'static str
     let is_other = source.to_string().starts_with("the answer is not HTTP");
     let plain = address.starts_with("http://");
     (is_other && plain).then_some("is that the right port? https:// speaks TLS")
+}
+
+fn fault_hint(fault: &Fault) -> Option<&'static str> {
+    Some(match fault {
+        Fault::File(FileError::Compressed) => "gunzip -c FILE | sockeye trace --read -",
+        Fault::File(FileError::Magic(_)) | Fault::Empty => {
+            "`tcpdump -w FILE` and Wireshark write captures"
+        }
+        Fault::File(_) => "what stands before that place was read",
+        _ => return None,
+    })
 }
 
 fn tls_hint(error: &TlsError) -> Option<Cow<'static, str>> {

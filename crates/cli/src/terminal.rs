@@ -1,7 +1,10 @@
-//! The terminal's settings, put back when the program ends.
+//! The terminal: its settings, put back when the program ends, its width, and whether it shows colours.
 
-use rustix::stdio::stdin;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::env::{var, var_os};
+use std::io::{IsTerminal, stdout as out};
+
+use rustix::stdio::{stdin, stdout};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// Puts the terminal back as it was: the line editor may be in the middle of a line when the program ends.
 pub(crate) struct Restored(Option<Termios>);
@@ -19,4 +22,19 @@ impl Drop for Restored {
             let _ = tcsetattr(stdin(), OptionalActions::Now, settings);
         }
     }
+}
+
+/// How wide the terminal is that shows standard output, or what `COLUMNS` says of the reader behind a pipe.
+pub(crate) fn columns() -> Option<usize> {
+    let window = tcgetwinsize(stdout()).ok();
+    let columns = window.map(|window| usize::from(window.ws_col));
+    let told = || var("COLUMNS").ok()?.parse().ok();
+    columns.filter(|columns| *columns > 0).or_else(told)
+}
+
+/// Whether standard output shows colours: <https://no-color.org> and <https://bixense.com/clicolors/>.
+pub(crate) fn colors() -> bool {
+    let is_set = |name: &str| var_os(name).is_some_and(|value| !value.is_empty());
+    let forced = var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
+    !is_set("NO_COLOR") && (forced || out().is_terminal())
 }

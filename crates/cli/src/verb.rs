@@ -11,6 +11,7 @@ pub(crate) mod contacts;
 pub(crate) mod fetch;
 pub(crate) mod relay;
 pub(crate) mod serve;
+pub(crate) mod trace;
 
 /// Prints the completions for `shell`.
 pub(crate) fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {

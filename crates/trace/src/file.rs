@@ -8,6 +8,7 @@ use wire::pcapng::{FileError, Item, Reader, Record};
 
 use crate::flow::{Flow, Flows, Frame};
 use crate::fragment::Fragments;
+use crate::step::KeyLog;
 
 /// As much as is read at once.
 const CHUNK: usize = 256 * 1024;
@@ -59,7 +60,15 @@ impl Capture {
     /// is no rarity.
     #[must_use]
     pub fn read(file: impl Read) -> Self {
+        Self::read_with(file, &[])
+    }
+
+    /// The same with the lines of a key log, as programs write them that have `SSLKEYLOGFILE` in their environment:
+    /// what their connections have encrypted is opened. Keys that stand in the file itself are used in any case.
+    #[must_use]
+    pub fn read_with(file: impl Read, keys: &[u8]) -> Self {
         let mut sorter = Sorter::default();
+        sorter.keys.add(keys);
         let fault = sorter.read(file).err();
         let mut capture = sorter.capture;
         capture.flows = sorter.flows.done();
@@ -77,6 +86,7 @@ struct Sorter {
     capture: Capture,
     flows: Flows,
     fragments: Fragments,
+    keys: KeyLog,
 }
 
 impl Sorter {
@@ -116,8 +126,8 @@ impl Sorter {
         match item {
             Item::Packet(record) => self.packet(&record),
             Item::Dropped(count) => self.capture.dropped += count,
-            // Keys are of no use before anything is opened with them.
-            Item::Secrets(_) | Item::Nothing => {}
+            Item::Secrets(lines) => self.keys.add(lines),
+            Item::Nothing => {}
         }
     }
 
@@ -156,7 +166,7 @@ impl Sorter {
         match body {
             Body::Other(number) => self.skip(format!("protocol {number}")),
             body => {
-                if !self.flows.add(at, body) {
+                if !self.flows.add(at, body, &self.keys) {
                     self.skip("an ICMP error about a flow that was not seen".to_owned());
                 }
             }

@@ -7,6 +7,7 @@ use wire::packet::{Body, Flags, Segment};
 
 use crate::analysis;
 use crate::event::{Event, Fate, Kind, Side, State, Tcp, Vantage};
+use crate::step::{KeyLog, Talk};
 use crate::vantage;
 
 /// Longer data is not shown as text.
@@ -36,7 +37,7 @@ impl Transport {
 }
 
 /// Packets between two ends.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Flow {
     /// How it is carried.
     pub transport: Transport,
@@ -49,6 +50,8 @@ pub struct Flow {
     /// Its packets.
     pub events: Vec<Event>,
     numbers: [Numbers; 2],
+    /// What is said in it, as far as that is understood.
+    talk: Talk,
 }
 
 /// What is known about the numbers of one direction.
@@ -115,15 +118,15 @@ impl Flows {
     }
 
     /// `false` if it is about a flow that was not seen.
-    pub(crate) fn add(&mut self, at: Frame, body: &Body<'_>) -> bool {
+    pub(crate) fn add(&mut self, at: Frame, body: &Body<'_>, keys: &KeyLog) -> bool {
         self.now = at.time;
         match body {
-            Body::Tcp(segment) => self.segment(at, segment),
+            Body::Tcp(segment) => self.segment(at, segment, keys),
             Body::Udp(datagram) => {
                 let len = datagram.length;
                 let ports = (datagram.source, datagram.destination);
                 let kind = Kind::Datagram { len };
-                self.plain(Transport::Udp, at, ports, kind, datagram.payload);
+                self.plain(Transport::Udp, at, ports, kind, datagram.payload, keys);
             }
             Body::Stream {
                 source,
@@ -132,13 +135,8 @@ impl Flows {
             } => {
                 let len = payload.len() as u32;
                 let kind = Kind::Bytes { len };
-                self.plain(
-                    Transport::Stream,
-                    at,
-                    (*source, *destination),
-                    kind,
-                    payload,
-                );
+                let ports = (*source, *destination);
+                self.plain(Transport::Stream, at, ports, kind, payload, keys);
             }
             Body::Icmp(error) => {
                 let transport = match error.protocol {
@@ -151,7 +149,7 @@ impl Flows {
                 };
                 // It answers whoever had sent the packet.
                 let from = flow.side(error.source).other();
-                flow.push(at, from, Kind::Icmp(error.why), &[]);
+                flow.push(at, from, Kind::Icmp(error.why), &[], keys);
             }
             Body::Part { .. } | Body::Other(_) => {}
         }
@@ -165,13 +163,14 @@ impl Flows {
         ports: (u16, u16),
         kind: Kind,
         payload: &[u8],
+        keys: &KeyLog,
     ) {
         let source = SocketAddr::new(at.source, ports.0);
         let destination = SocketAddr::new(at.destination, ports.1);
         let key = key(transport, source, destination);
         let flow = self.flow(key, [source, destination]);
         let from = flow.side(source);
-        flow.push(at, from, kind, payload);
+        flow.push(at, from, kind, payload, keys);
     }
 
     fn flow(&mut self, key: Key, ends: [SocketAddr; 2]) -> &mut Flow {
@@ -183,7 +182,7 @@ impl Flows {
         &mut self.all[index]
     }
 
-    fn segment(&mut self, at: Frame, segment: &Segment<'_>) {
+    fn segment(&mut self, at: Frame, segment: &Segment<'_>, keys: &KeyLog) {
         let source = SocketAddr::new(at.source, segment.source);
         let destination = SocketAddr::new(at.destination, segment.destination);
         let key = key(Transport::Tcp, source, destination);
@@ -203,7 +202,7 @@ impl Flows {
         let flow = self.flow(key, ends);
         let from = flow.side(source);
         let tcp = flow.number(from, segment);
-        flow.push(at, from, Kind::Tcp(tcp), segment.payload);
+        flow.push(at, from, Kind::Tcp(tcp), segment.payload, keys);
     }
 }
 
@@ -216,6 +215,7 @@ impl Flow {
             first: [State::Closed, State::Listen],
             events: Vec::new(),
             numbers: [Numbers::default(); 2],
+            talk: Talk::default(),
         }
     }
 
@@ -288,8 +288,8 @@ impl Flow {
         }
     }
 
-    fn push(&mut self, at: Frame, from: Side, kind: Kind, payload: &[u8]) {
-        let event = Event {
+    fn push(&mut self, at: Frame, from: Side, kind: Kind, payload: &[u8], keys: &KeyLog) {
+        let mut event = Event {
             frame: at.frame,
             time: at.time,
             from,
@@ -301,8 +301,23 @@ impl Flow {
             steps: Vec::new(),
             text: None,
         };
-        let text = text(payload, event.len());
-        self.events.push(Event { text, ..event });
+        let len = event.len();
+        let begin = match &event.kind {
+            Kind::Tcp(tcp) => Some(tcp.seq + i64::from(tcp.flags.has(Flags::SYN))),
+            Kind::Bytes { .. } => {
+                let told = &mut self.numbers[from.index()].highest;
+                *told += i64::from(len);
+                Some(*told - i64::from(len))
+            }
+            Kind::Datagram { .. } | Kind::Icmp(_) => None,
+        };
+        if let Some(begin) = begin {
+            event.steps = self.talk.read(from, begin, payload, len, keys);
+        }
+        if event.steps.is_empty() {
+            event.text = text(payload, len);
+        }
+        self.events.push(event);
     }
 
     /// Finds out what the packets mean. Everything that is known in the end counts for all of them.

@@ -30,6 +30,7 @@ mod flow;
 mod fragment;
 mod json;
 mod state;
+mod step;
 mod summary;
 mod vantage;
 mod words;

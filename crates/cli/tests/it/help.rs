@@ -65,6 +65,12 @@ fn help_of_relay() {
 }
 
 #[test]
+fn help_of_trace() {
+    page("trace.txt", "trace --help");
+    page("trace-short.txt", "trace -h");
+}
+
+#[test]
 fn help_of_contacts() {
     page("contacts.txt", "contacts --help");
     page("contacts-add.txt", "contacts add --help");
@@ -97,6 +103,7 @@ fn manual() {
         "sockeye-connect.1",
         "sockeye-fetch.1",
         "sockeye-relay.1",
+        "sockeye-trace.1",
         "sockeye-contacts.1",
     ] {
         let text = std::fs::read_to_string(folder.path().join(page)).unwrap();

@@ -28,5 +28,6 @@ mod site;
 mod stage;
 mod tls;
 mod tls_peers;
+mod trace;
 mod web;
 mod wrong;

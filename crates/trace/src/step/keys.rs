@@ -1,0 +1,61 @@
+//! Key logs, as programs write them that have `SSLKEYLOGFILE` in their environment
+//! (draft-ietf-tls-keylogfile).
+
+use std::collections::HashMap;
+
+/// The secrets of connections, by the random of their ClientHello.
+#[derive(Debug, Default)]
+pub(crate) struct KeyLog(HashMap<[u8; 32], Secrets>);
+
+/// The secrets of one connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Secrets {
+    /// For the handshake: the client's, the server's.
+    pub(crate) handshake: [Option<Vec<u8>>; 2],
+    /// For data.
+    pub(crate) data: [Option<Vec<u8>>; 2],
+}
+
+impl KeyLog {
+    /// Adds the lines of a key log. Lines that are something else are passed over.
+    pub(crate) fn add(&mut self, text: &[u8]) {
+        for line in text.split(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(line);
+            let mut words = line.split_whitespace();
+            let (Some(label), Some(random), Some(secret)) =
+                (words.next(), words.next(), words.next())
+            else {
+                continue;
+            };
+            let (Some(random), Some(secret)) = (bytes(random), bytes(secret)) else {
+                continue;
+            };
+            let Ok(random) = <[u8; 32]>::try_from(random) else {
+                continue;
+            };
+            let secrets = self.0.entry(random).or_default();
+            let place = match label {
+                "CLIENT_HANDSHAKE_TRAFFIC_SECRET" => &mut secrets.handshake[0],
+                "SERVER_HANDSHAKE_TRAFFIC_SECRET" => &mut secrets.handshake[1],
+                "CLIENT_TRAFFIC_SECRET_0" => &mut secrets.data[0],
+                "SERVER_TRAFFIC_SECRET_0" => &mut secrets.data[1],
+                _ => continue,
+            };
+            *place = Some(secret);
+        }
+    }
+
+    pub(crate) fn of(&self, random: &[u8; 32]) -> Option<&Secrets> {
+        self.0.get(random)
+    }
+}
+
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = hex
+        .chars()
+        .map(|digit| digit.to_digit(16).map(|digit| digit as u8))
+        .collect();
+    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
+    let pairs = digits.chunks_exact(2);
+    Some(pairs.map(|pair| pair[0] << 4 | pair[1]).collect())
+}
