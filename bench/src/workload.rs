@@ -7,6 +7,7 @@ mod idle;
 mod relay;
 mod start_up;
 mod tcp_echo;
+mod trace_read;
 mod udp_burst;
 mod udp_echo;
 mod ws_echo;
@@ -44,6 +45,7 @@ pub(crate) const ALL: &[Workload] = &[
     ("relay", relay::run),
     ("idle", idle::run),
     ("start-up", start_up::run),
+    ("trace-read", trace_read::run),
 ];
 
 /// Takes a sample of each contender in each round. Another one begins each round, so that nobody

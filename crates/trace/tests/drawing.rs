@@ -106,6 +106,48 @@ fn narrow_plain_and_explained_pictures_are_as_before() {
     golden(&format!("{name}.en.txt"), &text);
 }
 
+/// `<!-- picture: NAME -->`, or `NAME en` with explanations, and the picture behind it.
+#[test]
+fn the_pictures_in_the_documentation_are_real() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/TRACE.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut made = String::new();
+    let mut lines = text.lines().peekable();
+    let mut pictures = 0;
+    while let Some(line) = lines.next() {
+        made += &format!("{line}\n");
+        let Some(what) = line.strip_prefix("<!-- picture: ") else {
+            continue;
+        };
+        pictures += 1;
+        let mut words = what.trim_end_matches(" -->").split(' ');
+        let name = words.next().unwrap();
+        let explain = words.next().map(|_| Language::English);
+        let picture = drawn(
+            &file(name),
+            name,
+            &Style {
+                explain,
+                ..wide(100)
+            },
+        );
+        made += &format!("\n```text\n{picture}```\n");
+        lines.next_if_eq(&"");
+        if lines.next_if_eq(&"```text").is_some() {
+            lines.by_ref().find(|line| *line == "```");
+        }
+    }
+    assert!(pictures >= 3);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &made).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap();
+    assert!(
+        expected == made,
+        "UPDATE_GOLDEN=1 cargo test makes the pictures of docs/TRACE.md anew"
+    );
+}
+
 #[test]
 fn no_line_is_longer_than_the_terminal_and_the_lines_of_the_ends_stand_straight() {
     for name in captures() {

@@ -102,7 +102,7 @@ fn a_capture_that_is_cut_short_is_drawn_and_says_so() {
     assert!(cut.text().contains("7 segments"));
     assert!(
         cut.err
-            .contains("it ends in the middle of packet 8, which begins at offset 574"),
+            .contains("it ends in the middle of packet 8, which begins at offset 624"),
         "{cut:?}"
     );
 }
