@@ -36,7 +36,7 @@ pub(crate) use relay::RelayArgs;
 pub(crate) use serve::ServeArgs;
 pub(crate) use socket::SocketArgs;
 pub(crate) use tls::{ConnectTlsArgs, ServeTlsArgs, TargetTlsArgs};
-pub(crate) use trace::{Lang, TraceArgs};
+pub(crate) use trace::{Colors, Lang, TraceArgs};
 pub(crate) use way::{Balance, ChildArgs, JoinArgs, TargetArgs};
 pub(crate) use websocket::WebSocketArgs;
 

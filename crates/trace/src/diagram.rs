@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::event::{Event, Fate, Note, Side, State, StateAt, Sure, Vantage};
+use wire::packet::Flags;
+
+use crate::event::{Event, Fate, Note, Side, State, StateAt, Sure, Tcp, Vantage};
 use crate::explain::{Explainer, Language};
 use crate::flow::{Flow, Transport};
 use crate::summary;
@@ -11,10 +13,12 @@ use crate::words::duration;
 mod fold;
 mod label;
 mod pen;
+mod sign;
 
-use fold::Row;
+pub(crate) use fold::{Row, rows};
 use label::{Class, Label};
 use pen::Pen;
+pub(crate) use sign::{Sign, signs};
 
 /// The narrowest picture, in columns.
 pub const NARROWEST: usize = 60;
@@ -63,7 +67,7 @@ const STATE: usize = 14;
 pub fn draw(flow: &Flow, source: &str, style: &Style) -> String {
     let mut drawing = Drawing::new(flow, style);
     drawing.head();
-    let rows = fold::rows(flow, style.all);
+    let rows = rows(flow, style.all);
     let mut explainer = style.explain.map(Explainer::new);
     for row in &rows {
         drawing.row(row, explainer.as_mut());
@@ -95,7 +99,7 @@ enum Phase {
 }
 
 /// How the ends of `flow` are called.
-fn names(flow: &Flow) -> [&'static str; 2] {
+pub(crate) fn names(flow: &Flow) -> [&'static str; 2] {
     let open = |event: &Event| event.notes.contains(&Note::SimultaneousOpen);
     match flow.events.iter().take(8).any(open) {
         true => ["A", "B"],
@@ -232,7 +236,7 @@ impl<'a> Drawing<'a> {
 
     fn begin_phase(&mut self, event: &Event) {
         let phase = match &event.tcp() {
-            Some(tcp) if Label::closes(tcp) => Phase::Close,
+            Some(tcp) if closes(tcp) => Phase::Close,
             Some(tcp) if tcp.len > 0 => Phase::Data,
             _ => return,
         };
@@ -342,6 +346,11 @@ fn milliseconds(time: i64) -> String {
     let sign = if time < 0 { "-" } else { "" };
     let microseconds = (time.unsigned_abs() + 500) / 1_000;
     format!("{sign}{}.{:03}", microseconds / 1_000, microseconds % 1_000)
+}
+
+/// Whether a segment ends something.
+pub(crate) fn closes(tcp: &Tcp) -> bool {
+    tcp.flags.has(Flags::FIN) || tcp.flags.has(Flags::RST)
 }
 
 /// Whether an event's packet was lost, as far as one knows.

@@ -1,7 +1,7 @@
 //! What crossed the wire, drawn: both ends of a TCP connection step by step, with their states and how sure they are.
 //!
 //! ```text
-//! capture file ──► packets ──► flows ──► meaning ──► diagram, JSON
+//! capture file ──► packets ──► flows ──► meaning ──► diagram, SVG, page, JSON
 //!                  wire::      numbers   analysis, state
 //!                  pcapng,     from 0
 //!                  packet
@@ -28,10 +28,12 @@ mod explain;
 mod file;
 mod flow;
 mod fragment;
+mod html;
 mod json;
 mod state;
 mod step;
 mod summary;
+mod svg;
 mod vantage;
 mod words;
 
@@ -40,4 +42,6 @@ pub use event::{Event, Fate, How, Kind, Note, Side, State, StateAt, Step, Sure, 
 pub use explain::Language;
 pub use file::{Capture, Fault};
 pub use flow::{Flow, Transport};
+pub use html::html;
 pub use json::json;
+pub use svg::{Theme, svg};

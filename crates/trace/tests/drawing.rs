@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use trace::{Capture, Language, Style, draw};
+use trace::{Capture, Language, Style, Theme, draw, html, svg};
 use unicode_width::UnicodeWidthStr;
 use wire::pcapng::{Item, Reader};
 
@@ -145,6 +145,70 @@ fn the_pictures_in_the_documentation_are_real() {
     assert!(
         expected == made,
         "UPDATE_GOLDEN=1 cargo test makes the pictures of docs/TRACE.md anew"
+    );
+}
+
+/// The tags of markup that is well formed, without those of its own end.
+fn tags(markup: &str) -> usize {
+    let mut open = Vec::new();
+    let mut count = 0;
+    for piece in markup.split('<').skip(1) {
+        let (tag, text) = piece.split_once('>').expect("a tag that ends");
+        assert!(!text.contains('&') || text.contains(';'), "{text}");
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "in {tag}");
+        } else if !tag.ends_with('/') {
+            assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+            open.push(tag.split(' ').next().unwrap());
+        }
+        count += 1;
+    }
+    assert!(open.is_empty(), "{open:?}");
+    count
+}
+
+#[test]
+fn pictures_in_svg_are_well_formed_and_have_an_arrow_for_every_packet() {
+    for name in captures() {
+        let capture = Capture::read(&file(&name)[..]);
+        for flow in &capture.flows {
+            let picture = svg(flow, "<&\"name\">", Theme::Auto, true);
+            assert!(tags(&picture) > flow.events.len() * 5, "{name}");
+            let arrows = picture.matches("class=\"row\"").count();
+            assert_eq!(arrows, flow.events.len(), "{name}");
+            assert!(
+                !picture.contains("NaN") && !picture.contains("inf\""),
+                "{name}"
+            );
+            assert!(picture.contains("&lt;&amp;&quot;name&quot;&gt;"), "{name}");
+        }
+        let page = html(&capture, "</script>", Theme::Auto, false, &[]);
+        assert!(!page.contains("<title></script>"), "{name}");
+        assert_eq!(page.matches("<section>").count(), capture.flows.len());
+    }
+    for (file_name, theme) in [
+        ("lo-h2.pcapng", Theme::Auto),
+        ("simultaneous-close.pcap", Theme::Dark),
+    ] {
+        let capture = Capture::read(&file(file_name)[..]);
+        let picture = svg(&capture.flows[0], file_name, theme, false);
+        golden(&format!("{file_name}.svg"), &picture);
+    }
+}
+
+/// The picture that docs/TRACE.md shows.
+#[test]
+fn the_svg_in_the_documentation_is_real() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/trace.svg");
+    let capture = Capture::read(&file("tls13-http1.pcapng")[..]);
+    let picture = svg(&capture.flows[0], "tls13-http1.pcapng", Theme::Auto, false);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &picture).unwrap();
+    }
+    let shown = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        shown == picture,
+        "UPDATE_GOLDEN=1 cargo test makes docs/trace.svg anew"
     );
 }
 

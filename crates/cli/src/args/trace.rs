@@ -45,11 +45,32 @@ pub(crate) struct TraceArgs {
     #[arg(help_heading = PICTURE, long, value_name = "COLUMNS", conflicts_with = "json")]
     pub(crate) width: Option<usize>,
     /// JSON instead: an object a line, one for every packet
-    #[arg(long)]
+    #[arg(help_heading = INSTEAD, long)]
     pub(crate) json: bool,
+    /// A picture in SVG instead, of one flow, with true slopes
+    #[arg(help_heading = INSTEAD, long, conflicts_with_all = ["json", "html", "explain", "abs", "ascii", "width"])]
+    pub(crate) svg: bool,
+    /// A page in HTML instead, with all flows, to zoom and to ask every arrow
+    #[arg(help_heading = INSTEAD, long, conflicts_with_all = ["json", "explain", "abs", "ascii", "width"])]
+    pub(crate) html: bool,
+    /// The colours of --svg and --html
+    #[arg(help_heading = INSTEAD, long, value_name = "THEME", default_value = "auto")]
+    pub(crate) theme: Colors,
 }
 
 const PICTURE: &str = "Picture";
+const INSTEAD: &str = "Instead of a picture in the terminal";
+
+/// Colours of a picture.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Colors {
+    /// As whoever looks at it prefers
+    Auto,
+    /// Dark on light
+    Light,
+    /// Light on dark
+    Dark,
+}
 
 /// A language of explanations.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -67,5 +88,6 @@ Examples:
   sockeye trace --read https.pcapng --keys keys.log
   tcpdump -i any -c 40 -w - tcp port 3000 | sockeye trace --read -
   sockeye trace --read big.pcapng --flow 3 --all | less -R
+  sockeye trace --read handshake.pcap --svg > handshake.svg
   sockeye trace --read big.pcapng --json | jq 'select(.notes[]?.note == \"retransmission\")'
 docs/TRACE.md shows pictures and describes the JSON. Exit code 5: the file is broken or no capture.";

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result};
-use trace::{Capture, Fault, Language, NARROWEST, Style};
+use trace::{Capture, Fault, Language, NARROWEST, Style, Theme};
 
-use crate::args::{Lang, TraceArgs};
+use crate::args::{Colors, Lang, TraceArgs};
 use crate::failure::Usage;
 use crate::terminal;
 
@@ -47,6 +47,11 @@ pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
     let source = args.read.file_name().map_or(name.clone(), |name| {
         wire::text::printable(&name.to_string_lossy()).into_owned()
     });
+    if args.svg && args.flow.len() != 1 && capture.flows.len() > 1 {
+        let count = capture.flows.len();
+        let what = format!("{name} has {count} flows: --flow N says which one is to be drawn");
+        return Err(Usage(what).into());
+    }
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     let written = match args.json {
         true => trace::json(&capture, &source, |line| out.write_all(line.as_bytes())),
@@ -68,6 +73,22 @@ pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
 }
 
 fn draw(capture: &Capture, source: &str, args: &TraceArgs, out: &mut impl Write) -> io::Result<()> {
+    let theme = match args.theme {
+        Colors::Auto => Theme::Auto,
+        Colors::Light => Theme::Light,
+        Colors::Dark => Theme::Dark,
+    };
+    if args.html {
+        let page = trace::html(capture, source, theme, args.all, &args.flow);
+        return out.write_all(page.as_bytes());
+    }
+    if args.svg {
+        let number = args.flow.first().copied().unwrap_or(0);
+        let Some(flow) = capture.flows.get(number) else {
+            return Ok(());
+        };
+        return out.write_all(trace::svg(flow, source, theme, args.all).as_bytes());
+    }
     let style = style(args);
     let several = capture.flows.len() > 1;
     for (number, flow) in capture.flows.iter().enumerate() {

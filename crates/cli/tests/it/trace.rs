@@ -96,6 +96,24 @@ fn several_flows_are_told_apart_and_one_can_be_chosen() {
 }
 
 #[test]
+fn a_picture_in_svg_is_of_one_flow_and_a_page_of_all() {
+    let picture = fine(trace("syn-loss.pcap", &["--svg", "--theme", "dark"])).text();
+    assert!(picture.starts_with("<svg xmlns=") && picture.ends_with("</svg>\n"));
+    assert!(picture.contains("SYN-RECEIVED") && !picture.contains("prefers-color-scheme"));
+    let which = trace("two-flows.pcap", &["--svg"]).run();
+    assert_eq!(which.code, 2);
+    assert!(
+        which.complaint().contains("--flow N says which one"),
+        "{which:?}"
+    );
+    let second = fine(trace("two-flows.pcap", &["--svg", "--flow", "1"])).text();
+    assert_eq!(second.matches("<svg ").count(), 1);
+    let page = fine(trace("two-flows.pcap", &["--html"])).text();
+    assert_eq!(page.matches("<svg ").count(), 2);
+    assert!(page.starts_with("<!doctype html>") && !page.contains("http://www.w3.org/1999"));
+}
+
+#[test]
 fn a_capture_that_is_cut_short_is_drawn_and_says_so() {
     let cut = trace("cut-short.pcap", &[]).run();
     assert_eq!(cut.code, 0);

@@ -16,7 +16,7 @@ const EXCHANGE: usize = 8;
 
 /// A line of the picture, or what was folded into a few.
 #[derive(Clone, Copy)]
-pub(super) struct Row<'a>(&'a [Event]);
+pub(crate) struct Row<'a>(&'a [Event]);
 
 /// One arrow of a row.
 pub(super) enum Arrow<'a> {
@@ -47,7 +47,7 @@ enum Level {
 }
 
 /// The rows of a flow: as many as stay readable, or all of them.
-pub(super) fn rows(flow: &Flow, all: bool) -> Vec<Row<'_>> {
+pub(crate) fn rows(flow: &Flow, all: bool) -> Vec<Row<'_>> {
     let levels = [Level::Runs, Level::Exchanges, Level::Remarks];
     if all {
         return folded(flow, Level::None);
@@ -133,15 +133,15 @@ fn is_plain(event: &Event, before: Option<[StateAt; 2]>, level: Level) -> bool {
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn events(&self) -> &'a [Event] {
+    pub(crate) fn events(&self) -> &'a [Event] {
         self.0
     }
 
-    pub(super) fn first(&self) -> &'a Event {
+    pub(crate) fn first(&self) -> &'a Event {
         &self.0[0]
     }
 
-    pub(super) fn last(&self) -> &'a Event {
+    pub(crate) fn last(&self) -> &'a Event {
         &self.0[self.0.len() - 1]
     }
 

@@ -63,11 +63,6 @@ impl Label {
         }
     }
 
-    /// Whether a segment ends something.
-    pub(super) fn closes(tcp: &Tcp) -> bool {
-        tcp.flags.has(Flags::FIN) || tcp.flags.has(Flags::RST)
-    }
-
     fn one(event: &Event, absolute: bool) -> Self {
         let (class, parts) = match &event.kind {
             Kind::Tcp(tcp) => (class(event, tcp), segment(event, tcp, absolute)),
