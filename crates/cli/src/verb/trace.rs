@@ -1,5 +1,6 @@
 //! `sockeye trace`: a capture is read and drawn.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result};
 use trace::{Capture, Fault, Language, NARROWEST, Style, Theme};
+use wire::text::printable;
 
 use crate::args::{Colors, Lang, TraceArgs};
 use crate::failure::Usage;
@@ -22,11 +24,11 @@ pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
     }
     let name = match args.read == Path::new("-") {
         true => "standard input".to_owned(),
-        false => wire::text::printable(&args.read.to_string_lossy()).into_owned(),
+        false => printable(&args.read.to_string_lossy()).into_owned(),
     };
     let keys = match &args.keys {
         Some(file) => std::fs::read(file).map_err(|error| {
-            let file = wire::text::printable(&file.to_string_lossy()).into_owned();
+            let file = printable(&file.to_string_lossy()).into_owned();
             Error::from(Fault::from(error)).context(format!("cannot read {file}"))
         })?,
         None => Vec::new(),
@@ -44,9 +46,8 @@ pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
         let what = format!("there is no flow {number} in {name}: it has {count}, counted from 0");
         return Err(Usage(what).into());
     }
-    let source = args.read.file_name().map_or(name.clone(), |name| {
-        wire::text::printable(&name.to_string_lossy()).into_owned()
-    });
+    let shown = |name: &OsStr| printable(&name.to_string_lossy()).into_owned();
+    let source = args.read.file_name().map_or_else(|| name.clone(), shown);
     if args.svg && args.flow.len() != 1 && capture.flows.len() > 1 {
         let count = capture.flows.len();
         let what = format!("{name} has {count} flows: --flow N says which one is to be drawn");
