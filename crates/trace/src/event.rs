@@ -311,6 +311,8 @@ pub enum Kind {
     Datagram {
         /// Bytes of data.
         len: u32,
+        /// Its packets, if it is one of QUIC: `Initial 0 + Handshake 0`.
+        packets: Option<Box<str>>,
     },
     /// Bytes of a stream without its packets.
     Bytes {
@@ -370,7 +372,7 @@ impl Event {
     pub fn len(&self) -> u32 {
         match &self.kind {
             Kind::Tcp(tcp) => tcp.len,
-            Kind::Datagram { len } | Kind::Bytes { len } => *len,
+            Kind::Datagram { len, .. } | Kind::Bytes { len } => *len,
             Kind::Icmp(_) => 0,
         }
     }

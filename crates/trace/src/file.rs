@@ -13,6 +13,9 @@ use crate::step::KeyLog;
 /// As much as is read at once.
 const CHUNK: usize = 256 * 1024;
 
+/// The longest capture, in nanoseconds: more than four years. Sums of such times fit where they are counted.
+const LONGEST: i64 = i64::MAX / 64;
+
 /// Everything that a capture file says.
 #[derive(Debug, Default)]
 pub struct Capture {
@@ -137,7 +140,8 @@ impl Sorter {
         // A packet without a time came with the one before it.
         let time = record.time.map(|time| {
             let started = *self.capture.started.get_or_insert(time);
-            time.wrapping_sub(started).cast_signed()
+            let since = time.wrapping_sub(started).cast_signed();
+            since.clamp(-LONGEST, LONGEST)
         });
         let packet = match Packet::read(record.link, record.data, record.original) {
             Ok(packet) => packet,

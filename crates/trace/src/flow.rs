@@ -125,7 +125,7 @@ impl Flows {
             Body::Udp(datagram) => {
                 let len = datagram.length;
                 let ports = (datagram.source, datagram.destination);
-                let kind = Kind::Datagram { len };
+                let kind = Kind::Datagram { len, packets: None };
                 self.plain(Transport::Udp, at, ports, kind, datagram.payload, keys);
             }
             Body::Stream {
@@ -314,7 +314,17 @@ impl Flow {
         if let Some(begin) = begin {
             event.steps = self.talk.read(from, begin, payload, len, keys);
         }
-        if event.steps.is_empty() {
+        if let Kind::Datagram { packets, .. } = &mut event.kind {
+            (*packets, event.steps) = self.talk.datagram(from, payload, keys);
+        }
+        let quic = matches!(
+            &event.kind,
+            Kind::Datagram {
+                packets: Some(_),
+                ..
+            }
+        );
+        if event.steps.is_empty() && !quic {
             event.text = text(payload, len);
         }
         self.events.push(event);
@@ -336,7 +346,7 @@ impl Flow {
 }
 
 /// Data that is short and nothing but text, without the end of its line.
-fn text(payload: &[u8], len: u32) -> Option<Box<str>> {
+pub(crate) fn text(payload: &[u8], len: u32) -> Option<Box<str>> {
     if payload.is_empty() || payload.len() > TEXT_MAX || payload.len() != len as usize {
         return None;
     }

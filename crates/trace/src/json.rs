@@ -92,7 +92,13 @@ fn packet(line: &mut String, flow: &Flow, number: usize, event: &Event) {
     );
     match &event.kind {
         Kind::Tcp(tcp) => segment(line, tcp),
-        Kind::Datagram { len } | Kind::Bytes { len } => {
+        Kind::Datagram { len, packets } => {
+            put!(line, r#","len":{len}"#);
+            if let Some(packets) = packets {
+                put!(line, r#","packets":{}"#, quoted(packets));
+            }
+        }
+        Kind::Bytes { len } => {
             put!(line, r#","len":{len}"#);
         }
         Kind::Icmp(why) => {
@@ -100,19 +106,8 @@ fn packet(line: &mut String, flow: &Flow, number: usize, event: &Event) {
         }
     }
     put!(line, r#","fate":"{}""#, event.fate.name());
-    if let Some(states) = event.states {
-        line.push_str(r#","states":{"#);
-        list(line, Side::BOTH.iter(), |line, side| {
-            let StateAt { state, sure } = states[side.index()];
-            put!(
-                line,
-                r#""{}":{{"state":"{}","sure":"{}"}}"#,
-                side.name(),
-                state.name(),
-                sure.name()
-            );
-        });
-        line.push('}');
+    if let Some(now) = event.states {
+        states(line, now);
     }
     line.push_str(r#","notes":["#);
     list(line, event.notes.iter(), note);
@@ -133,6 +128,21 @@ fn packet(line: &mut String, flow: &Flow, number: usize, event: &Event) {
         put!(line, r#","text":{}"#, quoted(text));
     }
     line.push_str("}\n");
+}
+
+fn states(line: &mut String, states: [StateAt; 2]) {
+    line.push_str(r#","states":{"#);
+    list(line, Side::BOTH.iter(), |line, side| {
+        let StateAt { state, sure } = states[side.index()];
+        put!(
+            line,
+            r#""{}":{{"state":"{}","sure":"{}"}}"#,
+            side.name(),
+            state.name(),
+            sure.name()
+        );
+    });
+    line.push('}');
 }
 
 fn segment(line: &mut String, tcp: &Tcp) {

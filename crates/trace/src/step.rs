@@ -1,4 +1,4 @@
-//! Steps of upper layers, named in the same time line: TLS, HTTP, WebSocket.
+//! Steps of upper layers, named in the same time line: TLS, HTTP, WebSocket, QUIC.
 //!
 //! Which protocol it is follows from the first bytes and never from a port. A step belongs to the packet with which
 //! its last byte came.
@@ -12,6 +12,7 @@ use crate::event::{Side, Step};
 mod http1;
 mod http2;
 mod keys;
+mod quic;
 mod seal;
 mod tls;
 mod websocket;
@@ -48,6 +49,16 @@ impl Steps {
 pub(crate) struct Talk {
     halves: [Half; 2],
     speech: Speech,
+    datagrams: Datagrams,
+}
+
+/// What is spoken in datagrams.
+#[derive(Debug, Default)]
+enum Datagrams {
+    #[default]
+    Begin,
+    Quic(Box<quic::Quic>),
+    Unknown,
 }
 
 /// One direction, put in order.
@@ -85,6 +96,29 @@ impl Talk {
             self.speech.read(from, bytes.as_ref(), keys, &mut steps);
         }
         steps.done()
+    }
+}
+
+impl Talk {
+    /// Reads a datagram: the packets in it by their names, if it is one of QUIC, and the steps that they complete.
+    pub(crate) fn datagram(
+        &mut self,
+        from: Side,
+        payload: &[u8],
+        keys: &KeyLog,
+    ) -> (Option<Box<str>>, Vec<Step>) {
+        if let Datagrams::Begin = self.datagrams {
+            self.datagrams = match quic::Quic::begin(payload) {
+                Some(quic) => Datagrams::Quic(Box::new(quic)),
+                None => Datagrams::Unknown,
+            };
+        }
+        let Datagrams::Quic(quic) = &mut self.datagrams else {
+            return (None, Vec::new());
+        };
+        let mut steps = Steps::default();
+        let names = quic.read(from, payload, keys, &mut steps);
+        (Some(names.into()), steps.done())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use trace::{Capture, Flow};
+use trace::{Capture, Flow, Kind};
 
 fn file(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
@@ -176,4 +176,89 @@ fn bodies_are_passed_over_wherever_they_are_cut() {
             .collect();
         assert_eq!(found, expected, "in pieces of {size}");
     }
+}
+
+/// The packets of every datagram.
+fn packets(flow: &Flow) -> Vec<&str> {
+    let events = flow.events.iter();
+    let packets = events.map(|event| match &event.kind {
+        Kind::Datagram {
+            packets: Some(packets),
+            ..
+        } => &packets[..],
+        other => panic!("{other:?}"),
+    });
+    packets.collect()
+}
+
+#[test]
+fn packets_of_quic_are_opened_and_frames_of_http_3_named() {
+    for name in ["lo-h3.pcapng", "h3-unprivileged-tap.pcapng"] {
+        let capture = Capture::read(&file(name)[..]);
+        let flow = &capture.flows[0];
+        let packets = packets(flow);
+        assert_eq!(
+            packets[..3],
+            ["Initial 0", "Initial 0 + Handshake 0", "1-RTT 0"],
+            "{name}"
+        );
+        assert!(
+            packets.iter().all(|packets| !packets.contains("sealed")),
+            "{packets:?}"
+        );
+        let steps = steps(flow);
+        for (row, what) in [
+            (
+                1,
+                "TLS ClientHello (to localhost, TLS 1.3, speaks h3, X25519)",
+            ),
+            (2, "EncryptedExtensions (h3)"),
+            (3, "NEW_CONNECTION_ID ×4"),
+        ] {
+            let found = steps
+                .iter()
+                .any(|step| step.starts_with(&format!("{row}: ")) && step.contains(what));
+            assert!(found, "{name} {row}: {what} is not in {steps:#?}");
+        }
+        for what in [
+            "HTTP/3 control stream, SETTINGS",
+            "HEADERS 19 B on stream 0",
+            "DATA 14 B on stream 0",
+            "handshake confirmed",
+            "PING, IMMEDIATE_ACK, probes whether",
+            "closes: application code 0x100 \"Connection closed by client\"",
+        ] {
+            assert!(
+                steps.iter().any(|step| step.contains(what)),
+                "{name}: {what} is not in {steps:#?}"
+            );
+        }
+    }
+    let echo = of(&file("lo-quic.pcapng"));
+    assert!(
+        echo.contains(&"7: stream 0: 15 B \"hello over quic\", end".to_owned()),
+        "{echo:#?}"
+    );
+    assert!(
+        echo.contains(&"10: stream 0: 15 B \"HELLO OVER QUIC\", end".to_owned()),
+        "{echo:#?}"
+    );
+}
+
+#[test]
+fn without_keys_the_first_packets_of_quic_are_opened_all_the_same() {
+    let (plain, _) = without_keys(&file("lo-h3.pcapng"));
+    let capture = Capture::read(&plain[..]);
+    let packets = packets(&capture.flows[0]);
+    assert_eq!(
+        packets[..3],
+        ["Initial 0", "Initial 0 + Handshake sealed", "1-RTT sealed"]
+    );
+    let expected = [
+        "1: TLS ClientHello (to localhost, TLS 1.3, speaks h3, X25519)",
+        "2: TLS ServerHello (TLS 1.3, AES-256-GCM, X25519)",
+        "2: QUIC ACK 0",
+        "4: QUIC ACK 0",
+    ];
+    assert_eq!(steps(&capture.flows[0]), expected);
 }

@@ -13,6 +13,7 @@
 //! | [`proxy_protocol`] | who does the proxy in front say that a connection came from? |
 //! | [`pcapng`] | which packets are in this capture file? |
 //! | [`packet`] | who says what to whom in this packet? |
+//! | [`quic_packet`] | what does a packet of QUIC say? |
 //! | [`tls`] | what do both ends say in the clear before they encrypt? |
 //! | [`upstream`] | how is somebody reached through a proxy: SOCKS5 or HTTP CONNECT? |
 //! | [`quic`] | which datagrams are QUIC's, where others come to the same socket? |
@@ -30,6 +31,7 @@ pub mod packet;
 pub mod pcapng;
 pub mod proxy_protocol;
 pub mod quic;
+pub mod quic_packet;
 pub mod sniff;
 pub mod text;
 pub mod tls;

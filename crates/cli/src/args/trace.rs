@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 /// for every packet, numbers counted from the SYN, what was sent again and why, and the state of each
 /// end. (STATE) in brackets follows if the segment arrives; without, what was seen proves it.
 ///
-/// Inside, TLS, HTTP/1, HTTP/2 and WebSocket are recognised on any port and named step by step.
+/// Inside, TLS, HTTP/1, HTTP/2, WebSocket, QUIC and HTTP/3 are recognised on any port and named step by
+/// step.
 ///
 /// Long runs are folded until a picture is readable; --all draws every packet.
 #[derive(Debug, Args)]
@@ -19,7 +20,7 @@ pub(crate) struct TraceArgs {
     /// A capture file; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) read: PathBuf,
-    /// A key log, as of SSLKEYLOGFILE, that opens TLS 1.3; keys in the capture itself are used anyway
+    /// A key log, as of SSLKEYLOGFILE, that opens TLS 1.3 and QUIC; keys in the capture itself are used anyway
     #[arg(long, value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
     /// Only this flow, counted from 0; may be repeated

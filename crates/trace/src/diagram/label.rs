@@ -66,7 +66,15 @@ impl Label {
     fn one(event: &Event, absolute: bool) -> Self {
         let (class, parts) = match &event.kind {
             Kind::Tcp(tcp) => (class(event, tcp), segment(event, tcp, absolute)),
-            Kind::Datagram { len } | Kind::Bytes { len } => {
+            Kind::Datagram {
+                len,
+                packets: Some(packets),
+            } => {
+                let mut parts = vec![(0, packets.to_string())];
+                parts.push((1, format!("{} B", grouped((*len).into()))));
+                (Class::Data, parts)
+            }
+            Kind::Datagram { len, .. } | Kind::Bytes { len } => {
                 let mut parts = vec![(0, format!("{} B", grouped((*len).into())))];
                 parts.extend(text(event));
                 (Class::Data, parts)

@@ -6,18 +6,25 @@ use aws_lc_rs::aead::{
 use aws_lc_rs::hkdf::{self, HKDF_SHA256, HKDF_SHA384, KeyType, Prk};
 
 /// What opens the records of one direction.
+#[derive(Debug)]
 pub(super) struct Opener {
-    suite: &'static Suite,
+    cipher: u16,
     secret: Vec<u8>,
-    key: LessSafeKey,
-    iv: [u8; 12],
+    sealed: Sealed,
     number: u64,
 }
 
+/// A key and what nonces are made from.
+pub(super) struct Sealed {
+    suite: &'static Suite,
+    key: LessSafeKey,
+    iv: [u8; 12],
+}
+
 /// The keys stay out of every log.
-impl std::fmt::Debug for Opener {
+impl std::fmt::Debug for Sealed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Opener({})", self.number)
+        f.write_str("Sealed")
     }
 }
 
@@ -63,50 +70,68 @@ impl KeyType for Length {
 }
 
 /// HKDF-Expand-Label (section 7.1), without a context.
-fn expand(suite: &Suite, secret: &[u8], label: &str, length: usize) -> Option<Vec<u8>> {
+pub(super) fn derive(secret: &Prk, label: &str, length: usize) -> Option<Vec<u8>> {
     let label = format!("tls13 {label}");
     let head = [(length >> 8) as u8, length as u8, label.len() as u8];
     let info = [&head[..], label.as_bytes(), &[0]];
     let mut out = vec![0; length];
-    let secret = Prk::new_less_safe(suite.hkdf, secret);
     let expanded = secret.expand(&info, Length(length)).ok()?;
     expanded.fill(&mut out).ok()?;
     Some(out)
 }
 
-impl Opener {
+impl Sealed {
     /// `None` for a cipher suite that is not known, or a secret of another length.
-    pub(super) fn new(cipher: u16, secret: &[u8]) -> Option<Self> {
+    pub(super) fn new(cipher: u16, secret: &[u8], key: &str, iv: &str) -> Option<Self> {
         let (_, suite) = SUITES.iter().find(|(number, _)| *number == cipher)?;
         if secret.len() != suite.hash {
             return None;
         }
-        let key = expand(suite, secret, "key", suite.aead.key_len())?;
-        let iv = expand(suite, secret, "iv", 12)?;
+        let from = Prk::new_less_safe(suite.hkdf, secret);
+        let key = derive(&from, key, suite.aead.key_len())?;
+        let iv = derive(&from, iv, 12)?;
         Some(Self {
             suite,
-            secret: secret.to_vec(),
             key: LessSafeKey::new(UnboundKey::new(suite.aead, &key).ok()?),
             iv: iv.try_into().ok()?,
+        })
+    }
+
+    /// Another secret of the same suite.
+    pub(super) fn expand(&self, secret: &[u8], label: &str, length: usize) -> Option<Vec<u8>> {
+        derive(&Prk::new_less_safe(self.suite.hkdf, secret), label, length)
+    }
+
+    /// What is inside, given its number and the bytes before it.
+    pub(super) fn open(&self, number: u64, head: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+        let mut nonce = self.iv;
+        for (byte, counted) in nonce[4..].iter_mut().zip(number.to_be_bytes()) {
+            *byte ^= counted;
+        }
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let mut inside = body.to_vec();
+        let opened = self.key.open_in_place(nonce, Aad::from(head), &mut inside);
+        let length = opened.ok()?.len();
+        inside.truncate(length);
+        Some(inside)
+    }
+}
+
+impl Opener {
+    /// `None` for a cipher suite that is not known, or a secret of another length.
+    pub(super) fn new(cipher: u16, secret: &[u8]) -> Option<Self> {
+        Some(Self {
+            cipher,
+            secret: secret.to_vec(),
+            sealed: Sealed::new(cipher, secret, "key", "iv")?,
             number: 0,
         })
     }
 
     /// What is inside a record, given its header, and its content type.
-    pub(super) fn open(&mut self, header: &[u8], sealed: &[u8]) -> Option<(u8, Vec<u8>)> {
-        let mut nonce = self.iv;
-        for (byte, counted) in nonce[4..].iter_mut().zip(self.number.to_be_bytes()) {
-            *byte ^= counted;
-        }
-        let mut inside = sealed.to_vec();
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let opened = self
-            .key
-            .open_in_place(nonce, Aad::from(header), &mut inside)
-            .ok()?;
-        let length = opened.len();
+    pub(super) fn open(&mut self, header: &[u8], body: &[u8]) -> Option<(u8, Vec<u8>)> {
+        let mut inside = self.sealed.open(self.number, header, body)?;
         self.number += 1;
-        inside.truncate(length);
         // Zeros may stand behind the type.
         let end = inside.iter().rposition(|byte| *byte != 0)?;
         let kind = inside[end];
@@ -115,9 +140,11 @@ impl Opener {
     }
 
     /// The next key, after a KeyUpdate (section 7.2).
-    pub(super) fn update(&mut self, cipher: u16) {
-        let secret = expand(self.suite, &self.secret, "traffic upd", self.suite.hash);
-        if let Some(next) = secret.and_then(|secret| Self::new(cipher, &secret)) {
+    pub(super) fn update(&mut self) {
+        let secret = self
+            .sealed
+            .expand(&self.secret, "traffic upd", self.secret.len());
+        if let Some(next) = secret.and_then(|secret| Self::new(self.cipher, &secret)) {
             *self = next;
         }
     }

@@ -17,8 +17,9 @@ pub(super) struct Tls {
     halves: [Half; 2],
     random: Option<[u8; 32]>,
     hello: Option<ServerHello>,
+    alpn: Option<String>,
     /// What is spoken inside.
-    inside: Speech,
+    speech: Speech,
 }
 
 #[derive(Debug, Default)]
@@ -115,7 +116,7 @@ impl Tls {
         match Content::of(kind) {
             Some(Content::Handshake) => self.messages(from, &inside, keys, steps),
             Some(Content::Alert) => alert(&inside, steps),
-            Some(Content::Data) => self.inside.read(from, &inside, keys, steps),
+            Some(Content::Data) => self.speech.read(from, &inside, keys, steps),
             _ => {}
         }
     }
@@ -131,7 +132,18 @@ impl Tls {
         Opener::new(self.hello.as_ref()?.cipher, kind[from.index()].as_ref()?)
     }
 
-    fn messages(&mut self, from: Side, bytes: &[u8], keys: &KeyLog, steps: &mut Steps) {
+    /// What names the connection in key logs, and the cipher suite, once both ends have said hello.
+    pub(super) fn agreed(&self) -> Option<(&[u8; 32], u16)> {
+        Some((self.random.as_ref()?, self.hello.as_ref()?.cipher))
+    }
+
+    /// The protocol inside, as the server has chosen it.
+    pub(super) fn inside(&self) -> Option<&str> {
+        self.alpn.as_deref()
+    }
+
+    /// Messages of the handshake, which may be cut anywhere.
+    pub(super) fn messages(&mut self, from: Side, bytes: &[u8], keys: &KeyLog, steps: &mut Steps) {
         let mut messages = std::mem::take(&mut self.halves[from.index()].messages);
         messages.extend_from_slice(bytes);
         let mut read = 0;
@@ -147,9 +159,8 @@ impl Tls {
                     half.opener = next;
                 }
                 KEY_UPDATE => {
-                    let cipher = self.hello.as_ref().map_or(0, |hello| hello.cipher);
                     if let Some(opener) = &mut half.opener {
-                        opener.update(cipher);
+                        opener.update();
                     }
                 }
                 _ => {}
@@ -177,7 +188,10 @@ impl Tls {
                 }
                 details
             }),
-            8 => tls::alpn_of_extensions(body),
+            8 => {
+                self.alpn = tls::alpn_of_extensions(body);
+                self.alpn.as_deref().map(printable)
+            }
             11 => Some(format!("{} B", body.len())),
             _ => None,
         };

@@ -97,7 +97,7 @@ impl Stream for Datagrams {
                 Poll::Pending => return Poll::Pending,
             },
         };
-        self.ends.notice_move();
+        self.ends.notice_move_soon();
         Poll::Ready(match received {
             Ok(data) => {
                 self.ends.count_datagram();

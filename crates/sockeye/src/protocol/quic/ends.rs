@@ -3,11 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use quinn::Connection;
 
 use super::Terms;
 use crate::session::{Endpoint, Identity, Path};
+
+/// Milliseconds between two looks at where the peer is, while it sends.
+const LOOK: u64 = 20;
 
 /// One connection, as its sessions share it.
 pub(super) struct Ends {
@@ -15,6 +19,9 @@ pub(super) struct Ends {
     pub(super) terms: Terms,
     /// Where the peer was when this was last looked at.
     peer: Mutex<SocketAddr>,
+    began: Instant,
+    /// Milliseconds from then to the last look.
+    looked: AtomicU64,
     path: Arc<Path>,
     /// Datagrams that sessions have read, and those that never will be.
     datagrams: AtomicU64,
@@ -29,6 +36,8 @@ impl Ends {
             connection,
             terms,
             peer,
+            began: Instant::now(),
+            looked: AtomicU64::new(0),
             path,
             datagrams: AtomicU64::new(0),
         };
@@ -66,8 +75,18 @@ impl Ends {
         come.saturating_sub(self.datagrams.swap(come, Relaxed))
     }
 
+    /// Something has come: tells if the peer has moved. Looks only now and then, because a look takes the lock that the
+    /// connection's packets need.
+    pub(super) fn notice_move_soon(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if now.saturating_sub(self.looked.load(Relaxed)) >= LOOK {
+            self.looked.store(now, Relaxed);
+            self.notice_move();
+        }
+    }
+
     /// Tells if the peer has moved. It has proven that it is the same one (RFC 9000, section 9).
-    pub(super) fn notice_move(&self) {
+    fn notice_move(&self) {
         let now = self.connection.remote_address();
         let mut known = self.peer.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *known, now);

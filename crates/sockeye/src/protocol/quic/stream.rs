@@ -55,7 +55,7 @@ impl AsyncRead for Stream {
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = ready!(self.receiving.poll_read_buf(cx, out));
-        self.ends.notice_move();
+        self.ends.notice_move_soon();
         Poll::Ready(read.or_else(|error| closing::read(&self.ends.address(), error)))
     }
 }
