@@ -93,10 +93,8 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Declined>() {
         return code::PEER;
     }
-    match error.downcast_ref::<Fault>() {
-        Some(Fault::Io(_)) => return code::USAGE,
-        Some(_) => return code::PROTOCOL,
-        None => {}
+    if let Some(fault) = error.downcast_ref::<Fault>() {
+        return fault_code(fault);
     }
     let error = error.downcast_ref::<Error>();
     match error.and_then(Error::tls) {
@@ -154,6 +152,13 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
             ..
         }) if source.kind() == ErrorKind::InvalidData => code::PROTOCOL,
         _ => code::NETWORK,
+    }
+}
+
+fn fault_code(fault: &Fault) -> u8 {
+    match fault {
+        Fault::Io(_) => code::USAGE,
+        _ => code::PROTOCOL,
     }
 }
 

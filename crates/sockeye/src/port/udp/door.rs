@@ -128,21 +128,21 @@ impl Door {
 }
 
 impl Queue {
-    /// Takes one packet out and puts it into `slot`. One that is larger than we have said we take is none.
+    /// Takes as many packets of one run as have room in `slot`. One that is larger than we have said we take is none.
     fn take(&mut self, slot: &mut [u8], meta: &mut RecvMeta) -> bool {
         while let Some((first, packets)) = self.runs.front_mut() {
             let size = first.stride.min(packets.len());
-            let packet = packets.split_to(size);
-            let mut taken = *first;
+            let most = (slot.len() / size.max(1)).max(1) * size;
+            let taken = packets.split_to(most.min(packets.len()));
+            *meta = *first;
+            (meta.len, meta.stride) = (taken.len(), size);
+            self.bytes -= taken.len();
             if !packets.has_remaining() {
                 self.bytes -= OVERHEAD;
                 self.runs.pop_front();
             }
-            self.bytes -= size;
-            if let Some(slot) = slot.get_mut(..size).filter(|slot| !slot.is_empty()) {
-                slot.copy_from_slice(&packet);
-                (taken.len, taken.stride) = (size, size);
-                *meta = taken;
+            if let Some(slot) = slot.get_mut(..taken.len()).filter(|slot| !slot.is_empty()) {
+                slot.copy_from_slice(&taken);
                 return true;
             }
         }
@@ -190,6 +190,11 @@ impl AsyncUdpSocket for Door {
 
     fn max_transmit_segments(&self) -> usize {
         self.state.max_gso_segments()
+    }
+
+    /// What the system has joined stays joined.
+    fn max_receive_segments(&self) -> usize {
+        self.state.gro_segments()
     }
 
     /// The socket lets the system fragment what is larger than a path is known to take, for plain datagrams. What

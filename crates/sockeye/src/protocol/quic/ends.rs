@@ -11,7 +11,7 @@ use super::Terms;
 use crate::session::{Endpoint, Identity, Path};
 
 /// Milliseconds between two looks at where the peer is, while it sends.
-const LOOK: u64 = 20;
+const LOOK: u64 = 1;
 
 /// One connection, as its sessions share it.
 pub(super) struct Ends {

@@ -1,0 +1,101 @@
+//! Pictures of what crossed the wire, and what is not in them.
+
+use std::io::{self, Write};
+
+use trace::{Capture, Fault, Language, NARROWEST, Style, Theme};
+
+use crate::args::{Colors, Lang, TraceArgs};
+use crate::terminal;
+
+/// A picture that nobody has given a width is not wider, even on a wide terminal: arrows would only be long.
+const WIDEST: usize = 120;
+
+/// Draws the flows that were asked for.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn draw(
+    capture: &Capture,
+    source: &str,
+    args: &TraceArgs,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let theme = match args.theme {
+        Colors::Auto => Theme::Auto,
+        Colors::Light => Theme::Light,
+        Colors::Dark => Theme::Dark,
+    };
+    if args.html {
+        let page = trace::html(capture, source, theme, args.all, &args.flow);
+        return out.write_all(page.as_bytes());
+    }
+    if args.svg {
+        let number = args.flow.first().copied().unwrap_or(0);
+        let Some(flow) = capture.flows.get(number) else {
+            return Ok(());
+        };
+        return out.write_all(trace::svg(flow, source, theme, args.all).as_bytes());
+    }
+    let style = style(args);
+    let several = capture.flows.len() > 1;
+    for (number, flow) in capture.flows.iter().enumerate() {
+        if !args.flow.is_empty() && !args.flow.contains(&number) {
+            continue;
+        }
+        if several {
+            writeln!(out, "flow {number} of {}", capture.flows.len())?;
+        }
+        out.write_all(trace::draw(flow, source, &style).as_bytes())?;
+        if several {
+            writeln!(out)?;
+        }
+    }
+    Ok(())
+}
+
+fn style(args: &TraceArgs) -> Style {
+    let width = args
+        .width
+        .or_else(|| Some(terminal::columns()?.clamp(NARROWEST, WIDEST)));
+    let language = match args.lang {
+        Lang::En => Language::English,
+        Lang::Zh => Language::Chinese,
+    };
+    Style {
+        width: width.unwrap_or(100),
+        ascii: args.ascii,
+        color: terminal::colors(),
+        absolute: args.abs,
+        all: args.all,
+        explain: args.explain.then_some(language),
+    }
+}
+
+/// What is not in the pictures, a line each.
+pub(super) fn left_out(capture: &Capture, name: &str) -> String {
+    let skipped = capture.skipped.iter();
+    let mut lines: Vec<String> = skipped
+        .map(|(why, count)| format!("{} in {name} not drawn: {why}\n", packets(*count)))
+        .collect();
+    if capture.dropped > 0 {
+        let count = packets(capture.dropped);
+        lines.push(format!("the capture itself has missed {count}\n"));
+    }
+    if let Some(fault @ Fault::Cut { .. }) = &capture.fault
+        && capture.frames > 0
+    {
+        lines.push(format!("{name} is {fault}\n"));
+    }
+    if capture.flows.is_empty() && capture.fault.is_none() {
+        let count = packets(capture.frames);
+        lines.push(format!("no connections in {name}: it has {count}\n"));
+    }
+    lines.concat()
+}
+
+fn packets(count: u64) -> String {
+    match count {
+        1 => "1 packet".to_owned(),
+        count => format!("{count} packets"),
+    }
+}
