@@ -73,7 +73,12 @@ impl Capture {
         let mut sorter = Sorter::default();
         sorter.keys.add(keys);
         let fault = sorter.read(file).err();
+        let parts = sorter.fragments.left() as u64;
         let mut capture = sorter.capture;
+        if parts > 0 {
+            let why = "a fragment of a packet that is not all there";
+            capture.skipped.insert(why.to_owned(), parts);
+        }
         capture.flows = sorter.flows.done();
         capture.fault = fault;
         for flow in &mut capture.flows {

@@ -13,7 +13,11 @@ const LONGEST: usize = 64 * 1024;
 
 /// Packets of which parts are missing.
 #[derive(Debug, Default)]
-pub(crate) struct Fragments(VecDeque<Unfinished>);
+pub(crate) struct Fragments {
+    waiting: VecDeque<Unfinished>,
+    /// Parts that nothing is waited for any more.
+    lost: usize,
+}
 
 #[derive(Debug)]
 struct Unfinished {
@@ -37,19 +41,20 @@ impl Fragments {
             return None;
         };
         let key = (packet.source, packet.destination, packet.id, *protocol);
-        let index = self.0.iter().position(|waiting| waiting.key == key);
+        let index = self.waiting.iter().position(|waiting| waiting.key == key);
         let index = index.unwrap_or_else(|| {
-            if self.0.len() == WAITING {
-                self.0.pop_front();
+            if self.waiting.len() == WAITING {
+                let oldest = self.waiting.pop_front();
+                self.lost += oldest.map_or(0, |oldest| oldest.parts.len());
             }
-            self.0.push_back(Unfinished {
+            self.waiting.push_back(Unfinished {
                 key,
                 parts: Vec::new(),
                 length: None,
             });
-            self.0.len() - 1
+            self.waiting.len() - 1
         });
-        let unfinished = self.0.get_mut(index)?;
+        let unfinished = self.waiting.get_mut(index)?;
         let offset = fragment.offset as usize;
         let end = offset + payload.len();
         if !fragment.more {
@@ -60,11 +65,19 @@ impl Fragments {
             unfinished.parts.push((offset, payload.to_vec()));
         }
         let bytes = unfinished.joined()?;
-        self.0.remove(index);
+        self.waiting.remove(index);
         Some(Whole {
             protocol: *protocol,
             bytes,
         })
+    }
+}
+
+impl Fragments {
+    /// How many parts never became a packet.
+    pub(crate) fn left(&self) -> usize {
+        let waiting = self.waiting.iter().map(|unfinished| unfinished.parts.len());
+        self.lost + waiting.sum::<usize>()
     }
 }
 
