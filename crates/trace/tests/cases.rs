@@ -232,7 +232,7 @@ fn a_connection_that_the_other_end_does_not_know_any_more_is_reset() {
 fn fragments_are_joined_where_the_last_one_came() {
     let mut datagram = vec![0x9c, 0x40, 0, 53, 0, 24, 0, 0];
     datagram.extend(b"sixteen bytes !!");
-    let part = |offset: u16, more: bool| offset / 8 | if more { 0x2000 } else { 0 };
+    let part = |offset: u16, more: bool| (offset / 8) | if more { 0x2000 } else { 0 };
     let mut made = Made::new();
     made.frame(0, &Made::ip(17, true, 5, part(16, false), &datagram[16..]))
         .frame(1, &Made::ip(17, true, 6, part(0, true), &datagram[..16]))

@@ -25,7 +25,7 @@ fn captures() -> Vec<String> {
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<_> = names.filter(|name| name.contains(".pcap")).collect();
     names.sort_unstable();
-    assert_eq!(names.len(), 43);
+    assert_eq!(names.len(), 45);
     names
 }
 

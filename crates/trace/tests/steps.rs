@@ -262,3 +262,55 @@ fn without_keys_the_first_packets_of_quic_are_opened_all_the_same() {
     ];
     assert_eq!(steps(&capture.flows[0]), expected);
 }
+
+#[test]
+fn tls_1_2_is_opened_with_a_key_log_and_says_where_it_is_sealed_without() {
+    let bytes = file("tls12-exported.pcap");
+    let hellos = [
+        "1: TLS ClientHello (to localhost, TLS 1.2, speaks http/1.1)",
+        "2: TLS ServerHello (TLS 1.2, AES-256-GCM, http/1.1), Certificate (392 B), ServerKeyExchange, ServerHelloDone",
+    ];
+    let found = of(&bytes);
+    assert_eq!(found[..2], hellos);
+    let sealed = [
+        "3: TLS ClientKeyExchange, ChangeCipherSpec, Finished, sealed",
+        "4: TLS NewSessionTicket, ChangeCipherSpec, Finished, sealed",
+        "7: TLS alert, sealed",
+        "8: TLS alert, sealed",
+    ];
+    assert_eq!(found[2..], sealed);
+    let opened = Capture::read_with(&bytes[..], &file("tls12-exported.keys"));
+    let found = steps(&opened.flows[0]);
+    assert_eq!(found[..2], hellos);
+    let expected = [
+        "3: TLS ClientKeyExchange, ChangeCipherSpec, Finished",
+        "4: TLS NewSessionTicket, ChangeCipherSpec, Finished",
+        "5: HTTP/1.1 GET /",
+        "6: HTTP/1.1 200 OK",
+        "7: TLS alert close_notify",
+        "8: TLS alert close_notify",
+    ];
+    assert_eq!(found[2..], expected);
+}
+
+#[test]
+fn a_server_that_wants_another_group_has_the_client_begin_again() {
+    let opened = Capture::read_with(
+        &file("tls13-retry-exported.pcap")[..],
+        &file("tls13-retry-exported.keys"),
+    );
+    let found = steps(&opened.flows[0]);
+    assert_eq!(
+        found[1],
+        "2: TLS ServerHello (begin again, TLS 1.3, AES-256-GCM, P-384)"
+    );
+    assert!(
+        found[2].ends_with("speaks http/1.1, P-384)"),
+        "{}",
+        found[2]
+    );
+    assert!(
+        found.iter().any(|step| step.ends_with("HTTP/1.1 GET /")),
+        "{found:#?}"
+    );
+}

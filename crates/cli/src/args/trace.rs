@@ -20,7 +20,7 @@ pub(crate) struct TraceArgs {
     /// A capture file; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) read: PathBuf,
-    /// A key log, as of SSLKEYLOGFILE, that opens TLS 1.3 and QUIC; keys in the capture itself are used anyway
+    /// A key log, as of SSLKEYLOGFILE, that opens TLS and QUIC; keys in the capture itself are used anyway
     #[arg(long, value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
     /// Only this flow, counted from 0; may be repeated

@@ -12,6 +12,8 @@ pub(crate) struct KeyLog(HashMap<[u8; 32], Secrets>);
 pub(crate) struct Secrets {
     /// For the handshake: the client's, the server's.
     pub(crate) handshake: [Option<Vec<u8>>; 2],
+    /// Of TLS 1.2: everything follows from it.
+    pub(crate) master: Option<Vec<u8>>,
     /// For data.
     pub(crate) data: [Option<Vec<u8>>; 2],
 }
@@ -38,6 +40,7 @@ impl KeyLog {
                 "CLIENT_HANDSHAKE_TRAFFIC_SECRET" => &mut secrets.handshake[0],
                 "SERVER_HANDSHAKE_TRAFFIC_SECRET" => &mut secrets.handshake[1],
                 "CLIENT_TRAFFIC_SECRET_0" => &mut secrets.data[0],
+                "CLIENT_RANDOM" => &mut secrets.master,
                 "SERVER_TRAFFIC_SECRET_0" => &mut secrets.data[1],
                 _ => continue,
             };

@@ -6,6 +6,8 @@ use super::seal::Opener;
 use super::{KeyLog, Speech, Steps, Waiting};
 use crate::event::Side;
 
+mod older;
+
 const LAYER: &str = "TLS";
 
 /// Messages of the handshake that are longer are passed over.
@@ -28,6 +30,8 @@ struct Half {
     /// Messages whose end has not come.
     messages: Vec<u8>,
     opener: Option<Opener>,
+    /// The same in TLS 1.2.
+    older: Option<older::Opener>,
     /// From here on nothing can be read.
     sealed: bool,
     lost: bool,
@@ -75,6 +79,9 @@ impl Tls {
         keys: &KeyLog,
         steps: &mut Steps,
     ) {
+        if self.halves[from.index()].older.is_some() {
+            return self.open_older(from, record, head, body, keys, steps);
+        }
         let modern = self
             .hello
             .as_ref()
@@ -86,7 +93,10 @@ impl Tls {
                 // Of a client that pretends to be old, before the server has chosen.
                 if self.hello.is_some() {
                     steps.say(LAYER, "ChangeCipherSpec");
-                    half.sealed = true;
+                    let opener = self.older(from, keys);
+                    let half = &mut self.halves[from.index()];
+                    half.older = opener;
+                    half.sealed = half.older.is_none();
                 }
             }
             Content::Handshake if half.sealed => steps.say(LAYER, "Finished, sealed"),
@@ -118,6 +128,40 @@ impl Tls {
             Some(Content::Alert) => alert(&inside, steps),
             Some(Content::Data) => self.speech.read(from, &inside, keys, steps),
             _ => {}
+        }
+    }
+
+    fn older(&self, from: Side, keys: &KeyLog) -> Option<older::Opener> {
+        let (client, hello) = (self.random.as_ref()?, self.hello.as_ref()?);
+        let master = keys.of(client)?.master.as_ref()?;
+        older::Opener::new(hello.cipher, master, [client, &hello.random], from)
+    }
+
+    fn open_older(
+        &mut self,
+        from: Side,
+        record: Record,
+        head: &[u8],
+        body: &[u8],
+        keys: &KeyLog,
+        steps: &mut Steps,
+    ) {
+        let half = &mut self.halves[from.index()];
+        let Some(inside) = half
+            .older
+            .as_mut()
+            .and_then(|opener| opener.open(head, body))
+        else {
+            half.older = None;
+            half.sealed = true;
+            steps.say(LAYER, "sealed from here on");
+            return;
+        };
+        match record.content {
+            Content::Handshake => self.messages(from, &inside, keys, steps),
+            Content::Alert => alert(&inside, steps),
+            Content::Data => self.speech.read(from, &inside, keys, steps),
+            Content::ChangeCipherSpec | Content::Heartbeat => {}
         }
     }
 

@@ -26,6 +26,8 @@ pub struct ClientHello {
 /// What a server chooses (RFC 8446, section 4.1.3).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ServerHello {
+    /// Its part of what keys are made from.
+    pub random: [u8; 32],
     /// The version of TLS.
     pub version: u16,
     /// The cipher suite.
@@ -104,7 +106,8 @@ impl ServerHello {
             version: fields.half()?,
             ..Self::default()
         };
-        hello.retry = fields.bytes(32)? == RETRY;
+        hello.random = *fields.bytes(32)?.first_chunk()?;
+        hello.retry = hello.random == RETRY;
         fields.short()?;
         hello.cipher = fields.half()?;
         fields.byte()?;

@@ -54,6 +54,7 @@ fn a_server_hello_says_what_was_chosen() {
     ]);
     let hello = ServerHello::read(&body).unwrap();
     let expected = ServerHello {
+        random: [9; 32],
         version: 0x304,
         cipher: 0x1302,
         group: Some(29),
