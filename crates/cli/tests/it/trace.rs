@@ -62,6 +62,30 @@ fn width_letters_and_colours_are_as_one_wants() {
 }
 
 #[test]
+fn a_key_log_opens_what_is_sealed() {
+    let sealed = fine(trace("tls12-exported.pcap", &[])).text();
+    assert!(
+        sealed.contains("Finished, sealed") && !sealed.contains("GET /"),
+        "{sealed}"
+    );
+    let keys = capture("tls12-exported.keys")
+        .into_os_string()
+        .into_string()
+        .unwrap();
+    let opened = fine(trace("tls12-exported.pcap", &["--keys", &keys])).text();
+    assert!(
+        opened.contains("HTTP/1.1 GET /") && !opened.contains("sealed"),
+        "{opened}"
+    );
+    let none = trace("tls12-exported.pcap", &["--keys", "none"]).run();
+    assert_eq!(none.code, 2);
+    assert!(
+        none.complaint().contains("cannot read none: No such file"),
+        "{none:?}"
+    );
+}
+
+#[test]
 fn json_is_an_object_a_line() {
     let text = fine(trace("two-flows.pcap", &["--json"])).text();
     let lines: Vec<serde_json::Value> = text
