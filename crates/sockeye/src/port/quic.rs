@@ -1,6 +1,7 @@
 //! QUIC on the listening side: an endpoint behind the door of a UDP socket, made when somebody knocks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
@@ -45,7 +46,8 @@ pub(super) async fn serve(
     let service = AnyService::shared(service);
     tokio::select! {
         () = door.knocked() => {
-            let entrance = Entrance { local, http, service, context: context.clone() };
+            let broken = AtomicU64::new(0);
+            let entrance = Entrance { local, http, service, context: context.clone(), broken };
             if let (Err(error), Some(observer)) =
                 (entrance.keep(&door, key).await, &context.config.observer)
             {
@@ -69,6 +71,8 @@ struct Entrance {
     http: bool,
     service: AnyService,
     context: Arc<Context>,
+    /// First packets that were none.
+    broken: AtomicU64,
 }
 
 impl Entrance {
@@ -89,6 +93,10 @@ impl Entrance {
                     None => break,
                 },
             }
+        }
+        let more = self.broken.load(Relaxed).saturating_sub(1);
+        if more > 0 {
+            context.note(&format!("{more} more first packets were none of QUIC's"));
         }
         // Those who are here say their goodbyes.
         connections.close();
@@ -116,6 +124,15 @@ impl Entrance {
         let handshake = match listener.admit(visitor, tls) {
             Ok(Some(handshake)) => handshake,
             Ok(None) => return Ok(()),
+            // Anybody can send these as fast as a network takes them, under any address.
+            Err(Failure::Other(_)) => {
+                if self.broken.fetch_add(1, Relaxed) == 0 {
+                    context.note(&format!(
+                        "the first packet of {peer} is none of QUIC's; others like it are only counted"
+                    ));
+                }
+                return Ok(());
+            }
             Err(failure) => {
                 context.note(&refused(&peer, failure).to_string());
                 return Ok(());

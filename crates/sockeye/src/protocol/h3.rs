@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::http::{self, Arriving, Driven, HEAD, HEAD_MAX, Pace, Shared, answer, drive};
 use super::quic::Shaken;
 
+mod bounded;
 mod client;
 
 pub(crate) use client::dial;
@@ -29,9 +30,9 @@ pub(crate) use client::dial;
 /// long the last packets may take.
 const LAST: Duration = Duration::from_millis(250);
 
-type Resolver = RequestResolver<h3_quinn::Connection, Bytes>;
+type Resolver = RequestResolver<bounded::Connection, Bytes>;
 type Sending = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
-type Receiving = RequestStream<h3_quinn::RecvStream, Bytes>;
+type Receiving = RequestStream<bounded::RecvStream, Bytes>;
 
 /// Serves one connection to its end.
 ///
@@ -60,7 +61,7 @@ async fn requests(
 ) -> io::Result<()> {
     let mut connection = builder()
         .max_field_section_size(HEAD_MAX.into())
-        .build::<_, Bytes>(h3_quinn::Connection::new(quic.clone()))
+        .build::<_, Bytes>(bounded::Connection::new(quic.clone()))
         .await
         .map_err(broken)?;
     let under_way = TaskTracker::new();

@@ -17,6 +17,7 @@ use sockeye::{
 use crate::stage::{Stage, address, exchange, heard, heard_bytes, heard_to_the_end, within};
 
 mod behaviour;
+mod hostile;
 
 /// A port that somebody speaks QUIC with.
 struct Quic {
@@ -76,27 +77,32 @@ impl Quic {
         within(self.knock()).await.unwrap()
     }
 
+    /// The same, which speaks HTTP/3.
+    async fn stranger_of_http(&self) -> Connection {
+        within(self.knock_at(self.at(), "h3")).await.unwrap()
+    }
+
     fn knock(&self) -> quinn::Connecting {
-        self.knock_at(self.at())
+        self.knock_at(self.at(), "sockeye")
     }
 
     /// What a client begins with, and nothing that comes after it.
     async fn first_packet(&self) -> Vec<u8> {
         let listener = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let _connecting = self.knock_at(listener.local_addr().unwrap());
+        let _connecting = self.knock_at(listener.local_addr().unwrap(), "sockeye");
         let mut first = vec![0; 2000];
         let n = within(listener.recv(&mut first)).await.unwrap();
         first.truncate(n);
         first
     }
 
-    fn knock_at(&self, at: SocketAddr) -> quinn::Connecting {
+    fn knock_at(&self, at: SocketAddr, alpn: &str) -> quinn::Connecting {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let mut tls = ClientConfig::builder()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        tls.alpn_protocols = vec![b"sockeye".to_vec()];
+        tls.alpn_protocols = vec![alpn.into()];
         let crypto = QuicClientConfig::try_from(tls).unwrap();
         let config = quinn::ClientConfig::new(Arc::new(crypto));
         let endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();

@@ -13,14 +13,14 @@ use http_body::{Body as _, Frame};
 use quinn::VarInt;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::{broken, broken_stream};
+use super::{bounded, broken, broken_stream};
 use crate::protocol::http::{self, Ask, HEAD_MAX, Resource, Sender};
 use crate::protocol::quic::{Connected, Lent, Move, Terms};
 use crate::request::Body;
 use crate::session::Session;
 
 type Sending = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
-type Receiving = RequestStream<h3_quinn::RecvStream, Bytes>;
+type Receiving = RequestStream<bounded::RecvStream, Bytes>;
 
 /// Opens a session whose messages are bodies.
 ///
@@ -39,7 +39,7 @@ pub(crate) async fn dial(
     let lent = connected.lend(code, terms, moving);
     let (mut driver, sender) = builder()
         .max_field_section_size(HEAD_MAX.into())
-        .build::<_, _, Bytes>(h3_quinn::Connection::new(lent.connection()))
+        .build::<_, _, Bytes>(bounded::Connection::new(lent.connection()))
         .await
         .map_err(broken)?;
     // The last of these closes the connection when it is dropped, and that is not for the library to decide.
@@ -66,7 +66,7 @@ pub(crate) async fn dial(
 }
 
 async fn send(
-    mut sender: ::h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>,
+    mut sender: ::h3::client::SendRequest<bounded::Opener, Bytes>,
     request: Request<Body>,
 ) -> io::Result<::http::Response<Body>> {
     let (mut parts, body) = request.into_parts();
