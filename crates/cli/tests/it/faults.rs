@@ -1,0 +1,166 @@
+//! QUIC and HTTP/3 over a path with faults: what was sent arrives whole, and text beside it arrives or is counted.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use crate::rough::{RoughPath, Weather};
+use crate::stage::{LONG, Run, Server, binary, connect};
+
+const SIZE: usize = 2 << 20;
+
+/// A transfer to an echo and back, under way.
+struct Transfer {
+    client: Run,
+    data: Vec<u8>,
+    writing: std::thread::JoinHandle<std::io::Result<()>>,
+}
+
+impl Transfer {
+    fn begin(scheme: &str, path: &RoughPath, more: &str) -> Self {
+        let line = format!("{scheme}://{} --insecure {more}", path.at);
+        let mut client = connect(&line).start();
+        let data = binary(SIZE);
+        let (mut input, sent) = (client.take_input(), data.clone());
+        let writing = std::thread::spawn(move || input.write_all(&sent));
+        Self {
+            client,
+            data,
+            writing,
+        }
+    }
+
+    /// Waits for its end: everything has come back, byte for byte.
+    #[track_caller]
+    fn end(mut self) {
+        let ended = self.client.end_within(LONG * 4);
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        let size = ended.out.len();
+        assert!(ended.out == self.data, "{size} bytes came: {}", ended.err);
+        self.writing.join().unwrap().unwrap();
+    }
+}
+
+/// Transfers over both, at the same time, on a path with this weather.
+fn transfers_over(weather: Weather) -> RoughPath {
+    let server = Server::start("echo 127.0.0.1:0");
+    let path = RoughPath::to(&server.at, weather);
+    let both = ["quic", "h3"].map(|scheme| Transfer::begin(scheme, &path, ""));
+    both.into_iter().for_each(Transfer::end);
+    path
+}
+
+#[test]
+fn one_of_twenty_datagrams_is_lost() {
+    const TEXTS: usize = 300;
+    let server = Server::start("echo 127.0.0.1:0");
+    let weather = Weather {
+        loss: 5,
+        ..Weather::default()
+    };
+    let path = RoughPath::to(&server.at, weather);
+    let both = ["quic", "h3"].map(|scheme| Transfer::begin(scheme, &path, ""));
+    let plain = UdpSocket::bind("127.0.0.1:0").unwrap();
+    plain.connect(path.at).unwrap();
+    plain
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    let mut missing: BTreeSet<_> = (0..TEXTS).map(|n| format!("text {n}, 你好")).collect();
+    let mut hear = || {
+        let mut answer = [0; 100];
+        if let Ok(n) = plain.recv(&mut answer) {
+            let text = String::from_utf8(answer[..n].to_vec()).unwrap();
+            assert!(missing.remove(&text), "{text:?} came twice, or changed");
+        }
+        missing.len()
+    };
+    for number in 0..TEXTS {
+        plain
+            .send(format!("text {number}, 你好").as_bytes())
+            .unwrap();
+        hear();
+    }
+    // What was lost on the path is known; nothing else is missing.
+    let lost = || path.lost(plain.local_addr().unwrap());
+    let began = Instant::now();
+    while hear() != lost() {
+        assert!(began.elapsed() < LONG, "the path has lost {}", lost());
+    }
+    assert!((1..TEXTS / 2).contains(&lost()), "{}", lost());
+    both.into_iter().for_each(Transfer::end);
+    assert!(
+        path.all_lost() > 2 * SIZE / 1500 / 20,
+        "{}",
+        path.all_lost()
+    );
+}
+
+#[test]
+fn datagrams_overtake_each_other() {
+    let path = transfers_over(Weather {
+        delay: Duration::from_millis(3),
+        overtaking: 10,
+        ..Weather::default()
+    });
+    assert!(path.overtaken() > 100, "{}", path.overtaken());
+}
+
+#[test]
+fn every_datagram_takes_a_tenth_of_a_second() {
+    let began = Instant::now();
+    let delay = Duration::from_millis(100);
+    transfers_over(Weather {
+        delay,
+        ..Weather::default()
+    });
+    // A handshake, and what is sent and comes back.
+    assert!(began.elapsed() > 4 * delay);
+}
+
+#[test]
+fn nothing_passes_for_ten_seconds() {
+    const HOLE: Duration = Duration::from_secs(10);
+    let server = Server::start("echo 127.0.0.1:0");
+    let weather = Weather {
+        delay: Duration::from_millis(20),
+        ..Weather::default()
+    };
+    // A path each, so that each has something on its way when nothing passes any more.
+    let both = ["quic", "h3"].map(|scheme| {
+        let path = RoughPath::to(&server.at, weather);
+        let transfer = Transfer::begin(scheme, &path, "");
+        transfer.client.out.at_least(SIZE / 16);
+        path.swallow_all(HOLE);
+        (path, transfer, Instant::now())
+    });
+    for (path, transfer, began) in both {
+        transfer.end();
+        assert!(path.swallowed() > 0);
+        assert!(began.elapsed() >= HOLE, "{:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn the_clients_port_changes_on_the_way() {
+    for scheme in ["quic", "h3"] {
+        let server = Server::start("echo 127.0.0.1:0");
+        let weather = Weather {
+            delay: Duration::from_millis(10),
+            ..Weather::default()
+        };
+        let path = RoughPath::to(&server.at, weather);
+        // A router that forgets, while everything is on its way.
+        let transfer = Transfer::begin(scheme, &path, "");
+        transfer.client.out.at_least(SIZE / 16);
+        path.rebind();
+        transfer.end();
+        // A client that moves by itself.
+        let transfer = Transfer::begin(scheme, &path, "--migrate-after 100ms");
+        transfer.client.err.until("moved from ");
+        transfer.end();
+        // The router has forgotten the ports before; that the end has come is proof. Streams tell of it, too.
+        let moves = server.run.err.text().matches(" has moved to ").count();
+        assert!(moves >= 2 || scheme == "h3", "{moves}");
+    }
+}
