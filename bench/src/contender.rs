@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::process::Group;
+use crate::quic;
 
 /// sockeye's own name in the tables; every ratio is taken of it.
 pub(crate) const SOCKEYE: &str = "sockeye";
@@ -28,6 +29,8 @@ pub(crate) struct Contender {
     pub(crate) name: &'static str,
     program: PathBuf,
     arguments: String,
+    /// What its script starts.
+    needs: Option<&'static str>,
 }
 
 impl Contender {
@@ -36,12 +39,22 @@ impl Contender {
             name,
             program: program.as_ref().into(),
             arguments: arguments.into(),
+            needs: None,
         }
+    }
+
+    /// The same, which is not there where `program` is not.
+    pub(crate) fn needs(mut self, program: &'static str) -> Self {
+        self.needs = Some(program);
+        self
     }
 
     /// Can its program be found?
     pub(crate) fn exists(&self) -> bool {
         is_installed(&self.program)
+            && self
+                .needs
+                .is_none_or(|needs| is_installed(Path::new(needs)))
     }
 
     /// The command line for a port, silent: what it prints is not measured.
@@ -92,7 +105,7 @@ pub(crate) struct Server {
 /// Where the programs are; those that the bench brings along lie in a folder that goes when it ends.
 pub(crate) struct Programs {
     pub(crate) sockeye: PathBuf,
-    bench: PathBuf,
+    pub(crate) bench: PathBuf,
     pub(crate) folder: TempDir,
 }
 
@@ -112,6 +125,7 @@ impl Programs {
             ),
             ("udp_echo.py", include_str!("../peers/udp_echo.py")),
             ("nginx_get.sh", include_str!("../peers/nginx_get.sh")),
+            ("aioquic_bulk.py", include_str!("../peers/aioquic_bulk.py")),
             ("ws_echo.cjs", include_str!("../peers/ws_echo.cjs")),
             (
                 "haproxy_relay.sh",
@@ -120,6 +134,7 @@ impl Programs {
         ] {
             fs::write(folder.path().join(name), text).with_context(|| format!("writing {name}"))?;
         }
+        quic::write_certificate(folder.path())?;
         let mut compiler = Command::new("cc");
         compiler
             .args(["-O2", "-o", "epoll_echo", "epoll_echo.c"])
@@ -131,7 +146,10 @@ impl Programs {
             bench,
             folder,
         };
-        let needed = ["nc", "ncat", "socat", "python3", "nginx", "haproxy"].map(PathBuf::from);
+        let needed = [
+            "nc", "ncat", "socat", "python3", "nginx", "haproxy", "caddy",
+        ]
+        .map(PathBuf::from);
         for program in [&programs.sockeye, &programs.epoll()]
             .into_iter()
             .chain(&needed)
@@ -243,6 +261,14 @@ impl Programs {
 
     pub(crate) fn sockeye(&self, arguments: &str) -> Contender {
         Contender::new(SOCKEYE, &self.sockeye, arguments)
+    }
+
+    /// The Python that has what `./test` installs, beside the folder of this program.
+    pub(crate) fn python(&self) -> PathBuf {
+        let target = self.bench.ancestors().nth(2);
+        target
+            .unwrap_or_else(|| Path::new("."))
+            .join("peers/venv/bin/python")
     }
 
     fn epoll(&self) -> PathBuf {

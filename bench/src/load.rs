@@ -2,6 +2,7 @@
 
 pub(crate) mod burst;
 pub(crate) mod download;
+pub(crate) mod h3;
 pub(crate) mod tcp;
 pub(crate) mod udp;
 pub(crate) mod ws;

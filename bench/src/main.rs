@@ -1,10 +1,12 @@
 //! `sockeye-bench`: sockeye and its peers on the same work, in turn, with goals beside the ratios.
 
+mod caddy;
 mod contender;
 mod load;
 mod nginx;
 mod peer;
 mod process;
+mod quic;
 mod report;
 mod workload;
 
@@ -52,6 +54,9 @@ enum Verb {
         peer: peer::Peer,
         #[arg(long, default_value_t = 0)]
         port: u16,
+        /// Where a certificate is, for those that show or believe one.
+        #[arg(long, default_value = ".", value_name = "PATH")]
+        folder: PathBuf,
     },
 }
 
@@ -62,7 +67,7 @@ fn names() -> clap::builder::PossibleValuesParser {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.verb {
-        Some(Verb::Peer { peer, port }) => peer::serve(peer, port),
+        Some(Verb::Peer { peer, port, folder }) => peer::serve(peer, port, &folder),
         None => measure(arguments),
     }
 }

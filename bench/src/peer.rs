@@ -1,12 +1,15 @@
-//! The bare tokio loops that sockeye is measured against: what one writes by hand when nothing else is asked for.
+//! The bare loops of tokio and quinn that sockeye is measured against: what one writes by hand when nothing else is asked for.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+use crate::quic;
 
 /// A loop of this file, as named on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -23,13 +26,25 @@ pub(crate) enum Peer {
     /// The same, in capitals.
     #[value(name = "tokio-udp-upper")]
     UdpUpper,
+    /// QUIC: bare quinn with sockeye's settings, reads all and gives nothing.
+    #[value(name = "quinn-sink")]
+    QuinnSink,
+    /// Its client, which sends stdin.
+    #[value(name = "quinn-send")]
+    QuinnSend,
 }
 
-/// Serves until it is killed.
-pub(crate) fn serve(peer: Peer, port: u16) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build();
+/// Serves until it is killed; what sends ends by itself.
+pub(crate) fn serve(peer: Peer, port: u16, folder: &Path) -> Result<()> {
+    let runtime = match peer {
+        // As many threads as sockeye has.
+        Peer::QuinnSink | Peer::QuinnSend => tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build(),
+        _ => tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build(),
+    };
     let runtime = runtime.context("starting a tokio runtime")?;
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     runtime.block_on(async {
@@ -38,6 +53,8 @@ pub(crate) fn serve(peer: Peer, port: u16) -> Result<()> {
             Peer::WsEcho => tcp_echo(at, ws_echo).await,
             Peer::UdpEcho => udp_loop(at, |_| {}).await,
             Peer::UdpUpper => udp_loop(at, <[u8]>::make_ascii_uppercase).await,
+            Peer::QuinnSink => quic::sink(port, folder).await,
+            Peer::QuinnSend => quic::send(port, folder).await,
         }
     })
 }

@@ -1,15 +1,18 @@
 //! The workloads, and what they have in common: rounds, in which the contenders take turns.
 
 mod bulk;
+mod http3;
 mod http_file;
 mod http_get;
 mod idle;
+mod quic_bulk;
 mod relay;
 mod start_up;
 mod tcp_echo;
 mod trace_read;
 mod udp_burst;
 mod udp_echo;
+mod udp_shared;
 mod ws_echo;
 
 use std::time::Duration;
@@ -41,7 +44,11 @@ pub(crate) const ALL: &[Workload] = &[
     ("udp-upper", udp_echo::upper),
     ("udp-flood", udp_burst::flood),
     ("udp-paced", udp_burst::paced),
+    ("udp-shared", udp_shared::run),
     ("bulk", bulk::run),
+    ("quic-bulk", quic_bulk::run),
+    ("h3-get", http3::get),
+    ("h3-file", http3::file),
     ("relay", relay::run),
     ("idle", idle::run),
     ("start-up", start_up::run),
