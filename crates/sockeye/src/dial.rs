@@ -34,6 +34,8 @@ mod udp;
 mod unixgram;
 mod websocket;
 
+pub(crate) use quic::ask_host;
+
 /// How a peer is reached. `Default` is what most want.
 #[derive(Clone)]
 pub struct DialOptions {

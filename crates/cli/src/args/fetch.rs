@@ -10,7 +10,7 @@ use super::values::{field, time, token};
 
 /// Fetch what a URL names, and show how
 ///
-/// URL is http://… or https://…; without a scheme it is http://, and :3000/path is on this machine.
+/// URL is http://…, https://… or h3://…; without a scheme it is http://, and :3000/path is on this machine.
 /// What comes goes to standard output; everything else is told on standard error. -v shows the whole
 /// conversation: who was reached, TLS and its certificates, both heads, and how long each step took.
 ///
@@ -67,6 +67,12 @@ pub(crate) struct FetchArgs {
     /// HTTP/2 alone, also without TLS
     #[arg(help_heading = VERSIONS, long, group = "speaks")]
     pub(crate) http2_prior_knowledge: bool,
+    /// HTTP/3 if it is there first, with a head start of 250 ms before the others
+    #[arg(help_heading = VERSIONS, long, group = "speaks")]
+    pub(crate) http3: bool,
+    /// HTTP/3 alone; a URL with h3:// says the same
+    #[arg(help_heading = VERSIONS, long, group = "speaks")]
+    pub(crate) http3_only: bool,
 
     /// Follow redirects
     #[arg(help_heading = REDIRECTS, short = 'L', long)]

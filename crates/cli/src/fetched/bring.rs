@@ -216,19 +216,23 @@ fn all_instead(order: &Order, part: &Resumed) -> Error {
 }
 
 fn tell_version(args: &FetchArgs, fetched: &Fetched) {
-    if args.http2 && fetched.head.version != http::Version::HTTP_2 {
-        let why = match fetched.content.exchange().location.is_secure() {
-            true => "the server does not speak HTTP/2",
-            false => "HTTP/2 without TLS needs --http2-prior-knowledge",
-        };
-        note(
-            args,
-            &format!(
-                "{why}: this is {}",
-                crate::report::text::version(fetched.head.version)
-            ),
-        );
-    }
+    use http::Version;
+    let secure = fetched.content.exchange().location.is_secure();
+    let why = match (fetched.head.version, secure) {
+        (version, true) if args.http2 && version < Version::HTTP_2 => {
+            "the server does not speak HTTP/2"
+        }
+        (version, false) if args.http2 && version < Version::HTTP_2 => {
+            "HTTP/2 without TLS needs --http2-prior-knowledge"
+        }
+        (version, true) if args.http3 && version < Version::HTTP_3 => {
+            "the server was not reached over HTTP/3"
+        }
+        (version, false) if args.http3 && version < Version::HTTP_3 => "HTTP/3 is always in TLS",
+        _ => return,
+    };
+    let version = crate::report::text::version(fetched.head.version);
+    note(args, &format!("{why}: this is {version}"));
 }
 
 fn note(args: &FetchArgs, what: &str) {

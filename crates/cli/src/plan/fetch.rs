@@ -84,8 +84,9 @@ fn of_contact(text: &str) -> Result<Location> {
     let scheme = match address.scheme {
         None | Some(Scheme::Http) => "http",
         Some(Scheme::Https) => "https",
+        Some(Scheme::H3) => "h3",
         Some(_) => {
-            let what = format!("cannot fetch @{name}: {address} is not http:// or https://");
+            let what = format!("cannot fetch @{name}: {address} is not http://, https:// or h3://");
             return Err(Usage(what).into());
         }
     };
@@ -224,7 +225,13 @@ fn upload(path: &Path, location: &mut Location) -> Result<Payload> {
 /// When a file or a proxy is of no use.
 pub(crate) fn options(args: &FetchArgs, jobs: &[Job], tell: impl FnMut(&str)) -> Result<Options> {
     let secure = args.location || jobs.iter().any(|job| job.order.location.is_secure());
-    let version = (args.http1, args.http2_prior_knowledge);
+    let speaks = [
+        (args.http1, Speaks::One),
+        (args.http2_prior_knowledge, Speaks::Two),
+        (args.http3_only, Speaks::Three),
+        (args.http3, Speaks::First),
+    ];
+    let speaks = speaks.into_iter().find(|(asked, _)| *asked);
     let proxies = proxies(args)?;
     Ok(Options {
         dial: DialOptions {
@@ -233,11 +240,7 @@ pub(crate) fn options(args: &FetchArgs, jobs: &[Job], tell: impl FnMut(&str)) ->
             tls: tls::of_client(&args.tls, secure, tell)?,
             ..DialOptions::default()
         },
-        speaks: match version {
-            (true, _) => Speaks::One,
-            (_, true) => Speaks::Two,
-            _ => Speaks::Any,
-        },
+        speaks: speaks.map_or(Speaks::Any, |(_, speaks)| speaks),
         redirects: if args.location { args.max_redirs } else { 0 },
         resolve: args.resolve.clone(),
         proxies,

@@ -83,6 +83,12 @@ fn lines(event: &Event<'_>) -> String {
             let proxy = proxy.map_or_else(String::new, |proxy| format!(" through {proxy}"));
             say(&format!("connected {local} -> {peer}{proxy}"))
         }
+        Event::Quic(reach) => quic(reach),
+        Event::NoQuic(error) => say(&format!("no HTTP/3, so it goes over TCP: {error}")),
+        Event::Faster(reach) => {
+            let version = text::version(reach.version);
+            say(&format!("{version} was there first"))
+        }
         Event::Secured(tls) => text::agreed(tls, "").lines().map(say).collect(),
         Event::Reused(reach) => say(&reused(reach)),
         Event::Stale => say("the connection was closed meanwhile, another is opened"),
@@ -109,6 +115,16 @@ fn reused(reach: &Reach) -> String {
         "connection {} is used again: {} -> {}",
         reach.number, reach.local, reach.peer
     )
+}
+
+fn quic(reach: &Reach) -> String {
+    let facts = reach.path.as_deref().map(|path| text::quic(path, ""));
+    let connected = format!("connected {} -> {} over QUIC", reach.local, reach.peer);
+    say(&connected)
+        + &facts
+            .iter()
+            .map(|facts| say(facts.trim_end()))
+            .collect::<String>()
 }
 
 fn asked(head: &RequestHead) -> String {
@@ -170,7 +186,12 @@ fn ended(exchange: &Exchange) -> String {
         sent => format!("{} sent, ", text::count(sent, "byte")),
     };
     let came = text::count(exchange.received, "byte");
-    let mut text = say(&format!("{sent}{came} came{rest}"));
+    let path = exchange
+        .connection
+        .as_ref()
+        .and_then(|reach| reach.path.as_deref());
+    let packets = path.map(text::packets).unwrap_or_default();
+    let mut text = say(&format!("{sent}{came} came{rest}{packets}"));
     if exchange.tickets > 0 {
         let tickets = text::count(exchange.tickets, "ticket");
         text += &say(&format!(

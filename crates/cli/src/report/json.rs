@@ -172,6 +172,14 @@ pub(crate) fn exchange(exchange: &Exchange) -> String {
         if let Some(proxy) = &reach.proxy {
             fields["proxy"] = proxy.clone().into();
         }
+        if let Some(path) = &reach.path {
+            fields["quic"] = json!({
+                "version": 1,
+                "rtt": path.rtt().as_secs_f64(),
+                "packets_sent": path.packets_sent(),
+                "packets_lost": path.packets_lost(),
+            });
+        }
         if let Some(tls) = &reach.tls {
             fields["tls"] = secured(tls);
         }

@@ -28,9 +28,14 @@ pub(crate) fn opened(info: &Info) -> String {
 pub(crate) fn secured(info: &Info, who: &str) -> String {
     let mut text = info.tls().map_or_else(String::new, |tls| agreed(tls, who));
     if let Some(path) = info.path() {
-        let _ = writeln!(text, "quic{who} version 1, {}, 0-RTT no", round_trip(path));
+        text.push_str(&quic(path, who));
     }
     text
+}
+
+/// `quic #1 version 1, round trip 0.4 ms, 0-RTT no`, when the handshake is over.
+pub(crate) fn quic(path: &Path, who: &str) -> String {
+    format!("quic{who} version 1, {}, 0-RTT no\n", round_trip(path))
 }
 
 /// The same of TLS that belongs to no session.
@@ -210,7 +215,7 @@ pub(crate) fn left(info: &Info) -> String {
 }
 
 /// `, 12 packets sent and none of them lost, round trip 0.4 ms`
-fn packets(path: &Path) -> String {
+pub(crate) fn packets(path: &Path) -> String {
     let lost = match path.packets_lost() {
         0 => "none".to_owned(),
         lost => lost.to_string(),

@@ -10,10 +10,18 @@ const WIDTH: usize = 48;
 /// A line for each step that there was, and one for all of it.
 pub(crate) fn chart(exchange: &Exchange) -> String {
     let times = &exchange.timings;
+    let reach = exchange.connection.as_ref();
     let steps = [
         ("resolve", times.resolved),
-        ("connect", times.connected),
-        ("TLS", times.secured),
+        // Its handshake is that of TLS.
+        match reach.is_some_and(|reach| reach.path.is_some()) {
+            true => ("QUIC", times.connected),
+            false => ("connect", times.connected),
+        },
+        (
+            "TLS",
+            times.secured.filter(|at| Some(*at) != times.connected),
+        ),
         ("send", times.sent),
         ("wait", times.answered),
         ("receive", times.ended.filter(|_| times.answered.is_some())),

@@ -404,7 +404,7 @@ fn contacts_are_fetched_by_their_names() {
     fails(
         &fetch("@other").home(&home).run(),
         2,
-        &["is not http:// or https://"],
+        &["is not http://, https:// or h3://"],
     );
     fails(
         &fetch("@nobody").home(&home).run(),

@@ -153,14 +153,14 @@ fn rules_of_http_hold() {
 }
 
 /// aioquic's server, and the certificate that it shows.
-struct Aioquic {
-    server: Server,
-    certificate: PathBuf,
+pub(crate) struct Aioquic {
+    pub(crate) server: Server,
+    pub(crate) certificate: PathBuf,
     _folder: Arc<TempDir>,
 }
 
 impl Aioquic {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = folder();
         let issued = self_signed(&["localhost"]);
         let (certificate, key) = issued.write(folder.path(), "server.pem");

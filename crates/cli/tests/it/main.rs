@@ -11,6 +11,7 @@ mod exec;
 mod faults;
 mod fetch;
 mod fetch_files;
+mod fetch_http3;
 mod fetch_peers;
 mod guard;
 mod help;

@@ -9,7 +9,8 @@ import ssl
 import sys
 
 from aioquic.asyncio import QuicConnectionProtocol, connect, serve
-from aioquic.h3.connection import H3_ALPN, H3Connection
+from aioquic.buffer import encode_uint_var
+from aioquic.h3.connection import H3_ALPN, FrameType, H3Connection, encode_frame
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, StreamReset
@@ -171,7 +172,53 @@ async def stop(port, pid):
 
 
 class Server(Http):
-    """Answers with what was asked; `/code` by resetting, `/large` at length."""
+    """Answers with what was asked; `/code` by resetting, `/large` at length, and as the names in `odd` say."""
+
+    leaving = False
+
+    def odd(self, path, stream):
+        """What servers do less often; whether `path` is one of these."""
+        head, data = [(b":status", b"200")], b"12345"
+        if self.leaving:
+            self.close(error_code=NO_ERROR)
+            return True
+        match path:
+            case "/trailers":
+                self.http.send_headers(stream, head)
+                self.http.send_data(stream, data, False)
+                self.http.send_headers(stream, [(b"x-sum", b"15")], True)
+            case "/hints":
+                hints = [(b":status", b"103"), (b"link", b"</style.css>")]
+                hints = self.http._encode_headers(stream, hints)
+                self._quic.send_stream_data(stream, encode_frame(FrameType.HEADERS, hints))
+                self.http.send_headers(stream, head)
+                self.http.send_data(stream, data, True)
+            case "/short":
+                self.http.send_headers(stream, [*head, (b"content-length", b"10")])
+                self.http.send_data(stream, data, True)
+            case "/half" | "/half-frame":
+                # A frame of ten bytes that ends after five, with the end of the stream at once or a moment later.
+                self.http.send_headers(stream, head)
+                frame = encode_uint_var(FrameType.DATA) + encode_uint_var(10) + data
+                self._quic.send_stream_data(stream, frame, path == "/half")
+                if path == "/half-frame":
+                    end = asyncio.get_running_loop().call_later
+                    end(0.1, lambda: (self._quic.send_stream_data(stream, b"", True), self.transmit()))
+            case "/broken":
+                self.http.send_headers(stream, head)
+                self.http.send_data(stream, data, False)
+                reset = asyncio.get_running_loop().call_later
+                reset(0.1, lambda: (self._quic.reset_stream(stream, NO_ERROR + 2), self.transmit()))
+            case "/goodbye":
+                self.http.send_headers(stream, head)
+                self.http.send_data(stream, data, True)
+                self.leaving = True
+            case "/nonsense":
+                self._quic.send_stream_data(stream, b"SSH-2.0-none\r\n", True)
+            case _:
+                return False
+        self.transmit()
+        return True
 
     def heard(self, event):
         asked = self.streams.setdefault(event.stream_id, [{}, b""])
@@ -182,6 +229,8 @@ class Server(Http):
         if not event.stream_ended:
             return
         head, body = asked
+        if self.odd(head[":path"], event.stream_id):
+            return None
         if head[":path"] == "/code":
             self._quic.reset_stream(event.stream_id, NO_ERROR + 2)
             return self.transmit()

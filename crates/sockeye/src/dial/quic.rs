@@ -90,6 +90,23 @@ async fn connect(
     happy::first(attempts).await
 }
 
+/// HTTP/3 over a connection to one of `addresses`, where `host` is, which proves that it is `host`.
+///
+/// # Errors
+/// When nobody is there, or nothing can be agreed on.
+pub(crate) async fn ask_host(
+    host: &HostPort,
+    addresses: &[SocketAddr],
+    options: &DialOptions,
+) -> Result<h3::Client> {
+    let attempts = addresses
+        .iter()
+        .map(|peer| attempt(*peer, host, "h3", HTTP3, options));
+    let reached = happy::first(attempts).await?;
+    let opened = h3::Client::open(reached.connected, reached.terms, None).await;
+    opened.map_err(|source| Error::io(Operation::Connect, host, source))
+}
+
 async fn attempt(
     peer: SocketAddr,
     host: &HostPort,

@@ -1,19 +1,23 @@
 //! A connection to a server: how it is opened, and what is asked over it.
 //!
-//! This is where another version of HTTP would come in: what is asked for here is a request with a body, and what
-//! comes back is an answer with one.
+//! What is asked for here is a request with a body, and what comes back is an answer with one, whatever the version.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, Version, header};
+use tokio::time::{Instant, timeout};
 use wire::address::{Host, HostPort};
 use wire::upstream::{Credentials, Kind, Proxy};
 
-use super::facts::{Event, Exchange, Reach};
+use super::facts::{Event, Exchange, Reach, Timings};
 use super::{Location, Options, Speaks};
 use crate::dial::{self, DialOptions};
 use crate::error::{Error, Operation, Result};
+use crate::protocol::h3;
 use crate::protocol::http::{self as protocol, Client};
 use crate::protocol::tls::{HTTP1, HTTP2};
 use crate::request::{Body, basic_authorization};
@@ -23,25 +27,41 @@ use crate::session::RequestHead;
 pub(super) struct Connection {
     pub(super) reach: Arc<Reach>,
     location: Location,
-    client: Client,
+    carrier: Carrier,
     /// What the proxy is told of us, where it passes on requests and not bytes; `None` where it does not.
     relay: Option<Option<HeaderValue>>,
 }
 
+/// What carries requests.
+enum Carrier {
+    /// HTTP/1.1 or HTTP/2 over a byte stream.
+    Stream(Client),
+    /// HTTP/3.
+    Quic(h3::Client),
+}
+
 impl Connection {
     /// Whether it can be used for that.
-    pub(super) fn leads_to(&self, location: &Location) -> bool {
-        self.location.same_origin(location)
+    pub(super) fn leads_to(&self, location: &Location, speaks: Speaks) -> bool {
+        let fits = !is_http3_alone(location, speaks) || self.reach.version == Version::HTTP_3;
+        fits && self.location.same_origin(location)
     }
 
     /// Whether another request can be sent.
     pub(super) async fn is_free(&mut self) -> bool {
-        self.client.is_free().await
+        match &mut self.carrier {
+            Carrier::Stream(client) => client.is_free().await,
+            Carrier::Quic(client) => client.is_free(),
+        }
     }
 
     /// Says goodbye.
     pub(super) async fn close(self) {
-        self.client.close().await;
+        match self.carrier {
+            Carrier::Stream(client) => client.close().await,
+            // Whoever keeps it says goodbye when it is dropped.
+            Carrier::Quic(client) => drop(client),
+        }
     }
 
     /// Makes a request one for the proxy that passes it on: it must know the server too (RFC 9112, section 3.2.2).
@@ -65,7 +85,10 @@ impl Connection {
     /// # Errors
     /// When the connection breaks, or what comes is no HTTP.
     pub(super) async fn send(&mut self, request: Request<Body>) -> std::io::Result<Response<Body>> {
-        self.client.send(request).await
+        match &mut self.carrier {
+            Carrier::Stream(client) => client.send(request).await,
+            Carrier::Quic(client) => client.send(request).await,
+        }
     }
 }
 
@@ -79,61 +102,209 @@ pub(super) async fn open(
     number: u64,
     exchange: &mut Exchange,
 ) -> Result<Connection> {
-    let host = location.host_port();
     let mut way = options.dial.clone();
     way.proxy = way.proxy.or_else(|| options.proxies.of(location).cloned());
-    let relaying = way
-        .proxy
-        .as_ref()
-        .filter(|proxy| relays(proxy, location, options.speaks));
-    let reached = match relaying {
-        Some(proxy) => dial::reach_proxy(proxy, &way).await?,
-        None => {
-            let addresses = find(&host, &way, options).await?;
-            if way.proxy.is_none() {
-                exchange.timings.resolved = exchange.now();
-                let (host, addresses) = (&host.host.to_string(), &addresses);
-                options.tell(&Event::Resolved { host, addresses });
-            }
-            dial::reach_host(&host, &addresses, &way).await?
-        }
-    };
-    exchange.timings.connected = exchange.now();
-    let (local, peer) = (reached.local.clone(), reached.peer.clone());
-    let proxy = way.proxy.as_ref().map(ToString::to_string);
-    options.tell(&Event::Connected {
-        local: &local,
-        peer: &peer,
-        proxy: proxy.as_deref(),
-    });
-    let (stream, tls) = dial::converse(reached, alpn(location, options.speaks), &way).await?;
-    if let Some(tls) = &tls {
-        exchange.timings.secured = exchange.now();
-        options.tell(&Event::Secured(tls));
-    }
-    let agreed = tls.as_ref().and_then(|tls| tls.alpn.as_deref());
-    let two = options.speaks == Speaks::Two || agreed == Some(HTTP2);
-    let (speaks, version) = match two {
-        true => (protocol::Version::Two, Version::HTTP_2),
-        false => (protocol::Version::One, Version::HTTP_11),
-    };
-    let client = Client::open(stream, speaks).await;
-    let client = client.map_err(|source| Error::io(Operation::Connect, location, source))?;
-    let reach = Reach {
+    let ways = ways(location, options.speaks, way.proxy.as_ref())?;
+    let mut opening = Opening {
+        location,
+        options,
+        way: &way,
+        addresses: Vec::new(),
+        began: exchange.began,
         number,
-        local,
-        peer,
-        proxy,
-        tls,
-        version,
     };
-    let basic = |who: &Credentials| basic_authorization(&format!("{}:{}", who.user, who.password));
-    Ok(Connection {
-        reach: Arc::new(reach),
-        location: location.clone(),
-        client,
-        relay: relaying.map(|proxy| proxy.credentials.as_ref().map(basic)),
-    })
+    if way.proxy.is_none() {
+        let host = location.host_port();
+        opening.addresses = find(&host, &way, options).await?;
+        exchange.timings.resolved = exchange.now();
+        let (host, addresses) = (&host.host.to_string(), &opening.addresses);
+        options.tell(&Event::Resolved { host, addresses });
+    }
+    let timings = &mut exchange.timings;
+    match ways {
+        Ways::Stream => opening.over_tcp(timings).await,
+        Ways::Quic => opening.over_quic(timings).await,
+        Ways::Both => {
+            let mut of_quic = *timings;
+            let racing = race(
+                opening.over_quic(&mut of_quic),
+                opening.over_tcp(timings),
+                options,
+            );
+            let connection = Box::pin(racing).await?;
+            if connection.reach.version == Version::HTTP_3 {
+                *timings = of_quic;
+            }
+            Ok(connection)
+        }
+    }
+}
+
+/// How a server is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ways {
+    Stream,
+    Quic,
+    /// Whichever is there first.
+    Both,
+}
+
+/// Whether nothing else will do.
+fn is_http3_alone(location: &Location, speaks: Speaks) -> bool {
+    location.is_over_http3() || speaks == Speaks::Three
+}
+
+fn ways(location: &Location, speaks: Speaks, proxy: Option<&Proxy>) -> Result<Ways> {
+    let refused = |why: String| Err(Error::unsupported(Operation::Fetch, location, why));
+    match (
+        is_http3_alone(location, speaks),
+        location.is_secure(),
+        proxy,
+    ) {
+        (true, false, _) => refused("HTTP/3 is always in TLS, which is https://".to_owned()),
+        (true, true, Some(proxy)) => refused(format!(
+            "{proxy} takes TCP only, and going past it would be no answer"
+        )),
+        (true, true, None) => Ok(Ways::Quic),
+        (false, true, None) if speaks == Speaks::First => Ok(Ways::Both),
+        (false, ..) => Ok(Ways::Stream),
+    }
+}
+
+/// How long HTTP/3 is alone before TCP is tried, too: as one address before the next (RFC 8305, section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// The first of both to stand. Where QUIC comes to nothing it is TCP that says why nothing was reached.
+async fn race(
+    quic: impl Future<Output = Result<Connection>>,
+    stream: impl Future<Output = Result<Connection>>,
+    options: &Options,
+) -> Result<Connection> {
+    let (mut quic, mut stream) = (pin!(quic), pin!(stream));
+    let lost = |error: Error| options.tell(&Event::NoQuic(&error));
+    let won = match timeout(HEAD_START, &mut quic).await {
+        Ok(Ok(opened)) => return Ok(opened),
+        Ok(Err(error)) => {
+            lost(error);
+            return stream.await;
+        }
+        Err(_) => tokio::select! {
+            biased;
+            quic = &mut quic => match quic {
+                Ok(opened) => opened,
+                Err(error) => {
+                    lost(error);
+                    return stream.await;
+                }
+            },
+            opened = &mut stream => match opened {
+                Ok(opened) => opened,
+                Err(first) => quic.await.map_err(|error| {
+                    lost(error);
+                    first
+                })?,
+            },
+        },
+    };
+    options.tell(&Event::Faster(&won.reach));
+    Ok(won)
+}
+
+/// What is needed to open one.
+struct Opening<'a> {
+    location: &'a Location,
+    options: &'a Options,
+    /// How it is reached, with the proxy that counts.
+    way: &'a DialOptions,
+    /// Where it is, unless a proxy finds out.
+    addresses: Vec<SocketAddr>,
+    began: Instant,
+    number: u64,
+}
+
+impl Opening<'_> {
+    fn now(&self) -> Option<Duration> {
+        Some(self.began.elapsed())
+    }
+
+    /// HTTP/3.
+    async fn over_quic(&self, timings: &mut Timings) -> Result<Connection> {
+        let host = self.location.host_port();
+        let client = Box::pin(dial::ask_host(&host, &self.addresses, self.way)).await?;
+        timings.connected = self.now();
+        timings.secured = timings.connected;
+        let identity = client.identity();
+        let reach = Reach {
+            number: self.number,
+            local: identity.local().clone(),
+            peer: identity.peer().clone(),
+            proxy: None,
+            tls: identity.tls().cloned(),
+            version: Version::HTTP_3,
+            path: identity.path().cloned(),
+        };
+        self.options.tell(&Event::Quic(&reach));
+        if let Some(tls) = &reach.tls {
+            self.options.tell(&Event::Secured(tls));
+        }
+        Ok(Connection {
+            reach: Arc::new(reach),
+            location: self.location.clone(),
+            carrier: Carrier::Quic(client),
+            relay: None,
+        })
+    }
+
+    /// The other versions.
+    async fn over_tcp(&self, timings: &mut Timings) -> Result<Connection> {
+        let (location, options, way) = (self.location, self.options, self.way);
+        let relaying = way
+            .proxy
+            .as_ref()
+            .filter(|proxy| relays(proxy, location, options.speaks));
+        let reached = match relaying {
+            Some(proxy) => dial::reach_proxy(proxy, way).await?,
+            None => dial::reach_host(&location.host_port(), &self.addresses, way).await?,
+        };
+        timings.connected = self.now();
+        let (local, peer) = (reached.local.clone(), reached.peer.clone());
+        let proxy = way.proxy.as_ref().map(ToString::to_string);
+        options.tell(&Event::Connected {
+            local: &local,
+            peer: &peer,
+            proxy: proxy.as_deref(),
+        });
+        let (stream, tls) = dial::converse(reached, alpn(location, options.speaks), way).await?;
+        if let Some(tls) = &tls {
+            timings.secured = self.now();
+            options.tell(&Event::Secured(tls));
+        }
+        let agreed = tls.as_ref().and_then(|tls| tls.alpn.as_deref());
+        let two = options.speaks == Speaks::Two || agreed == Some(HTTP2);
+        let (speaks, version) = match two {
+            true => (protocol::Version::Two, Version::HTTP_2),
+            false => (protocol::Version::One, Version::HTTP_11),
+        };
+        let client = Client::open(stream, speaks).await;
+        let client = client.map_err(|source| Error::io(Operation::Connect, location, source))?;
+        let reach = Reach {
+            number: self.number,
+            local,
+            peer,
+            proxy,
+            tls,
+            version,
+            path: None,
+        };
+        let basic =
+            |who: &Credentials| basic_authorization(&format!("{}:{}", who.user, who.password));
+        Ok(Connection {
+            reach: Arc::new(reach),
+            location: location.clone(),
+            carrier: Carrier::Stream(client),
+            relay: relaying.map(|proxy| proxy.credentials.as_ref().map(basic)),
+        })
+    }
 }
 
 /// Whether the proxy passes on requests: what it can read, and HTTP/1.1. Anything else goes through a tunnel.
@@ -161,7 +332,7 @@ async fn find(host: &HostPort, way: &DialOptions, options: &Options) -> Result<V
 fn alpn(location: &Location, speaks: Speaks) -> &'static [&'static str] {
     match (location.is_secure(), speaks) {
         (false, _) => &[],
-        (true, Speaks::Any) => &[HTTP2, HTTP1],
+        (true, Speaks::Any | Speaks::Three | Speaks::First) => &[HTTP2, HTTP1],
         (true, Speaks::One) => &[HTTP1],
         (true, Speaks::Two) => &[HTTP2],
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::location::Location;
 use super::order::Order;
 use crate::error::Error;
-use crate::session::{AnswerHead, Endpoint, RequestHead, Tls};
+use crate::session::{AnswerHead, Endpoint, Path, RequestHead, Tls};
 
 /// Hears what happens while something is fetched. Called where it happens: be quick.
 pub trait Witness: Send + Sync + 'static {
@@ -40,6 +40,12 @@ pub enum Event<'a> {
     },
     /// TLS was agreed on.
     Secured(&'a Tls),
+    /// A connection stands over QUIC, TLS included: HTTP/3.
+    Quic(&'a Reach),
+    /// HTTP/3 was tried, and came to nothing; over TCP it goes on.
+    NoQuic(&'a Error),
+    /// This connection was there first, and the other way to the server is given up.
+    Faster(&'a Reach),
     /// A connection of before is used again.
     Reused(&'a Reach),
     /// One that was to be used again was closed meanwhile; another is opened.
@@ -85,6 +91,8 @@ pub struct Reach {
     pub tls: Option<Arc<Tls>>,
     /// What is spoken over it.
     pub version: Version,
+    /// What the packets tell of the way, over QUIC: as of the last look, at each head and at each end.
+    pub path: Option<Arc<Path>>,
 }
 
 impl Reach {
@@ -100,9 +108,9 @@ impl Reach {
 pub struct Timings {
     /// The host was found.
     pub resolved: Option<Duration>,
-    /// A connection stood, the talk with a proxy included.
+    /// A connection stood, the talk with a proxy included; over QUIC TLS is a part of that.
     pub connected: Option<Duration>,
-    /// TLS was agreed on.
+    /// TLS was agreed on; over QUIC the same moment.
     pub secured: Option<Duration>,
     /// The request could be sent.
     pub ready: Option<Duration>,

@@ -1,4 +1,4 @@
-//! What is fetched: an `http://` or `https://` URL, read as browsers read it (WHATWG URL).
+//! What is fetched: an `http://` or `https://` URL, read as browsers read it (WHATWG URL), or an `h3://` one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +15,8 @@ pub struct Location {
     url: Url,
     /// The interface of a link-local address (RFC 6874), which no server and no name of a certificate knows.
     zone: Option<String>,
+    /// Whether it was written as `h3://`: `https://` over HTTP/3 and nothing else.
+    over_http3: bool,
 }
 
 impl Location {
@@ -29,12 +31,18 @@ impl Location {
         if next.url.host() == self.url.host() {
             next.zone.clone_from(&self.zone);
         }
+        next.over_http3 = self.over_http3 && next.same_origin(self);
         Ok(next)
     }
 
     /// Whether it is fetched in TLS.
     pub fn is_secure(&self) -> bool {
         self.url.scheme() == "https"
+    }
+
+    /// Whether it was written as `h3://`: HTTP/3 and nothing else.
+    pub fn is_over_http3(&self) -> bool {
+        self.over_http3
     }
 
     /// `http` or `https`.
@@ -121,7 +129,8 @@ impl Location {
 impl FromStr for Location {
     type Err = Error;
 
-    /// Without a scheme it is `http://`; `3000/path` and `:3000/path` are on this machine.
+    /// Without a scheme it is `http://`; `3000/path` and `:3000/path` are on this machine. `h3://` is `https://`
+    /// over HTTP/3.
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim();
         if let Some((scheme, _)) = text.split_once(':')
@@ -133,10 +142,19 @@ impl FromStr for Location {
             Some((scheme, _)) if is_scheme(scheme) => text.to_owned(),
             _ => format!("http://{}", with_host(text)),
         };
+        let over_http3 = whole
+            .get(..5)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("h3://"));
+        let whole = match over_http3 {
+            // A scheme that the standard does not know would be read by other rules.
+            true => format!("https://{}", &whole[5..]),
+            false => whole,
+        };
         let (whole, zone) = without_zone(&whole);
         let url = Url::parse(&whole).map_err(|why| wrong(text, &why.to_string()))?;
         Ok(Self {
             zone,
+            over_http3,
             ..fetchable(url, text)?
         })
     }
@@ -180,11 +198,15 @@ fn fetchable(mut url: Url, written: &str) -> Result<Location> {
         return Err(not_fetched(url.scheme(), written));
     }
     url.set_fragment(None);
-    Ok(Location { url, zone: None })
+    Ok(Location {
+        url,
+        zone: None,
+        over_http3: false,
+    })
 }
 
 fn not_fetched(scheme: &str, written: &str) -> Error {
-    let why = format!("{scheme}: is not fetched, only http:// and https:// are");
+    let why = format!("{scheme}: is not fetched, only http://, https:// and h3:// are");
     Error::unsupported(Operation::Fetch, written, why)
 }
 
@@ -197,7 +219,7 @@ impl fmt::Display for Location {
         write!(
             f,
             "{}://{}{}",
-            self.scheme(),
+            if self.over_http3 { "h3" } else { self.scheme() },
             self.authority(),
             self.target()
         )
@@ -283,9 +305,30 @@ mod tests {
     }
 
     #[test]
+    fn h3_is_https_over_http3_and_leads_to_other_places_as_https_does() {
+        let location = read("H3://u:p@Example.org:443/a?b#c");
+        assert_eq!(location.to_string(), "h3://example.org/a?b");
+        assert_eq!(location.host_port().to_string(), "example.org:443");
+        assert_eq!((location.scheme(), location.is_secure()), ("https", true));
+        assert_eq!(location.credentials().as_deref(), Some("u:p"));
+        assert!(location.same_origin(&read("https://example.org")));
+        for (reference, joined) in [
+            ("/d", "h3://example.org/d"),
+            ("https://example.org/d", "h3://example.org/d"),
+            ("https://other/", "https://other/"),
+            ("http://example.org/", "http://example.org/"),
+        ] {
+            assert_eq!(location.join(reference).unwrap().to_string(), joined);
+        }
+        // What a server says is a URL of the standard.
+        assert!(location.join("h3://example.org/").is_err());
+        assert!(!read("https://h/").is_over_http3());
+    }
+
+    #[test]
     fn what_is_no_url_is_refused() {
         for (written, says) in [
-            ("ftp://h/", "only http:// and https://"),
+            ("ftp://h/", "only http://, https:// and h3://"),
             ("unix:/run/app", "unix: is not fetched"),
             ("http://", "that is no URL"),
             ("http://h:99999/", "that is no URL"),

@@ -24,7 +24,7 @@ use super::quic::Shaken;
 mod bounded;
 mod client;
 
-pub(crate) use client::dial;
+pub(crate) use client::{Client, dial};
 
 /// How long a client that was told to leave may take to do so, after its last answer, beyond a few round trips: so
 /// long the last packets may take.

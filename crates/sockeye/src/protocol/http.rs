@@ -43,6 +43,7 @@ pub use page::Page;
 pub use ask::{Ask, Sends};
 pub(crate) use ask::{Resource, Terms, dial};
 pub(super) use ask::{Sender, head, session};
+pub(super) use client::Interim;
 pub(crate) use client::{Client, on_interim, reason};
 pub(super) use pace::{HEAD, Pace};
 use pace::{Late, Wire};

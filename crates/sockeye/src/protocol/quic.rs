@@ -21,9 +21,9 @@ mod room;
 mod server;
 mod stream;
 
-pub(super) use client::Lent;
 pub use client::end_connections;
 pub(crate) use client::{Connected, Dialing, Move, Wanted, dial};
+pub(super) use client::{Gauge, Lent};
 pub(crate) use closing::Failure;
 use closing::lost;
 pub(crate) use listener::{Listener, Shaken, Visitor};

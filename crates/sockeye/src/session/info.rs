@@ -453,6 +453,10 @@ impl Identity {
         self
     }
 
+    pub(crate) fn path(&self) -> Option<&Arc<Path>> {
+        self.path.as_ref()
+    }
+
     /// The peer is there now.
     #[must_use]
     pub(crate) fn moved_to(mut self, peer: Endpoint) -> Self {

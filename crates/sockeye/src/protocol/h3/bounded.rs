@@ -1,6 +1,7 @@
 //! The streams of a connection as the HTTP/3 library gets them, of which no frame may be so long that it fills the
 //! memory: the library keeps all of a frame that is not a body's until its end has come.
 
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -196,11 +197,15 @@ impl quic::RecvStream for RecvStream {
     ) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
         let polled = self.inner.poll_data(cx);
         self.reading = polled.is_pending();
-        let Poll::Ready(Ok(Some(data))) = &polled else {
-            return polled;
-        };
-        if self.frames.admit(data) {
-            return polled;
+        match &polled {
+            Poll::Ready(Ok(Some(data))) if !self.frames.admit(data) => {}
+            // The library takes the rest of such a frame for an end (RFC 9114, section 7.1: it is none).
+            Poll::Ready(Ok(None)) if self.frames.is_within() => {
+                let words = "the stream ended within a frame";
+                let error = io::Error::new(io::ErrorKind::ConnectionAborted, words);
+                return Poll::Ready(Err(StreamErrorIncoming::Unknown(error.into())));
+            }
+            _ => return polled,
         }
         let why = format!("a frame is longer than {LONGEST} bytes");
         // RFC 9114, section 10.5: a peer may not be made to keep what it has no use for.
@@ -264,6 +269,12 @@ impl Frames {
         }
     }
 
+    /// Whether a frame has begun and not ended.
+    fn is_within(&self) -> bool {
+        let begun = matches!(self.place, Place::Length { .. } | Place::Inside(1..));
+        begun || (matches!(self.place, Place::Type) && self.number.missing.is_some())
+    }
+
     /// Goes on by what has come. `false`: a frame is too long.
     fn admit(&mut self, mut data: &[u8]) -> bool {
         while let Some((&byte, rest)) = data.split_first() {
@@ -284,6 +295,7 @@ impl Frames {
                 Place::Kind if number == CONTROL => Place::Type,
                 Place::Type if number != WEBTRANSPORT => Place::Length { kind: number },
                 Place::Length { kind } if kind != DATA && number > LONGEST => return false,
+                Place::Length { .. } if number == 0 => Place::Type,
                 Place::Length { .. } => Place::Inside(number),
                 Place::Kind | Place::Type | Place::Inside(_) | Place::Unframed => Place::Unframed,
             };
@@ -351,6 +363,23 @@ mod tests {
             Frames::default,
             b"\x40\x41\x00\x01\xbf\xff\xff\xff"
         ));
+    }
+
+    /// A HEADERS of three bytes, an empty DATA, a DATA of 300 bytes, and a frame of an unknown type.
+    #[test]
+    fn ends_between_frames_are_told_from_those_within() {
+        let mut bytes = vec![1, 3, 0, 0, 0xff, 0, 0, 0, 0x41, 0x2c];
+        bytes.extend([7; 300]);
+        bytes.extend([0x80, 0, 0, 0x21, 1, 9]);
+        for end in 0..=bytes.len() {
+            let (mut whole, mut pieces) = (Frames::default(), Frames::default());
+            assert!(whole.admit(&bytes[..end]));
+            assert!(bytes[..end].chunks(1).all(|byte| pieces.admit(byte)));
+            for frames in [whole, pieces] {
+                let between = [0, 5, 7, 310, 316].contains(&end);
+                assert_eq!(frames.is_within(), !between, "{end}");
+            }
+        }
     }
 
     #[test]

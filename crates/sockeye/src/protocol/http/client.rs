@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -70,14 +71,26 @@ impl Client {
     }
 }
 
-/// Calls `hear` for each answer before the answer (1xx), in HTTP/1.1.
+/// Calls `hear` for each answer before the answer (1xx), in HTTP/1.1 and HTTP/3.
 pub(crate) fn on_interim(
     request: &mut Request<Body>,
     hear: impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
 ) {
+    let hear: Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync> = Arc::new(hear);
+    request.extensions_mut().insert(Interim(hear.clone()));
     hyper::ext::on_informational(request, move |answer| {
         hear(answer.status(), answer.headers());
     });
+}
+
+/// Who hears of each answer before the answer, where it is not hyper that reads them.
+#[derive(Clone)]
+pub(in crate::protocol) struct Interim(Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>);
+
+impl Interim {
+    pub(in crate::protocol) fn hears(&self, status: StatusCode, headers: &HeaderMap) {
+        (self.0)(status, headers);
+    }
 }
 
 /// What an answer in HTTP/1 calls its status, where that is not the usual.

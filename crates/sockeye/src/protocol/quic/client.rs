@@ -216,9 +216,29 @@ impl Lent {
         self.ends.identity()
     }
 
+    /// What its packets tell of the way, for who outlives the loan.
+    pub(in crate::protocol) fn gauge(&self) -> Gauge {
+        Gauge(self.ends.clone())
+    }
+
     /// Runs work that ends with the connection.
     pub(in crate::protocol) fn run(work: impl Future<Output = ()> + Send + 'static) {
         drop(crate::task::spawn(&KEEPERS, work));
+    }
+}
+
+/// Looks at what the packets of a connection tell. It keeps no connection open.
+#[derive(Clone)]
+pub(in crate::protocol) struct Gauge(Arc<Ends>);
+
+impl Gauge {
+    pub(in crate::protocol) fn look(&self) {
+        self.0.look();
+    }
+
+    /// How the connection ended, if it has.
+    pub(in crate::protocol) fn close_reason(&self) -> Option<quinn::ConnectionError> {
+        self.0.connection.close_reason()
     }
 }
 
