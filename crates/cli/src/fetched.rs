@@ -6,6 +6,7 @@ use anyhow::Result;
 use sockeye::AnswerHead;
 use sockeye::fetch::{Content, Fetched};
 
+pub(crate) mod alternatives;
 mod bar;
 mod bring;
 mod file;

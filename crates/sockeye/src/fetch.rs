@@ -24,6 +24,7 @@ use crate::dial::DialOptions;
 use crate::error::{Error, Operation, Result};
 use crate::session::AnswerHead;
 
+mod alternatives;
 mod coding;
 mod connection;
 mod content;
@@ -35,6 +36,7 @@ mod proxies;
 mod redirect;
 mod upload;
 
+pub use alternatives::Alternatives;
 pub use content::Content;
 pub use facts::{Event, Exchange, Reach, Timings, Witness};
 pub use location::Location;
@@ -80,6 +82,9 @@ pub struct Options {
     pub resolve: Vec<(String, u16, Vec<std::net::IpAddr>)>,
     /// Proxies by what is asked for.
     pub proxies: Proxies,
+    /// Where HTTP/3 is said to be spoken: with [`Speaks::Any`] it is tried there as with [`Speaks::First`]. Nothing is
+    /// remembered when `None`.
+    pub alternatives: Option<Alternatives>,
     /// Ask for compressed answers, and decompress them.
     pub compressed: bool,
     /// Who hears what happens.

@@ -73,6 +73,9 @@ pub(crate) struct FetchArgs {
     /// HTTP/3 alone; a URL with h3:// says the same
     #[arg(help_heading = VERSIONS, long, group = "speaks")]
     pub(crate) http3_only: bool,
+    /// Neither remember nor mind where servers say that they speak HTTP/3
+    #[arg(help_heading = VERSIONS, long)]
+    pub(crate) no_alt_svc: bool,
 
     /// Follow redirects
     #[arg(help_heading = REDIRECTS, short = 'L', long)]

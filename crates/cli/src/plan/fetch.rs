@@ -244,6 +244,7 @@ pub(crate) fn options(args: &FetchArgs, jobs: &[Job], tell: impl FnMut(&str)) ->
         redirects: if args.location { args.max_redirs } else { 0 },
         resolve: args.resolve.clone(),
         proxies,
+        alternatives: None,
         compressed: args.compressed,
         witness: None,
     })

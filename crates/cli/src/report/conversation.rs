@@ -84,6 +84,9 @@ fn lines(event: &Event<'_>) -> String {
             say(&format!("connected {local} -> {peer}{proxy}"))
         }
         Event::Quic(reach) => quic(reach),
+        Event::Alternative(place) => {
+            say(&format!("HTTP/3 is spoken at {place}, which is remembered"))
+        }
         Event::NoQuic(error) => say(&format!("no HTTP/3, so it goes over TCP: {error}")),
         Event::Faster(reach) => {
             let version = text::version(reach.version);

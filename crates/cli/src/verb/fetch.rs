@@ -10,7 +10,7 @@ use wire::text::printable;
 
 use crate::args::FetchArgs;
 use crate::failure::{self, Timeout};
-use crate::fetched::{Attempt, Failure, bring};
+use crate::fetched::{Attempt, Failure, alternatives, bring};
 use crate::plan::fetch::{self as plan, Job};
 use crate::report::conversation::{Conversation, Told};
 use crate::report::write_out;
@@ -28,6 +28,8 @@ pub(crate) async fn run(args: FetchArgs) -> Result<ExitCode> {
         false => eprintln!("warning: {what}"),
     })?;
     options.witness = Some(conversation.clone());
+    let alternatives = alternatives::load(&args)?;
+    options.alternatives = alternatives.clone();
     let mut fetcher = Fetcher::new(options);
     let mut signals = Signals::listen()?;
     let mut ended = ExitCode::SUCCESS;
@@ -54,6 +56,11 @@ pub(crate) async fn run(args: FetchArgs) -> Result<ExitCode> {
         }
     }
     fetcher.close().await;
+    if let Some(error) = alternatives.and_then(|known| alternatives::save(&known).err())
+        && !args.silent
+    {
+        eprintln!("note: {}", printable(&format!("{error:#}")));
+    }
     Ok(ended)
 }
 

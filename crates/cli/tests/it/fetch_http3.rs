@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::UdpSocket;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -135,19 +136,26 @@ fn content_goes_and_comes_byte_for_byte() {
 
 #[test]
 fn tcp_is_taken_where_http3_is_not_there() {
-    // Nobody hears UDP there, which the system says at once.
+    // QUIC is spoken there, and no HTTP in it, which it says at once.
     let (server, pin) = pong("https://127.0.0.1:0");
-    let url = format!("https://{}/", server.at);
-    let ended = fetch(&format!("-v --http3 {pin} {url}")).run();
+    let other = Server::start(&format!("echo quic://{}", server.at));
+    let line = format!("-v --http3 --insecure https://{}/", server.at);
+    let ended = fetch(&line).run();
     shown(&ended, 0, "pong");
-    let refused = format!(
-        "* no HTTP/3, so it goes over TCP: cannot connect to {}: connection refused\n",
-        server.at
-    );
-    tells(&ended, &[&refused, "< HTTP/2 200\n"]);
     let note = "note: the server was not reached over HTTP/3: this is HTTP/2\n";
-    tells(&ended, &[note]);
-    let alone = fetch(&format!("--http3-only {pin} {url}")).run();
+    let why = "no application protocol";
+    tells(
+        &ended,
+        &[
+            "* no HTTP/3, so it goes over TCP: ",
+            why,
+            "< HTTP/2 200\n",
+            note,
+        ],
+    );
+    assert!(!ended.err.contains("was there first"), "{}", ended.err);
+    drop(other);
+    let alone = fetch(&format!("--http3-only {pin} https://{}/", server.at)).run();
     fails(&alone, 1, &[&server.at, "connection refused"]);
     // Here it is heard, and not answered in QUIC.
     let (mute, pin) = pong("127.0.0.1:0 --no-quic");
@@ -262,8 +270,8 @@ fn an_answer_that_breaks_off_is_not_whole() {
         ("/code", 6, "the server reset the stream"),
         ("/short", 6, "5 of 10 bytes"),
         ("/broken", 6, "the server reset the stream"),
-        ("/half", 6, "after 5 bytes"),
-        ("/half-frame", 6, "after 5 bytes"),
+        ("/half", 6, "the stream ended within a frame"),
+        ("/half-frame", 6, "a frame, after 5 bytes"),
         ("/nonsense", 5, "HTTP/3"),
     ] {
         let ended = ask(&server, path, "-o got", &home);
@@ -288,4 +296,79 @@ fn a_request_that_the_server_left_is_asked_again_if_it_may_be() {
         6,
         &["the server ended the connection with code 0x100"],
     );
+}
+
+#[test]
+fn what_a_server_says_of_http3_is_remembered() {
+    let (server, pin) = pong("127.0.0.1:0");
+    let (home, port) = (folder(), server.port().to_owned());
+    let file = home.path().join("state/sockeye/alt-svc.jsonl");
+    let ask = |flags: &str, pin: &str| {
+        let ended = fetch(&format!("-4v {flags} {pin} https://localhost:{port}/"))
+            .home(&home)
+            .run();
+        shown(&ended, 0, "pong");
+        ended
+    };
+    for flags in ["--no-alt-svc", "--insecure", "--http2"] {
+        tells(
+            &ask(flags, if flags == "--insecure" { "" } else { &pin }),
+            &["< HTTP/2 200\n"],
+        );
+        assert!(!file.exists(), "{flags}");
+    }
+    let news = format!("* HTTP/3 is spoken at :{port}, which is remembered\n");
+    tells(&ask("", &pin), &["< HTTP/2 200\n", &news]);
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    let [one] = &objects(&fs::read_to_string(&file).unwrap())[..] else {
+        panic!("one server is remembered")
+    };
+    let origin = format!("https://localhost:{port}");
+    assert_eq!(
+        (&one["origin"], &one["broken"]),
+        (&origin.into(), &0.into())
+    );
+    tells(&ask("", &pin), &["< HTTP/3 200\n"]);
+    for flags in ["--no-alt-svc", "--http2", "--http1.1"] {
+        let ended = ask(flags, &pin);
+        assert!(!ended.err.contains("HTTP/3 200"), "{}", ended.err);
+    }
+    // It speaks it no more: TCP does after a moment, and is not made to wait the next time.
+    drop(server);
+    let (_server, pin) = pong(&format!("https://127.0.0.1:{port}"));
+    tells(
+        &ask("", &pin),
+        &["< HTTP/2 200\n", "* HTTP/2 was there first\n"],
+    );
+    let again = ask("", &pin);
+    tells(&again, &["< HTTP/2 200\n"]);
+    assert!(!again.err.contains("first"), "{}", again.err);
+}
+
+#[test]
+fn what_is_remembered_may_be_nonsense_and_cannot_lead_to_somebody_else() {
+    let (server, pin) = pong("127.0.0.1:0");
+    let (other, _) = pong("127.0.0.1:0");
+    let home = folder();
+    let folder = home.path().join("state/sockeye");
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("alt-svc.jsonl");
+    let url = format!("https://{}/", server.at);
+    let lie = format!(
+        r#"{{"origin":"https://{}","h3":"{}","until":99999999999,"broken":0}}"#,
+        server.at, other.at
+    );
+    for (text, told) in [
+        ("\0\n{\n[]\n", ""),
+        (&*lie, "* no HTTP/3, so it goes over TCP: "),
+    ] {
+        fs::write(&file, text).unwrap();
+        let ended = fetch(&format!("-v {pin} {url}")).home(&home).run();
+        shown(&ended, 0, "pong");
+        tells(&ended, &[told, "< HTTP/2 200\n"]);
+    }
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    let ended = fetch(&format!("{pin} {url}")).home(&home).run();
+    fails(&ended, 1, &["cannot read", "alt-svc.jsonl"]);
 }

@@ -214,7 +214,7 @@ class Server(Http):
                 self.http.send_data(stream, data, True)
                 self.leaving = True
             case "/nonsense":
-                self._quic.send_stream_data(stream, b"SSH-2.0-none\r\n", True)
+                self.http.send_headers(stream, [(b"x-status", b"200")], True)
             case _:
                 return False
         self.transmit()

@@ -104,12 +104,20 @@ pub(super) async fn open(
 ) -> Result<Connection> {
     let mut way = options.dial.clone();
     way.proxy = way.proxy.or_else(|| options.proxies.of(location).cloned());
-    let ways = ways(location, options.speaks, way.proxy.as_ref())?;
+    let known = options.alternatives.as_ref();
+    let known = known.filter(|_| matches!(options.speaks, Speaks::Any | Speaks::First));
+    let elsewhere = known.and_then(|known| known.place_of(location));
+    let speaks = match (options.speaks, &elsewhere) {
+        (Speaks::Any, Some(_)) => Speaks::First,
+        (speaks, _) => speaks,
+    };
+    let ways = ways(location, speaks, way.proxy.as_ref())?;
     let mut opening = Opening {
         location,
         options,
         way: &way,
         addresses: Vec::new(),
+        elsewhere,
         began: exchange.began,
         number,
     };
@@ -132,8 +140,10 @@ pub(super) async fn open(
                 options,
             );
             let connection = Box::pin(racing).await?;
-            if connection.reach.version == Version::HTTP_3 {
-                *timings = of_quic;
+            match (connection.reach.version, known) {
+                (Version::HTTP_3, _) => *timings = of_quic,
+                (_, Some(known)) => known.was_no_good(location),
+                _ => {}
             }
             Ok(connection)
         }
@@ -218,6 +228,8 @@ struct Opening<'a> {
     way: &'a DialOptions,
     /// Where it is, unless a proxy finds out.
     addresses: Vec<SocketAddr>,
+    /// Where HTTP/3 is, when that is another place.
+    elsewhere: Option<HostPort>,
     began: Instant,
     number: u64,
 }
@@ -230,7 +242,13 @@ impl Opening<'_> {
     /// HTTP/3.
     async fn over_quic(&self, timings: &mut Timings) -> Result<Connection> {
         let host = self.location.host_port();
-        let client = Box::pin(dial::ask_host(&host, &self.addresses, self.way)).await?;
+        let found = match self.elsewhere.as_ref().filter(|place| **place != host) {
+            Some(place) => Some(find(place, self.way, self.options).await?),
+            None => None,
+        };
+        let addresses = found.as_ref().unwrap_or(&self.addresses);
+        // Wherever it is, it has to prove that it is the host of the URL.
+        let client = Box::pin(dial::ask_host(&host, addresses, self.way)).await?;
         timings.connected = self.now();
         timings.secured = timings.connected;
         let identity = client.identity();

@@ -54,6 +54,15 @@ pub(super) async fn ask(
         headers: parts.headers,
     };
     options.tell(&Event::Heard(&head));
+    // Whoever has proven who it is may say where else it is (RFC 7838, section 2.1).
+    if let Some(alternatives) = options
+        .alternatives
+        .as_ref()
+        .filter(|_| order.location.is_secure())
+        && let Some(place) = alternatives.hear(&order.location, &head.headers)
+    {
+        options.tell(&Event::Alternative(&place));
+    }
     let content = Content::new(body, &head, exchange.clone(), progress, options)?;
     Ok((head, content))
 }

@@ -42,6 +42,8 @@ pub enum Event<'a> {
     Secured(&'a Tls),
     /// A connection stands over QUIC, TLS included: HTTP/3.
     Quic(&'a Reach),
+    /// The server says that it speaks HTTP/3 there, `HOST:PORT` or `:PORT`, which is remembered (RFC 7838).
+    Alternative(&'a str),
     /// HTTP/3 was tried, and came to nothing; over TCP it goes on.
     NoQuic(&'a Error),
     /// This connection was there first, and the other way to the server is given up.
