@@ -115,7 +115,7 @@ impl Client {
     ///
     /// # Errors
     /// When the connection breaks, or what comes is no HTTP/3.
-    pub(crate) async fn send(&mut self, request: Request<Body>) -> io::Result<Response<Body>> {
+    pub(crate) async fn send(&self, request: Request<Body>) -> io::Result<Response<Body>> {
         send(self.asking.clone(), request, self.lent.gauge()).await
     }
 }
@@ -266,7 +266,6 @@ fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
         StreamError::RemoteClosing { .. } => {
             return io::Error::new(ConnectionReset, "the server takes no more requests");
         }
-        StreamError::StreamError { reason, .. } => return rules(reason),
         StreamError::HeaderTooBig {
             actual_size,
             max_size,
@@ -275,7 +274,8 @@ fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
             let words = format!("a head has {actual_size} bytes, and {max_size} are taken");
             return io::Error::new(InvalidData, words);
         }
-        StreamError::ConnectionError {
+        StreamError::StreamError { reason, .. }
+        | StreamError::ConnectionError {
             0:
                 ConnectionError::Local {
                     error: LocalError::Application { reason, .. },

@@ -76,7 +76,7 @@ pub(crate) fn on_interim(
     request: &mut Request<Body>,
     hear: impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
 ) {
-    let hear: Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync> = Arc::new(hear);
+    let hear: Arc<Hear> = Arc::new(hear);
     request.extensions_mut().insert(Interim(hear.clone()));
     hyper::ext::on_informational(request, move |answer| {
         hear(answer.status(), answer.headers());
@@ -85,7 +85,9 @@ pub(crate) fn on_interim(
 
 /// Who hears of each answer before the answer, where it is not hyper that reads them.
 #[derive(Clone)]
-pub(in crate::protocol) struct Interim(Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>);
+pub(in crate::protocol) struct Interim(Arc<Hear>);
+
+type Hear = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
 
 impl Interim {
     pub(in crate::protocol) fn hears(&self, status: StatusCode, headers: &HeaderMap) {
