@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct TraceArgs {
-    /// A capture file; `-` is standard input
+    /// A capture file; `-` is standard input, which is drawn when it ends
     #[arg(long, value_name = "FILE")]
     pub(crate) read: PathBuf,
     /// A key log, as of SSLKEYLOGFILE, that opens TLS and QUIC; keys in the capture itself are used anyway
@@ -87,7 +87,7 @@ Examples:
   sockeye trace --read handshake.pcap
   sockeye trace --read handshake.pcap --explain --lang zh
   sockeye trace --read https.pcapng --keys keys.log
-  tcpdump -i any -c 40 -w - tcp port 3000 | sockeye trace --read -
+  tcpdump -i any -w - tcp port 3000 | sockeye trace --read -      until Ctrl-C
   sockeye trace --read big.pcapng --flow 3 --all | less -R
   sockeye trace --read handshake.pcap --svg > handshake.svg
   sockeye trace --read big.pcapng --json | jq 'select(.notes[]?.note == \"retransmission\")'

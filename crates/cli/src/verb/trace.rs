@@ -9,7 +9,8 @@ use anyhow::{Context, Error, Result};
 use trace::{Capture, Fault, NARROWEST};
 
 use crate::args::TraceArgs;
-use crate::failure::Usage;
+use crate::failure::{Usage, code};
+use crate::signals::Signals;
 
 mod picture;
 
@@ -31,7 +32,10 @@ pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
     };
     let unread = |fault: Fault| Error::from(fault).context(format!("cannot read {name}"));
     let capture = match args.read == Path::new("-") {
-        true => Capture::read_with(io::stdin().lock(), &keys),
+        true => match piped(keys)? {
+            Ok(capture) => capture,
+            Err(code) => return Ok(ExitCode::from(code)),
+        },
         false => {
             let file = File::open(&args.read).map_err(|error| unread(error.into()))?;
             Capture::read_with(file, &keys)
@@ -69,6 +73,34 @@ pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
         Some(Fault::Cut { .. }) if capture.frames > 0 => Ok(ExitCode::SUCCESS),
         Some(fault) => Err(unread(fault)),
     }
+}
+
+/// The capture that comes through standard input, or the exit code of the signal that ends us.
+///
+/// Ctrl-C ends whoever captures at the other end of the pipe, and what that one has written is still to be drawn: so
+/// the first one ends the capture, and only the second one us.
+fn piped(keys: Vec<u8>) -> Result<Result<Capture, u8>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let read = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let read = move || Capture::read_with(io::stdin().lock(), &keys);
+        let mut reading = tokio::task::spawn_blocking(read);
+        let mut interrupted = false;
+        loop {
+            tokio::select! {
+                capture = &mut reading => return Ok(Ok(capture?)),
+                code = signals.next() => match code {
+                    code::INTERRUPTED if !interrupted => interrupted = true,
+                    code => return Ok(Err(code)),
+                },
+            }
+        }
+    });
+    // A thread that waits in a read must not hold up the exit.
+    runtime.shutdown_background();
+    read
 }
 
 /// A path that drives no terminal.

@@ -1,8 +1,11 @@
 //! `sockeye trace --read`: captures from files and pipes, drawn and as JSON, and what is no capture.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use crate::stage::{Ended, Line, folder, program, sockeye};
+use rustix::process::Signal;
+
+use crate::stage::{Ended, LONG, Line, folder, program, sockeye};
 
 /// A reference capture.
 fn capture(name: &str) -> PathBuf {
@@ -42,6 +45,39 @@ fn a_file_and_a_pipe_give_the_same_picture() {
     let piped = sockeye(["trace", "--read", "-"]).with(bytes);
     assert_eq!(piped.code, 0);
     assert_eq!(piped.text(), file.replace("file syn-loss.pcap", "file -"));
+}
+
+#[test]
+fn ctrl_c_ends_whoever_captures_and_what_came_is_drawn() {
+    let bytes = std::fs::read(capture("syn-loss.pcap")).unwrap();
+    let mut run = sockeye(["trace", "--read", "-"]).start();
+    wait_for_signals(run.id());
+    run.say(&bytes[..500]);
+    run.signal(Signal::INT);
+    run.say(&bytes[500..]);
+    let ended = run.hang_up_and_end();
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    assert!(ended.text().contains("11 segments"), "{ended:?}");
+    let mut run = sockeye(["trace", "--read", "-"]).start();
+    wait_for_signals(run.id());
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().code, 143);
+}
+
+/// Until it catches SIGINT and SIGTERM: proc_pid_status(5), SigCgt.
+fn wait_for_signals(process: u32) {
+    let start = Instant::now();
+    let path = format!("/proc/{process}/status");
+    loop {
+        let status = std::fs::read_to_string(&path).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        if caught & 0x4002 == 0x4002 {
+            return;
+        }
+        assert!(start.elapsed() < LONG, "{process} catches no signals");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
