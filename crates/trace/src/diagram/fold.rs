@@ -14,6 +14,9 @@ const LINES: usize = 150;
 const RUN: usize = 3;
 const EXCHANGE: usize = 8;
 
+/// A long exchange is drawn in pieces, so that one sees how it went on: so many of all events are one at most.
+const PIECES: usize = 16;
+
 /// A line of the picture, or what was folded into a few.
 #[derive(Clone, Copy)]
 pub(crate) struct Row<'a>(&'a [Event]);
@@ -89,8 +92,12 @@ fn run(events: &[Event], start: usize, level: Level) -> usize {
         _ => events[start - 1].states,
     };
     let first = &events[start];
+    let most = match level {
+        Level::None | Level::Runs => events.len(),
+        _ => (events.len() / PIECES).max(EXCHANGE * 4),
+    };
     let mut length = 0;
-    for event in &events[start..] {
+    for event in events[start..].iter().take(most) {
         let alike = level > Level::Runs
             || (event.from == first.from && event.is_empty() == first.is_empty());
         if level == Level::None || !alike || !is_plain(event, states, level) {
