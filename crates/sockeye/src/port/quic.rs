@@ -125,10 +125,10 @@ impl Entrance {
             Ok(Some(handshake)) => handshake,
             Ok(None) => return Ok(()),
             // Anybody can send these as fast as a network takes them, under any address.
-            Err(Failure::Other(_)) => {
+            Err(Failure::Other(error)) => {
                 if self.broken.fetch_add(1, Relaxed) == 0 {
                     context.note(&format!(
-                        "the first packet of {peer} is none of QUIC's; others like it are only counted"
+                        "{error}; others whose first packet is none of QUIC's are only counted"
                     ));
                 }
                 return Ok(());
