@@ -314,3 +314,20 @@ fn an_ack_that_is_repeated_after_the_peer_repeats_its_fin_was_lost() {
         [(State::TimeWait, Sure::Seen), (State::LastAck, Sure::Seen)]
     );
 }
+
+#[test]
+fn a_clock_that_jumps_by_a_century_does_no_harm() {
+    let mut made = Made::new();
+    made.handshake(0, 10);
+    for record in 0..3 {
+        let mut file = made.file.clone();
+        let seconds = 24 + record * (16 + 40);
+        file[seconds..seconds + 4].fill(0xff);
+        let capture = Capture::read(&file[..]);
+        assert_eq!(capture.flows[0].events.len(), 3);
+        let picture = trace::draw(&capture.flows[0], "made", &trace::Style::default());
+        assert!(picture.contains("ESTABLISHED"), "{picture}");
+        let picture = trace::svg(&capture.flows[0], "made", trace::Theme::Auto, true);
+        assert!(picture.ends_with("</svg>\n"));
+    }
+}
