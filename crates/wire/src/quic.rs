@@ -70,7 +70,8 @@ impl Default for Recent {
 
 impl Recent {
     fn has(&self, id: &[u8]) -> bool {
-        self.ids.contains(&Id::new(id))
+        // Places that are still free hold empty ones.
+        !id.is_empty() && self.ids.contains(&Id::new(id))
     }
 
     fn remember(&mut self, id: &[u8]) {

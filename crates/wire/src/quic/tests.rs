@@ -49,6 +49,7 @@ fn a_client_may_begin() {
         ("an unknown version", 0, 0x5051_3031, INVENTED, 1200, false),
         ("version negotiation", 0, 0, INVENTED, 1200, false),
         ("Handshake", HANDSHAKE, VERSION_1, INVENTED, 1200, false),
+        ("0-RTT to nobody", ZERO_RTT, VERSION_1, b"", 1200, false),
         ("Retry", 3, VERSION_1, &OURS, 1200, false),
     ] {
         let packet = packet(kind, version, to, size);
