@@ -25,6 +25,7 @@
 )]
 
 pub mod address;
+mod fields;
 pub mod framing;
 pub mod hex;
 pub mod packet;

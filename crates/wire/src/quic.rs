@@ -10,11 +10,9 @@
 #[cfg(test)]
 mod tests;
 
-/// QUIC version 1 (RFC 9000).
-pub const VERSION_1: u32 = 1;
+use crate::quic_packet::number;
 
-/// QUIC version 2 (RFC 9369).
-pub const VERSION_2: u32 = 0x6b33_43cf;
+pub use crate::quic_packet::{VERSION_1, VERSION_2};
 
 /// The length of the connection ids that a server which shares its socket must give out.
 pub const OWN_ID: usize = 8;
@@ -176,13 +174,8 @@ fn begins(rest: &[u8]) -> bool {
     fits().unwrap_or(false)
 }
 
-/// A number whose first two bits say how long it is (RFC 9000, section 16).
+/// A number of variable length, and what comes after it.
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (number, rest) = bytes.split_at_checked(1 << (bytes.first()? >> 6))?;
-    let number = number
-        .iter()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte));
-    // Without the two bits that told the length.
-    let bits = 8 * (bytes.len() - rest.len()) - 2;
-    Some((number & ((1 << bits) - 1), rest))
+    let (number, length) = number(bytes)?;
+    Some((number, &bytes[length..]))
 }

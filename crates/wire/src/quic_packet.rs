@@ -14,6 +14,8 @@ mod frame;
 #[cfg(test)]
 mod tests;
 
+use crate::fields::Fields;
+
 pub use frame::Frame;
 
 /// The version of RFC 9000.
@@ -118,24 +120,10 @@ pub fn number(bytes: &[u8]) -> Option<(u64, usize)> {
     Some((value, length))
 }
 
-/// Fields one after the other.
-struct Fields<'a>(&'a [u8]);
-
 impl<'a> Fields<'a> {
-    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.bytes(1).map(|bytes| bytes[0])
-    }
-
     fn number(&mut self) -> Option<u64> {
         let (value, length) = number(self.0)?;
-        self.0 = &self.0[length..];
-        Some(value)
+        self.bytes(length).map(|_| value)
     }
 
     /// Bytes behind their length.

@@ -15,6 +15,8 @@ mod names;
 #[cfg(test)]
 mod tests;
 
+use crate::fields::Fields;
+
 pub use hello::{ClientHello, ServerHello, alpn_of_extensions};
 pub use names::{alert, cipher, group, message, version};
 
@@ -85,21 +87,7 @@ pub fn handshake(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     Some((kind, body, 4 + length))
 }
 
-/// Fields one after the other.
-#[derive(Clone, Copy)]
-struct Fields<'a>(&'a [u8]);
-
 impl<'a> Fields<'a> {
-    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.bytes(1).map(|bytes| bytes[0])
-    }
-
     fn half(&mut self) -> Option<u16> {
         let bytes = self.bytes(2)?;
         Some(u16::from_be_bytes([bytes[0], bytes[1]]))

@@ -1,6 +1,6 @@
 //! The frames of a packet that was opened (RFC 9000, section 19; RFC 9221; draft-ietf-quic-ack-frequency).
 
-use super::Fields;
+use crate::fields::Fields;
 
 /// A frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

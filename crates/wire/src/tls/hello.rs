@@ -1,6 +1,6 @@
 //! What client and server say to each other before anything is encrypted.
 
-use super::Fields;
+use crate::fields::Fields;
 
 /// What a client offers (RFC 8446, section 4.1.2).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
