@@ -202,6 +202,13 @@ impl std::fmt::Debug for ByteStream {
     }
 }
 
+/// Gives a reader as much of `rest`, which lies in one piece, as it has room for.
+pub(crate) fn hand_out(rest: &mut impl Buf, out: &mut ReadBuf<'_>) {
+    let n = rest.remaining().min(out.remaining());
+    out.put_slice(&rest.chunk()[..n]);
+    rest.advance(n);
+}
+
 impl AsyncRead for ByteStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -209,9 +216,7 @@ impl AsyncRead for ByteStream {
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if !self.head.is_empty() {
-            let n = self.head.len().min(out.remaining());
-            out.put_slice(&self.head[..n]);
-            self.head.advance(n);
+            hand_out(&mut self.head, out);
             if self.head.is_empty() {
                 // Its memory is given back.
                 self.head = BytesMut::new();

@@ -8,8 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::AsyncRead;
 use tokio::time::Instant;
+use tokio_util::io::poll_read_buf;
 
 use crate::request::Body;
 
@@ -46,10 +47,8 @@ impl<R: AsyncRead> http_body::Body for Reading<R> {
         if this.left == Some(0) {
             return Poll::Ready(None);
         }
-        this.buffer.resize(PIECE, 0);
-        let mut out = ReadBuf::new(&mut this.buffer);
-        ready!(this.source.as_mut().poll_read(cx, &mut out))?;
-        let mut count = out.filled().len();
+        this.buffer.reserve(PIECE);
+        let mut count = ready!(poll_read_buf(this.source.as_mut(), cx, &mut this.buffer))?;
         if let Some(left) = &mut this.left {
             if count == 0 {
                 let words = format!("the file has become shorter: {left} bytes are missing");

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
@@ -12,6 +12,7 @@ use tokio_util::sync::PollSender;
 
 use super::{Message, Packets};
 use crate::error::{Error, Operation};
+use crate::stream::hand_out;
 
 /// The payloads of packets as one stream of bytes; each write is one packet.
 pub(super) struct PacketBytes {
@@ -41,9 +42,7 @@ impl AsyncRead for PacketBytes {
                 None => return Poll::Ready(Ok(())),
             }
         }
-        let n = self.rest.len().min(out.remaining());
-        out.put_slice(&self.rest[..n]);
-        self.rest.advance(n);
+        hand_out(&mut self.rest, out);
         Poll::Ready(Ok(()))
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ::http::header::{self, HeaderMap, HeaderValue};
 use ::http::{Method, Request, Uri};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
@@ -23,7 +23,7 @@ use super::client::{Answer, connect, reason};
 use super::exchange::{Outbound, PIECE, Piece, QUEUE, gone};
 use crate::request::Body;
 use crate::session::{AnswerHead, Identity, Info, Session};
-use crate::stream::ByteStream;
+use crate::stream::{ByteStream, hand_out};
 
 /// How something is asked for over HTTP.
 #[derive(Clone, Debug, Default)]
@@ -313,9 +313,7 @@ impl AsyncRead for Asking {
                 None => return Poll::Ready(Ok(())),
             }
         }
-        let n = self.rest.len().min(out.remaining());
-        out.put_slice(&self.rest[..n]);
-        self.rest.advance(n);
+        hand_out(&mut self.rest, out);
         Poll::Ready(Ok(()))
     }
 }

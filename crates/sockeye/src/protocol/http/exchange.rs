@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
@@ -21,7 +21,7 @@ use super::{Connection, Refusal, Shared};
 use crate::error::{Error, Operation};
 use crate::request::{Body, Request, Response};
 use crate::session::{AnswerHead, Ending, Info, RequestHead, Session};
-use crate::stream::ByteStream;
+use crate::stream::{ByteStream, hand_out};
 
 /// Pieces of an answer that may wait for the peer to take them.
 pub(super) const QUEUE: usize = 4;
@@ -233,9 +233,7 @@ impl AsyncRead for Exchange {
             }
         }
         self.pause = None;
-        let n = self.rest.len().min(out.remaining());
-        out.put_slice(&self.rest[..n]);
-        self.rest.advance(n);
+        hand_out(&mut self.rest, out);
         Poll::Ready(Ok(()))
     }
 }
