@@ -232,7 +232,7 @@ fn ask(server: &Aioquic, paths: &str, flags: &str, home: &Arc<TempDir>) -> Ended
 
 #[test]
 fn a_server_in_python_is_asked() {
-    let (server, home) = (Aioquic::start(), folder());
+    let (server, home) = (Aioquic::start("peers/h3_peer.py"), folder());
     let at = format!("localhost:{}", server.server.port());
     fs::write(path(&home, "data"), binary(2 << 20)).unwrap();
     for (paths, flags, text) in [
@@ -265,7 +265,7 @@ fn a_server_in_python_is_asked() {
 
 #[test]
 fn an_answer_that_breaks_off_is_not_whole() {
-    let (server, home) = (Aioquic::start(), folder());
+    let (server, home) = (Aioquic::start("peers/h3_peer.py"), folder());
     for (path, code, says) in [
         ("/code", 6, "the server reset the stream"),
         ("/short", 6, "5 of 10 bytes"),
@@ -284,7 +284,7 @@ fn an_answer_that_breaks_off_is_not_whole() {
 
 #[test]
 fn a_request_that_the_server_left_is_asked_again_if_it_may_be() {
-    let (server, home) = (Aioquic::start(), folder());
+    let (server, home) = (Aioquic::start("peers/h3_peer.py"), folder());
     let ended = ask(&server, "/goodbye /trailers", "-v", &home);
     shown(&ended, 0, "1234512345");
     let told = "* the connection was closed meanwhile, another is opened\n";

@@ -121,11 +121,7 @@ fn a_large_body_goes_and_comes_byte_for_byte() {
     let server = Server::start("echo 127.0.0.1:0");
     let data = binary(SIZE);
     let mut client = h3(&server.at, "").start();
-    let mut input = client.take_input();
-    let sent = data.clone();
-    let writer = std::thread::spawn(move || std::io::Write::write_all(&mut input, &sent));
-    let ended = client.end_within(LONG * 9);
-    writer.join().unwrap().unwrap();
+    let ended = client.pass(&data, LONG * 9);
     assert_eq!(ended.code, 0, "{}", ended.err);
     assert!(ended.out == data, "{} bytes came back", ended.out.len());
 }
@@ -152,7 +148,7 @@ fn rules_of_http_hold() {
     assert!(ended.complaint().contains("no application protocol"));
 }
 
-/// aioquic's server, and the certificate that it shows.
+/// A server of aioquic's, and the certificate that it shows.
 pub(crate) struct Aioquic {
     pub(crate) server: Server,
     pub(crate) certificate: PathBuf,
@@ -160,7 +156,7 @@ pub(crate) struct Aioquic {
 }
 
 impl Aioquic {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(script: &str) -> Self {
         let folder = folder();
         let issued = self_signed(&["localhost"]);
         let (certificate, key) = issued.write(folder.path(), "server.pem");
@@ -170,7 +166,7 @@ impl Aioquic {
             key.to_str().unwrap(),
         ];
         Self {
-            server: Server::ready(python("peers/h3_peer.py", &arguments)),
+            server: Server::ready(python(script, &arguments)),
             certificate,
             _folder: folder,
         }
@@ -185,7 +181,7 @@ impl Aioquic {
 
 #[test]
 fn we_ask_a_server_in_python() {
-    let server = Aioquic::start();
+    let server = Aioquic::start("peers/h3_peer.py");
     let at = format!("localhost:{}", server.server.port());
     for (path, flags, text) in [
         ("/a?b=c", "-d", format!("GET /a?b=c {at} none none 0\n")),

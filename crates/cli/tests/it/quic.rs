@@ -50,11 +50,7 @@ fn a_large_transfer_comes_back_byte_for_byte() {
     assert!(server.run.err.text().contains("listening quic 127.0.0.1:"));
     let data = binary(SIZE);
     let mut client = quic(&server.at, "").start();
-    let mut input = client.take_input();
-    let sent = data.clone();
-    let writer = std::thread::spawn(move || std::io::Write::write_all(&mut input, &sent));
-    let ended = client.end_within(LONG * 9);
-    writer.join().unwrap().unwrap();
+    let ended = client.pass(&data, LONG * 9);
     assert_eq!(ended.code, 0, "{}", ended.err);
     assert!(ended.out == data, "{} bytes came back", ended.out.len());
 }

@@ -1,12 +1,7 @@
 //! QUIC with a peer that we did not write: Python's aioquic, as a client and as a server.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use tempfile::TempDir;
-
-use crate::authority::self_signed;
-use crate::stage::{LONG, Server, binary, connect, folder};
+use crate::http3::Aioquic;
+use crate::stage::{LONG, Server, binary, connect};
 use crate::web::python;
 
 #[test]
@@ -23,30 +18,7 @@ fn aioquic_asks_our_echo() {
     server.run.err.until(" has moved to ");
 }
 
-/// aioquic's server, and the certificate that it shows.
-struct Aioquic {
-    server: Server,
-    certificate: PathBuf,
-    _folder: Arc<TempDir>,
-}
-
 impl Aioquic {
-    fn start() -> Self {
-        let folder = folder();
-        let issued = self_signed(&["localhost"]);
-        let (certificate, key) = issued.write(folder.path(), "server.pem");
-        let arguments = [
-            "serve",
-            certificate.to_str().unwrap(),
-            key.to_str().unwrap(),
-        ];
-        Self {
-            server: Server::ready(python("peers/quic_peer.py", &arguments)),
-            certificate,
-            _folder: folder,
-        }
-    }
-
     fn connect(&self, more: &str) -> crate::stage::Line {
         let (port, ca) = (self.server.port(), self.certificate.display());
         connect(&format!("quic://localhost:{port} -4 --ca {ca} {more}"))
@@ -55,7 +27,7 @@ impl Aioquic {
 
 #[test]
 fn we_talk_to_a_server_in_python() {
-    let server = Aioquic::start();
+    let server = Aioquic::start("peers/quic_peer.py");
     for (flags, text) in [
         ("--send hello", "HELLO\n"),
         ("--datagrams --send hello", "HELLO"),
@@ -65,11 +37,7 @@ fn we_talk_to_a_server_in_python() {
     }
     let data = binary(1 << 20).to_ascii_lowercase();
     let mut client = server.connect("").start();
-    let mut input = client.take_input();
-    let sent = data.clone();
-    let writer = std::thread::spawn(move || std::io::Write::write_all(&mut input, &sent));
-    let ended = client.end_within(LONG * 3);
-    writer.join().unwrap().unwrap();
+    let ended = client.pass(&data, LONG * 3);
     assert_eq!(ended.code, 0, "{}", ended.err);
     assert!(ended.out == data.to_ascii_uppercase());
     // We leave without a reproach, and after everything has arrived.
@@ -78,7 +46,7 @@ fn we_talk_to_a_server_in_python() {
 
 #[test]
 fn the_codes_of_a_server_in_python_are_told() {
-    let server = Aioquic::start();
+    let server = Aioquic::start("peers/quic_peer.py");
     for (word, told) in [
         ("reset", "the peer reset the stream with code 7"),
         ("stop", "the peer stopped reading the stream with code 8"),

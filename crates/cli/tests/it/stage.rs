@@ -248,7 +248,18 @@ impl Run {
         self.end_within(LONG)
     }
 
-    /// The same, for what takes its time.
+    /// Writes `data` to its standard input while it answers, and waits for its end.
+    #[track_caller]
+    pub(crate) fn pass(&mut self, data: &[u8], limit: Duration) -> Ended {
+        let mut input = self.take_input();
+        let sent = data.to_vec();
+        let writer = std::thread::spawn(move || input.write_all(&sent));
+        let ended = self.end_within(limit);
+        writer.join().unwrap().unwrap();
+        ended
+    }
+
+    /// As [`end`](Self::end), for what takes its time.
     #[track_caller]
     pub(crate) fn end_within(&mut self, limit: Duration) -> Ended {
         let start = Instant::now();
