@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::http::{self, Arriving, Driven, HEAD, HEAD_MAX, Pace, Shared, answer, drive};
-use super::quic::Shaken;
+use super::quic::{Confirmed, Shaken};
 
 mod bounded;
 mod client;
@@ -39,10 +39,10 @@ type Receiving = RequestStream<bounded::RecvStream, Bytes>;
 /// # Errors
 /// When it broke, or the client broke the protocol; it has been told by a code.
 pub(crate) async fn serve(shaken: Shaken, connection: http::Connection) -> io::Result<()> {
-    let quic = shaken.connection;
+    let quic = shaken.connection.clone();
     let shared = Arc::new(Shared::new(connection, false));
     let leaving = CancellationToken::new();
-    let serving = pin!(requests(quic.clone(), shared.clone(), leaving.clone()));
+    let serving = pin!(requests(shaken, shared.clone(), leaving.clone()));
     match drive(serving, &shared, |_| leaving.cancel()).await {
         Driven::Done(served) => served,
         Driven::Late(late) => {
@@ -55,10 +55,11 @@ pub(crate) async fn serve(shaken: Shaken, connection: http::Connection) -> io::R
 }
 
 async fn requests(
-    quic: quinn::Connection,
+    shaken: Shaken,
     shared: Arc<Shared>,
     leaving: CancellationToken,
 ) -> io::Result<()> {
+    let (quic, confirmed) = (shaken.connection, shaken.confirmed);
     let mut connection = builder()
         .max_field_section_size(HEAD_MAX.into())
         .build::<_, Bytes>(bounded::Connection::new(quic.clone()))
@@ -82,10 +83,11 @@ async fn requests(
         match accepted {
             Ok(Some(resolver)) => {
                 let (token, shared) = (under_way.token(), shared.clone());
+                let confirmed = confirmed.clone();
                 let host = shared.connection.host.clone();
                 host.run(Box::pin(async move {
                     let _token = token;
-                    one(resolver, shared).await;
+                    one(resolver, shared, confirmed).await;
                 }));
             }
             Ok(None) => break,
@@ -98,11 +100,15 @@ async fn requests(
 }
 
 /// Answers one request.
-async fn one(resolver: Resolver, shared: Arc<Shared>) {
+async fn one(resolver: Resolver, shared: Arc<Shared>, confirmed: Confirmed) {
     // Who does not send its head is left; what is none has been answered by a code.
     let Ok(Ok((request, stream))) = timeout(HEAD, resolver.resolve_request()).await else {
         return;
     };
+    if !request.method().is_safe() {
+        // It may have been said before, and somebody else may say it again (RFC 8470, section 4).
+        confirmed.await;
+    }
     let (mut sending, receiving) = stream.split();
     let takes_trailers = takes_trailers(request.headers());
     let is_head = request.method() == Method::HEAD;
