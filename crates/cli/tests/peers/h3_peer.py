@@ -1,4 +1,4 @@
-"""HTTP/3 by others, with `aioquic`: `echo PORT` and `site PORT SIZE SHA256` ask, `stop PORT PID` asks one that is
+"""HTTP/3 by others, with `aioquic`: `echo PORT`, `early PORT` and `site PORT SIZE SHA256` ask, `stop PORT PID` asks one that is
 about to stop, `serve CERT KEY` answers."""
 
 import asyncio
@@ -29,7 +29,7 @@ class Http(QuicConnectionProtocol):
         self.terminated = asyncio.get_running_loop().create_future()
 
     def quic_event_received(self, event):
-        if isinstance(event, ProtocolNegotiated):
+        if isinstance(event, ProtocolNegotiated) and self.http is None:
             self.http = H3Connection(self._quic)
         if isinstance(event, ConnectionTerminated) and not self.terminated.done():
             self.terminated.set_result(event)
@@ -148,6 +148,23 @@ async def echo(port):
         assert (await http.ask("POST", "/", body=b"again"))[2] == b"again"
 
 
+async def early(port):
+    """Asks before the end of the handshake, which a server may take or not; `tickets` may be used once each."""
+    tickets = []
+    async with client(port, session_ticket_handler=tickets.append) as http:
+        assert (await http.ask("GET", "/"))[0] == 200
+    for method in ("GET", "POST"):
+        config = configuration(session_ticket=tickets.pop())
+        async with client(port, config, wait_connected=False, session_ticket_handler=tickets.append) as http:
+            http.http = H3Connection(http._quic)
+            stream = http.begin(method, "/")
+            status, _, body = await http.answer(stream)
+            assert (status, body) == (200, b"pong"), (status, body)
+            assert http._quic.tls.session_resumed and http._quic.tls.early_data_accepted, method
+            # The stream was opened before there was anything from the server.
+            assert stream == 0
+
+
 async def site(port, size, digest):
     async with client(port) as http:
         status, head, body = await http.ask("GET", "/large")
@@ -246,7 +263,15 @@ class Server(Http):
 async def serving(certificate, key):
     config = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN)
     config.load_cert_chain(certificate, key)
-    server = await serve("127.0.0.1", 0, configuration=config, create_protocol=Server)
+    tickets = {}
+    server = await serve(
+        "127.0.0.1",
+        0,
+        configuration=config,
+        create_protocol=Server,
+        session_ticket_fetcher=lambda label: tickets.pop(label, None),
+        session_ticket_handler=lambda ticket: tickets.update({ticket.ticket: ticket}),
+    )
     port = server._transport.get_extra_info("sockname")[1]
     print(f"listening h3 127.0.0.1:{port}", file=sys.stderr, flush=True)
     await asyncio.Future()
@@ -256,6 +281,8 @@ async def main():
     match sys.argv[1:]:
         case ["echo", port]:
             await echo(int(port))
+        case ["early", port]:
+            await early(int(port))
         case ["site", port, size, digest]:
             await site(int(port), int(size), digest)
         case ["stop", port, pid]:

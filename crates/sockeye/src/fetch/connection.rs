@@ -114,6 +114,7 @@ impl Connection {
                 if early == EarlyData::Rejected {
                     return Err(io::ErrorKind::ConnectionReset.into());
                 }
+                client.look();
                 let timings = &mut exchange.timings;
                 timings.connected = Some(exchange.began.elapsed());
                 timings.secured = timings.connected;

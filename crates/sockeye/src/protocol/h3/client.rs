@@ -106,6 +106,11 @@ impl Client {
         self.lent.identity()
     }
 
+    /// Takes note of what the packets tell by now.
+    pub(crate) fn look(&self) {
+        self.lent.gauge().look();
+    }
+
     /// Whether another request can be sent.
     pub(crate) fn is_free(&self) -> bool {
         !self.over.is_cancelled() && self.lent.connection().close_reason().is_none()
