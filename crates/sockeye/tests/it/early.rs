@@ -257,7 +257,7 @@ async fn what_somebody_sends_again_is_not_heard_again() {
 }
 
 /// quinn with its own TLS, and h3.
-async fn stranger(server: &TlsServer) -> quinn::Endpoint {
+fn stranger(server: &TlsServer) -> quinn::Endpoint {
     let mut roots = RootCertStore::empty();
     let own = server.certificate().unwrap().certificate;
     roots.add(own.der().to_vec().into()).unwrap();
@@ -300,7 +300,7 @@ async fn what_may_change_something_waits_for_the_handshake() {
     };
     let stage = Stage::with("127.0.0.1:0", config, asked.service()).await;
     let way = OneWay::to(stage.socket_addr()).await;
-    let endpoint = stranger(&server).await;
+    let endpoint = stranger(&server);
     for _ in 0..2 {
         let connecting = endpoint.connect(way.at, "localhost").unwrap();
         within(request(connecting.await.unwrap(), Method::GET)).await;

@@ -29,7 +29,7 @@ use session::Talk;
 
 /// Has a step of a handshake done, and says in plain words why it failed, beside the words of who failed.
 pub(crate) type Hearing =
-    fn(&mut dyn FnMut() -> Result<(), rustls::Error>) -> Result<(), (rustls::Error, TlsError)>;
+    fn(&mut dyn FnMut() -> Result<(), rustls::Error>) -> Result<(), Box<(rustls::Error, TlsError)>>;
 
 /// What TLS goes by, on either side.
 #[derive(Clone)]

@@ -26,7 +26,7 @@ pub(crate) struct QuicClient {
 /// When the step fails.
 pub(crate) fn hear(
     step: &mut dyn FnMut() -> Result<(), rustls::Error>,
-) -> Result<(), (rustls::Error, TlsError)> {
+) -> Result<(), Box<(rustls::Error, TlsError)>> {
     refusal::heard(step)
 }
 

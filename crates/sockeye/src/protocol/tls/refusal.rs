@@ -44,12 +44,12 @@ pub(super) async fn explained<T>(
 /// The same for one step of a handshake that somebody else goes on with.
 pub(super) fn heard(
     step: &mut dyn FnMut() -> Result<(), rustls::Error>,
-) -> Result<(), (rustls::Error, TlsError)> {
+) -> Result<(), Box<(rustls::Error, TlsError)>> {
     SHOWN.sync_scope(RefCell::default(), || {
         step().map_err(|error| {
             let shown = SHOWN.with(RefCell::take);
             let plain = of_rustls(error.clone(), shown.as_ref());
-            (error, plain)
+            Box::new((error, plain))
         })
     })
 }

@@ -150,7 +150,8 @@ impl Session for Talk {
 
     fn read_handshake(&mut self, buf: &[u8]) -> Result<bool, TransportError> {
         let connection = &mut self.connection;
-        (self.hearing)(&mut || connection.read_hs(buf)).map_err(|(error, fault)| {
+        (self.hearing)(&mut || connection.read_hs(buf)).map_err(|refusal| {
+            let (error, fault) = *refusal;
             let code = match self.connection.alert() {
                 Some(alert) => TransportErrorCode::crypto(alert.into()),
                 None => TransportErrorCode::PROTOCOL_VIOLATION,
