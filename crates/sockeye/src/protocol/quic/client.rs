@@ -351,6 +351,20 @@ impl Lent {
 pub(in crate::protocol) struct Gauge(Arc<Ends>);
 
 impl Gauge {
+    pub(super) fn of(connection: Connection, terms: Terms, path: Arc<Path>) -> Self {
+        Self(Ends::new(connection, terms, path))
+    }
+
+    /// The two ends, as they are now.
+    pub(in crate::protocol) fn identity(&self) -> Identity {
+        self.0.identity()
+    }
+
+    /// Something has come: tells if the peer has moved.
+    pub(in crate::protocol) fn notice_move_soon(&self) {
+        self.0.notice_move_soon();
+    }
+
     pub(in crate::protocol) fn look(&self) {
         self.0.look();
     }

@@ -17,7 +17,7 @@ use quinn::{
 use quinn_proto::HashedConnectionIdGenerator;
 
 use super::crypto::{self, Agreed, Notes, QuicVersion};
-use super::{Failure, HANDSHAKE, Settings, closing};
+use super::{Failure, Gauge, HANDSHAKE, Settings, Terms, closing};
 use crate::error::Operation;
 use crate::session::{EarlyData, Endpoint as End, Path, Tls};
 
@@ -244,6 +244,11 @@ impl Shaken {
             (Some(ip), Some(bound)) => SocketAddr::new(ip, bound.port()).into(),
             _ => bound.clone(),
         }
+    }
+
+    /// What the packets tell of the way, for a protocol that runs over it.
+    pub(in crate::protocol) fn gauge(&self, terms: Terms) -> Gauge {
+        Gauge::of(self.connection.clone(), terms, self.path.clone())
     }
 
     /// What was agreed on.

@@ -346,9 +346,9 @@ impl Inner {
         let mut streams = build(TlsVersion::V1_3)?;
         let names = std::iter::once(SOCKEYE).chain(self.options.alpn.iter().map(String::as_str));
         streams.alpn_protocols = names.map(|name| name.as_bytes().to_vec()).collect();
+        streams.session_storage = ServerSessionMemoryCache::new(RESUMABLE);
         let mut quic = streams.clone();
         quic.alpn_protocols.push(HTTP3.as_bytes().to_vec());
-        quic.session_storage = ServerSessionMemoryCache::new(RESUMABLE);
         if trusted.is_empty() {
             // All or nothing (RFC 9001, section 4.6.1). Who has to show a certificate has shown none by then. Sessions are
             // kept here, and each can be resumed once: what somebody else sends again is not heard (RFC 8446, section 8).
