@@ -22,6 +22,7 @@ use http::{StatusCode, header};
 
 use crate::dial::DialOptions;
 use crate::error::{Error, Operation, Result};
+use crate::protocol::h3::Unprocessed;
 use crate::session::{AnswerHead, EarlyData};
 
 mod alternatives;
@@ -207,13 +208,9 @@ impl Fetcher {
             exchange.early_data = early_data;
             done = Box::pin(self.attempt(order, &mut exchange, false)).await;
         }
-        if let (Err(error), true) = (&done, exchange.reused)
-            && error.is_reset()
-            && order.method.is_idempotent()
-            && order.payload.can_be_sent_again()
+        if let Err(error) = &done
+            && may_be_asked_again(order, &exchange, error)
         {
-            // It was closed while it waited for us. Whether anything was done is not known, so only what may be
-            // done twice is (RFC 9110, section 9.2.2).
             self.options.tell(&Event::Stale);
             self.idle.clear();
             exchange = Exchange::begin(order, tickets);
@@ -278,6 +275,23 @@ impl Fetcher {
                 })
             })
     }
+}
+
+/// Whether a request that has failed may be sent once more.
+fn may_be_asked_again(order: &Order, exchange: &Exchange, error: &Error) -> bool {
+    // It was closed while it waited for us. Whether anything was done is not known, so only what may be done twice is
+    // (RFC 9110, section 9.2.2).
+    let was_closed = exchange.reused && error.is_reset() && order.method.is_idempotent();
+    (was_closed || is_unprocessed(error)) && order.payload.can_be_sent_again()
+}
+
+/// Whether nothing was done for sure.
+fn is_unprocessed(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else {
+        return false;
+    };
+    let source = source.get_ref();
+    source.is_some_and(|source| source.is::<Unprocessed>())
 }
 
 /// Why a request was not answered that was sent before the handshake was over, if it was.

@@ -358,6 +358,13 @@ fn a_request_that_the_server_left_is_asked_again_if_it_may_be() {
         6,
         &["the server ended the connection with code 0x100"],
     );
+    // What was surely not looked at is sent again, whatever it is (RFC 9114, section 5.2).
+    for flags in ["-d x", "-T upload"] {
+        fs::write(path(&home, "upload"), "y").unwrap();
+        let asked_again = ask(&server, "/enough /trailers", &format!("-v {flags}"), &home);
+        shown(&asked_again, 0, "1234512345");
+        tells(&asked_again, &[" is used again: ", told]);
+    }
 }
 
 #[test]

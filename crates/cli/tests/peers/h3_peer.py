@@ -18,6 +18,7 @@ from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, Stream
 LIMIT = 20
 NO_ERROR = 0x100
 CANCELLED = 0x10C
+REJECTED = 0x10B
 
 
 class Http(QuicConnectionProtocol):
@@ -192,12 +193,17 @@ class Server(Http):
     """Answers with what was asked; `/code` by resetting, `/large` at length, and as the names in `odd` say."""
 
     leaving = False
+    refusing = False
 
     def odd(self, path, stream):
         """What servers do less often; whether `path` is one of these."""
         head, data = [(b":status", b"200")], b"12345"
         if self.leaving:
             self.close(error_code=NO_ERROR)
+            return True
+        if self.refusing:
+            self._quic.reset_stream(stream, REJECTED)
+            self.transmit()
             return True
         match path:
             case "/trailers":
@@ -230,6 +236,14 @@ class Server(Http):
                 self.http.send_headers(stream, head)
                 self.http.send_data(stream, data, True)
                 self.leaving = True
+            case "/enough":
+                # It takes nothing beyond this, and stays until that has been answered.
+                control = self.http._local_control_stream_id
+                goaway = encode_frame(FrameType.GOAWAY, encode_uint_var(stream + 4))
+                self._quic.send_stream_data(control, goaway)
+                self.http.send_headers(stream, head)
+                self.http.send_data(stream, data, True)
+                self.refusing = True
             case "/nonsense":
                 self.http.send_headers(stream, [(b"x-status", b"200")], True)
             case _:

@@ -24,7 +24,7 @@ use super::quic::{Confirmed, Gauge, Shaken, Terms};
 mod bounded;
 mod client;
 
-pub(crate) use client::{Client, dial};
+pub(crate) use client::{Client, Unprocessed, dial};
 
 /// How long a client that was told to leave may take to do so, after its last answer, beyond a few round trips: so
 /// long the last packets may take.

@@ -253,6 +253,12 @@ impl http_body::Body for Coming {
     }
 }
 
+/// The server has surely not looked at a request: it can be sent again, whatever it is (RFC 9114, sections 4.1.1 and
+/// 5.2).
+#[derive(Debug, thiserror::Error)]
+#[error("the server takes no more requests")]
+pub(crate) struct Unprocessed;
+
 /// What went wrong, for who asked.
 fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidData, TimedOut};
@@ -264,12 +270,13 @@ fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
         )
     };
     match error {
+        StreamError::RemoteClosing { .. } => return io::Error::new(ConnectionReset, Unprocessed),
+        StreamError::RemoteTerminate { code, .. } if *code == Code::H3_REQUEST_REJECTED => {
+            return io::Error::new(ConnectionReset, Unprocessed);
+        }
         StreamError::RemoteTerminate { code, .. } => {
             let words = format!("the server reset the stream: {code}");
             return io::Error::new(ConnectionAborted, words);
-        }
-        StreamError::RemoteClosing { .. } => {
-            return io::Error::new(ConnectionReset, "the server takes no more requests");
         }
         StreamError::HeaderTooBig {
             actual_size,
