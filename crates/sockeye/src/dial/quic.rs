@@ -50,17 +50,17 @@ pub(super) async fn http(hosts: &[HostPort], path: &str, options: &DialOptions) 
     dialed.map_err(|source| Error::io(Operation::Connect, address, source))
 }
 
-/// Another port of ours, if the connection is to move there.
-fn moving(peer: SocketAddr, options: &DialOptions) -> Option<Move> {
-    let after = options.migrate_after?;
+/// How the connection moves to another port of ours, or to another address.
+fn moving(peer: SocketAddr, options: &DialOptions) -> Move {
+    let after = options.migrate_after;
     let options = DialOptions {
         source_port: None,
         ..options.clone()
     };
-    Some(Move {
+    Move {
         after,
         socket: Box::new(move || socket(peer, &options)),
-    })
+    }
 }
 
 /// A connection to one of several hosts.
@@ -103,7 +103,8 @@ pub(crate) async fn ask_host(
         .iter()
         .map(|peer| attempt(*peer, host, ("h3", HTTP3), false, options));
     let reached = happy::first(attempts).await?;
-    let opened = h3::Client::open(reached.connected, reached.terms, None).await;
+    let moving = moving(reached.peer, options);
+    let opened = h3::Client::open(reached.connected, reached.terms, moving).await;
     opened.map_err(|source| Error::io(Operation::Connect, host, source))
 }
 
@@ -130,7 +131,8 @@ pub(crate) async fn ask_host_early(
     let Some(handshake) = reached.connected.take_early() else {
         return Ok(None);
     };
-    let opened = h3::Client::open(reached.connected, reached.terms, None).await;
+    let moving = moving(*peer, options);
+    let opened = h3::Client::open(reached.connected, reached.terms, moving).await;
     let client = opened.map_err(|source| Error::io(Operation::Connect, host, source))?;
     let early = Early {
         handshake,

@@ -43,7 +43,7 @@ pub(crate) async fn dial(
     resource: &Resource,
     ask: &Ask,
     terms: Terms,
-    moving: Option<Move>,
+    moving: Move,
 ) -> io::Result<Session> {
     let head = http::head(http::Version::Two, resource)?;
     let (framing, max_message) = (terms.framing.clone(), terms.max_message);
@@ -77,11 +77,7 @@ pub(crate) struct Client {
 impl Client {
     /// # Errors
     /// When HTTP/3 cannot be begun.
-    pub(crate) async fn open(
-        connected: Connected,
-        terms: Terms,
-        moving: Option<Move>,
-    ) -> io::Result<Self> {
+    pub(crate) async fn open(connected: Connected, terms: Terms, moving: Move) -> io::Result<Self> {
         let code = VarInt::try_from(Code::H3_NO_ERROR.value()).unwrap_or_default();
         let lent = connected.lend(code, terms, moving);
         let (mut driver, asking) = builder()

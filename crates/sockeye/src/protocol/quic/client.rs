@@ -1,44 +1,27 @@
 //! The client's end of a connection: the handshake, one session, and a goodbye that arrives.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{
     ClientConfig, ConnectError, Connection, ConnectionError, Endpoint, EndpointConfig,
     TokioRuntime, VarInt, ZeroRttAccepted, rustls,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
 use wire::quic::version_name;
 
 use super::crypto::{self, Notes, QuicVersion};
 use super::datagrams::{Datagrams, NO_DATAGRAMS};
 use super::direct::Direct;
 use super::ends::Ends;
+use super::keeper::{self, Keeper, Move};
 use super::stream::Stream;
-use super::{DATAGRAM_ROOM, DONE, Failure, HANDSHAKE, Settings, Terms, closing};
+use super::{DONE, Failure, HANDSHAKE, Settings, Terms, closing};
 use crate::error::{Error, Operation, Result};
 use crate::session::{EarlyData, Endpoint as End, Identity, Info, Link, Path, Session, Tls};
 use crate::stream::ByteStream;
-
-/// Who sees connections to their end that were dialed: they outlive their sessions for a moment.
-static KEEPERS: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
-
-/// How long the goodbye may take to leave.
-const GOODBYE: Duration = Duration::from_millis(100);
-
-/// How long the peer may take to answer at a new address of ours.
-const MOVE: Duration = Duration::from_secs(5);
-
-/// Returns when every QUIC connection that was dialed and is over has told its peer so, or after a second. For the
-/// end of a program: a peer that is not told waits for half a minute.
-pub async fn end_connections() {
-    KEEPERS.close();
-    // One whose session somebody still holds is not over, and must not hold up the end.
-    let _ = timeout(Duration::from_secs(1), KEEPERS.wait()).await;
-}
 
 /// Somebody to be reached.
 pub(crate) struct Dialing<'a> {
@@ -63,12 +46,6 @@ pub(crate) enum Wanted {
     Stream,
     /// Datagrams.
     Datagrams,
-}
-
-/// Another socket for a connection that is to move.
-pub(crate) struct Move {
-    pub(crate) after: Duration,
-    pub(crate) socket: Box<dyn Fn() -> Result<UdpSocket> + Send>,
 }
 
 /// A connection without a session.
@@ -145,7 +122,10 @@ pub(crate) async fn dial(dialing: Dialing<'_>) -> Result<Connected, Failure> {
     })
 }
 
-fn bound(socket: UdpSocket, version: QuicVersion) -> std::io::Result<(SocketAddr, Arc<Direct>)> {
+pub(super) fn bound(
+    socket: UdpSocket,
+    version: QuicVersion,
+) -> std::io::Result<(SocketAddr, Arc<Direct>)> {
     let local = socket.local_addr()?;
     Ok((local, Arc::new(Direct::new(socket, version)?)))
 }
@@ -248,7 +228,7 @@ fn unwilling(address: &str, error: &ConnectError) -> Failure {
 
 impl Connected {
     /// Has the connection seen to its end, which comes when what is given back is dropped; it is closed with `code`.
-    fn keep(self, code: VarInt, terms: Terms, moving: Option<Move>) -> (Arc<Ends>, DropGuard) {
+    fn keep(self, code: VarInt, terms: Terms, moving: Move) -> (Arc<Ends>, DropGuard) {
         let ends = Ends::new(self.connection, terms, self.path);
         let left = CancellationToken::new();
         let held = left.clone().drop_guard();
@@ -256,21 +236,17 @@ impl Connected {
             endpoint: self.endpoint,
             socket: self.socket,
             version: self.version,
+            local: self.local,
             ends: ends.clone(),
             left,
             code,
         };
-        crate::task::spawn(&KEEPERS, keeper.keep(moving));
+        keeper.start(moving);
         (ends, held)
     }
 
     /// The connection itself, for a protocol that runs over it and ends by closing it with `code`.
-    pub(in crate::protocol) fn lend(
-        self,
-        code: VarInt,
-        terms: Terms,
-        moving: Option<Move>,
-    ) -> Lent {
+    pub(in crate::protocol) fn lend(self, code: VarInt, terms: Terms, moving: Move) -> Lent {
         let (ends, held) = self.keep(code, terms, moving);
         Lent { ends, _held: held }
     }
@@ -293,7 +269,7 @@ impl Connected {
         self,
         wanted: Wanted,
         terms: Terms,
-        moving: Option<Move>,
+        moving: Move,
     ) -> Result<Session> {
         let (ends, held) = self.keep(DONE, terms, moving);
         let held = Some(held);
@@ -342,7 +318,7 @@ impl Lent {
 
     /// Runs work that ends with the connection.
     pub(in crate::protocol) fn run(work: impl Future<Output = ()> + Send + 'static) {
-        drop(crate::task::spawn(&KEEPERS, work));
+        drop(crate::task::spawn(keeper::all(), work));
     }
 }
 
@@ -378,75 +354,5 @@ impl Gauge {
 impl Drop for Lent {
     fn drop(&mut self) {
         self.ends.look();
-    }
-}
-
-/// Sees a connection to its end.
-struct Keeper {
-    endpoint: Endpoint,
-    version: QuicVersion,
-    socket: Arc<Direct>,
-    ends: Arc<Ends>,
-    left: CancellationToken,
-    code: VarInt,
-}
-
-impl Keeper {
-    async fn keep(mut self, moving: Option<Move>) {
-        let (left, connection) = (self.left.clone(), self.ends.connection.clone());
-        if let Some(moving) = moving {
-            tokio::select! {
-                () = self.go(moving) => {}
-                () = left.cancelled() => {}
-                _ = connection.closed() => {}
-            }
-        }
-        left.cancelled().await;
-        self.part().await;
-    }
-
-    /// Moves to another socket, and tells of it.
-    async fn go(&mut self, moving: Move) {
-        sleep(moving.after).await;
-        let identity = &self.ends.terms.identity;
-        let moved = (moving.socket)().and_then(|socket| {
-            let failed = |source| Error::io(Operation::Connect, identity.peer(), source);
-            let (local, socket) = bound(socket, self.version).map_err(failed)?;
-            let rebound = self.endpoint.rebind_abstract(socket.clone());
-            rebound.map_err(failed)?;
-            Ok((End::from(local), socket))
-        });
-        let (local, socket) = match moved {
-            Ok(moved) => moved,
-            Err(error) => return identity.note(&format!("not moved: {error}")),
-        };
-        let (before, peer) = (identity.local(), identity.peer());
-        let answered = match timeout(MOVE, socket.heard()).await {
-            Ok(()) => "which answers there".to_owned(),
-            Err(_) => format!("from which nothing has come there within {MOVE:?}"),
-        };
-        self.ends.count_move();
-        identity.note(&format!(
-            "moved from {before} to {local}, with {peer}, {answered}"
-        ));
-        self.socket = socket;
-    }
-
-    /// Closes the connection, and waits until the peer has been told: a program may end right after.
-    async fn part(self) {
-        let connection = &self.ends.connection;
-        if connection.close_reason().is_some() {
-            return;
-        }
-        let queued = async {
-            while connection.datagram_send_buffer_space() < DATAGRAM_ROOM
-                && connection.close_reason().is_none()
-            {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        let _ = timeout(GOODBYE, queued).await;
-        connection.close(self.code, b"");
-        let _ = timeout(GOODBYE, self.socket.sends_once_more()).await;
     }
 }

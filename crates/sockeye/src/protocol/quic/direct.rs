@@ -27,6 +27,8 @@ pub(super) struct Direct {
     version: QuicVersion,
     /// The versions that the server speaks, when it does not speak ours.
     offered: OnceLock<Vec<u32>>,
+    /// Our own address is gone: packets do not leave any more.
+    stranding: Notify,
     arrived: AtomicBool,
     arrival: Notify,
     /// How many calls have sent something.
@@ -43,6 +45,7 @@ impl Direct {
             state: UdpSocketState::new((&socket).into())?,
             socket: Arc::new(UdpSocket::from_std(socket)?),
             refusal: Notify::new(),
+            stranding: Notify::new(),
             arrived: AtomicBool::new(false),
             arrival: Notify::new(),
             sent: AtomicU64::new(0),
@@ -95,6 +98,36 @@ impl Direct {
         }
     }
 
+    /// Returns when the address that packets leave from is ours no more.
+    pub(super) async fn stranded(&self) {
+        self.stranding.notified().await;
+    }
+
+    /// Looks whether what the system has refused means that. Only it knows its addresses.
+    fn look_for_home(&self, error: &io::Error) {
+        use io::ErrorKind::{
+            AddrNotAvailable, HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable,
+        };
+        let suspicious = [
+            AddrNotAvailable,
+            HostUnreachable,
+            InvalidInput,
+            NetworkDown,
+            NetworkUnreachable,
+        ];
+        if !suspicious.contains(&error.kind()) {
+            return;
+        }
+        let Ok(mut local) = self.socket.local_addr() else {
+            return;
+        };
+        local.set_port(0);
+        let tried = std::net::UdpSocket::bind(local);
+        if tried.is_err_and(|error| error.kind() == AddrNotAvailable) {
+            self.stranding.notify_one();
+        }
+    }
+
     /// Returns when something has come.
     pub(super) async fn heard(&self) {
         while !self.arrived.load(SeqCst) {
@@ -134,7 +167,8 @@ impl AsyncUdpSocket for Direct {
         match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
             // A refusal is heard of; what is too large was to find out whether it is.
-            Err(error) => drop(self.is_refusal(&error)),
+            Err(error) if self.is_refusal(&error) => {}
+            Err(error) => self.look_for_home(&error),
             Ok(()) => {}
         }
         self.sent.fetch_add(1, SeqCst);
