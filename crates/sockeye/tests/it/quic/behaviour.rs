@@ -243,6 +243,23 @@ async fn many_strangers_at_once_have_to_prove_that_they_are_there() {
 }
 
 #[tokio::test]
+async fn that_nobody_is_there_is_heard_at_once() {
+    let quic = Quic::echo().await;
+    let gone = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let to = address(&format!("quic://{gone}"));
+    let began = std::time::Instant::now();
+    let error = within(dial(&to, &quic.options)).await.unwrap_err();
+    let told = error.to_string();
+    assert!(told.ends_with("connection refused"), "{told}");
+    // Before anything would be sent again, which is after three times 333 ms (RFC 9002, section 6.2.2).
+    assert!(began.elapsed() < Duration::from_millis(900), "{began:?}");
+    quic.stage.end().await;
+}
+
+#[tokio::test]
 async fn another_version_is_told_which_there_is() {
     let quic = Quic::echo().await;
     let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
