@@ -180,6 +180,30 @@ fn a_server_in_python_is_asked_early() {
 }
 
 #[test]
+fn a_server_that_does_not_act_early_is_asked_again() {
+    let (server, home) = (Aioquic::start("peers/h3_peer.py", &[]), folder());
+    let flags = "-v --early-data --no-reuse";
+    let ended = ask(&server, "/careful /careful", flags, &home);
+    shown(&ended, 0, "1234512345");
+    let why = "* the server does not act on 0-RTT, so it is asked again after the handshake\n";
+    tells(&ended, &["< HTTP/3 425\n", why]);
+    let ended = ask(
+        &server,
+        "/careful /careful",
+        "--json --early-data --no-reuse",
+        &home,
+    );
+    let told = objects(&ended.err);
+    let early: Vec<_> = told
+        .iter()
+        .map(|one| (&one["status"], &one["early_data"]))
+        .collect();
+    let (ok, none) = (200.into(), serde_json::Value::Null);
+    assert_eq!(early.last(), Some(&(&ok, &"accepted".into())), "{ended:?}");
+    assert_eq!(early[0], (&ok, &none));
+}
+
+#[test]
 fn content_goes_and_comes_byte_for_byte() {
     let server = Server::start("echo 127.0.0.1:0");
     let home = folder();

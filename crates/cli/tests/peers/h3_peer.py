@@ -244,6 +244,11 @@ class Server(Http):
                 self.http.send_headers(stream, head)
                 self.http.send_data(stream, data, True)
                 self.refusing = True
+            case "/careful":
+                # RFC 8470, section 5.2.
+                early = self._quic.tls.early_data_accepted
+                self.http.send_headers(stream, [(b":status", b"425")] if early else head)
+                self.http.send_data(stream, b"" if early else data, True)
             case "/nonsense":
                 self.http.send_headers(stream, [(b"x-status", b"200")], True)
             case _:
