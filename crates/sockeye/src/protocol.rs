@@ -4,6 +4,7 @@ pub(crate) mod h3;
 pub(crate) mod http;
 pub(crate) mod quic;
 pub(crate) mod tls;
+mod webtransport;
 pub(crate) mod ws;
 
 use std::future::Future;

@@ -23,9 +23,20 @@ pub const SESSION_GONE: u64 = 0x170d_7b68;
 /// What a stream is reset with that has come before its session, when too many have (WT_BUFFERED_STREAM_REJECTED).
 pub const BUFFERED_STREAM_REJECTED: u64 = 0x3994_bd84;
 
-/// What a server says that one session at a time is taken, beside what HTTP/3 has for itself: SETTINGS_WT_MAX_SESSIONS
-/// as drafts 7 to 12 and 13 to 14 have it, which Safari looks for. Not that of draft 15, whose requests are others.
-pub const SETTINGS: [(u64, u64); 2] = [(0xc671_706a, 1), (0x14e9_cd29, 1)];
+/// SETTINGS_WT_MAX_SESSIONS in drafts 7 to 12.
+const MAX_SESSIONS_7: u64 = 0xc671_706a;
+/// The same in drafts 13 and 14, which Safari looks for.
+const MAX_SESSIONS_13: u64 = 0x14e9_cd29;
+/// SETTINGS_ENABLE_WEBTRANSPORT in drafts up to 6, which Chromium looks for.
+const ENABLE_2: u64 = 0x2b60_3742;
+
+/// What a server says beside what HTTP/3 has for itself: one session at a time is taken. Not what draft 15 has instead
+/// (0x2c7cf000), because who hears that asks by another name, `webtransport-h3`.
+pub const SERVER_SETTINGS: [(u64, u64); 2] = [(MAX_SESSIONS_7, 1), (MAX_SESSIONS_13, 1)];
+
+/// What a client says: that it knows WebTransport.
+pub const CLIENT_SETTINGS: [(u64, u64); 3] =
+    [(ENABLE_2, 1), (MAX_SESSIONS_7, 1), (MAX_SESSIONS_13, 1)];
 
 /// The code of HTTP/3 that the application's code 0 is.
 const FIRST: u64 = 0x52e4_a40f_a8db;

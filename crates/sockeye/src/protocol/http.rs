@@ -37,7 +37,7 @@ mod token;
 mod unread;
 pub(crate) mod upgrade;
 
-pub(super) use answer::{Arriving, answer};
+pub(super) use answer::{Apart, Arriving, answer};
 pub use page::Page;
 
 pub use ask::{Ask, Sends};

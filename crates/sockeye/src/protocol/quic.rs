@@ -20,15 +20,21 @@ mod qlog;
 mod room;
 mod server;
 mod stream;
+mod within;
 
 pub use client::end_connections;
 pub(crate) use client::{Connected, Dialing, Move, Wanted, dial};
 pub(super) use client::{Gauge, Lent};
 pub(crate) use closing::Failure;
 use closing::lost;
+pub(super) use datagrams::{Datagrams, NO_DATAGRAMS};
+pub(super) use ends::Ends;
 pub(crate) use listener::{Listener, Shaken, Visitor};
 pub(crate) use room::Room;
 pub(crate) use server::serve;
+pub(super) use server::{Brought, serve_within};
+pub(super) use stream::Stream;
+pub(super) use within::End;
 
 /// How QUIC connections are kept, on either side.
 #[derive(Clone, Debug, PartialEq, Eq)]
