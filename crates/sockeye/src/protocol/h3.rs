@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use ::h3::error::{Code, ConnectionError, StreamError};
 use ::h3::ext::Protocol;
+use ::h3::quic::ConnectionErrorIncoming as Lost;
 use ::h3::server::{RequestResolver, RequestStream, builder};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::{Buf, Bytes};
@@ -219,8 +220,11 @@ impl Asked {
         };
         let telling = Telling::new(sending, receiving);
         let served = webtransport::serve(quic, terms, opened, telling, *grace, host.clone());
-        if let Err(error) = served.await {
-            identity.note(&error.to_string());
+        match served.await {
+            // The connection tells why by itself.
+            Err(error) if error.io_kind() == Some(io::ErrorKind::NotConnected) => {}
+            Err(error) => identity.note(&error.to_string()),
+            Ok(()) => {}
         }
         // Until now the connection was not idle.
         drop(body);
@@ -415,7 +419,12 @@ fn broken_stream(error: &StreamError) -> io::Error {
 }
 
 fn broken(error: ConnectionError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+    let words = match error {
+        // Words of our own.
+        ConnectionError::Remote(Lost::Undefined(cause)) => cause.to_string(),
+        other => other.to_string(),
+    };
+    io::Error::new(io::ErrorKind::InvalidData, words)
 }
 
 /// How a connection ended that this end has not closed. Leaving is the client's right, and so is silence.

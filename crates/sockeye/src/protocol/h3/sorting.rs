@@ -95,7 +95,7 @@ impl Incoming {
                 at += 1;
                 continue;
             };
-            let mut stream = self.begun.swap_remove(at);
+            let mut stream = self.begun.remove(at);
             match beginning {
                 Some(Beginning::Session { id, length }) => {
                     stream.read = stream.read.slice(length..);

@@ -108,10 +108,16 @@ impl quic::Connection<Bytes> for Connection {
     }
 }
 
+/// Closes a connection that is not closed: the first reason is the one that its streams are to hear of.
+fn shut(quic: &quinn::Connection, code: Code, reason: &[u8]) {
+    if quic.close_reason().is_none() {
+        quic.close(VarInt::try_from(code.value()).unwrap_or_default(), reason);
+    }
+}
+
 /// Closes a connection, and says so to the library.
 fn close(quic: &quinn::Connection, code: Code, why: &str) -> Lost {
-    let code = VarInt::try_from(code.value()).unwrap_or_default();
-    quic.close(code, why.as_bytes());
+    shut(quic, code, why.as_bytes());
     Lost::Undefined(Arc::new(io::Error::other(why.to_owned())))
 }
 
@@ -183,8 +189,7 @@ impl OpenStreams<Bytes> for Opener {
     }
 
     fn close(&mut self, code: Code, reason: &[u8]) {
-        let code = VarInt::try_from(code.value()).unwrap_or_default();
-        self.quic.close(code, reason);
+        shut(&self.quic, code, reason);
     }
 }
 
