@@ -67,6 +67,7 @@ const PORT: &[&str] = &[
     "resolve",
     "task",
     "token",
+    "certificate",
     "error",
 ];
 

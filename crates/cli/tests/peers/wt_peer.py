@@ -281,7 +281,7 @@ async def stop(port, pid):
         os.kill(pid, signal.SIGTERM)
         assert await http.rest(stream) == b""
         http.say(stream, end=True)
-        assert await http.last_words(session) == close(0, "")
+        assert await http.last_words(session) == close(0, "the server is stopping")
         http.http.send_data(session, b"", True)
         http.transmit()
         end = await asyncio.wait_for(http.terminated, LIMIT)

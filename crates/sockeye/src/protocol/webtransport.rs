@@ -25,6 +25,9 @@ pub(super) use sessions::{Opened, Sessions};
 /// Sessions of one connection at once. More would have to share its streams by rules of their own (section 5 of draft 14).
 pub(super) const SESSIONS: u64 = 1;
 
+/// What clients hear that may come again.
+const STOPPING: &str = "the server is stopping";
+
 /// Serves `opened`, the session whose request is answered, until one of the ends closes it. `telling` is the stream of
 /// that request, `grace` how long streams may take to end at a goodbye.
 ///
@@ -48,7 +51,7 @@ pub(super) async fn serve(
         }
     };
     let parting = match served {
-        Ok(true) => Parting::Close,
+        Ok(true) => Parting::Close(STOPPING),
         _ => Parting::Answer,
     };
     telling.part(parting, &ends).await;
@@ -84,7 +87,7 @@ pub(super) async fn dial(
             tokio::select! {
                 biased;
                 () = ends.over() => break Parting::Answer,
-                () = left.cancelled() => break Parting::Close,
+                () = left.cancelled() => break Parting::Close(""),
                 // Nobody here reads what is not asked for.
                 Some(stream) = opened.streams.recv() => {
                     stream.refuse(0);

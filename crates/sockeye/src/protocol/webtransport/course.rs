@@ -46,8 +46,8 @@ pub(in crate::protocol) struct Telling<S, H> {
 /// How this end parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parting {
-    /// It closes the session.
-    Close,
+    /// It closes the session, without a reproach and for this reason.
+    Close(&'static str),
     /// The peer has.
     Answer,
 }
@@ -99,8 +99,12 @@ impl<S: Says, H: Hears> Telling<S, H> {
             return self.refuse();
         }
         let parted = async {
-            if parting == Parting::Close {
-                self.says.say(Close::default().written().into()).await?;
+            if let Parting::Close(reason) = parting {
+                let close = Close {
+                    code: 0,
+                    reason: reason.to_owned(),
+                };
+                self.says.say(close.written().into()).await?;
             }
             self.says.finish().await?;
             while let Some(data) = self.next().await? {
