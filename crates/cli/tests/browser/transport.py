@@ -3,8 +3,8 @@
 
     transport.py http://127.0.0.1:3000/ [DIR]
 
-`say TEXT` sends it and prints what came back, `wait TEXT` waits until the log has it, `shot NAME` saves a screenshot in
-DIR, at the size of a desk and of a phone. Each order is answered by a line.
+`say TEXT` sends it and prints what came back, `wait TEXT` waits until the log has it, `back` until it is connected
+again, `shot NAME` saves a screenshot in DIR, at the size of a desk and of a phone. Each order is answered by a line.
 """
 
 import pathlib
@@ -20,6 +20,8 @@ def obey(page, order, what):
             return page.echo(what)[1]
         case "wait":
             page.wait(lambda: what in page["log"].text, f"{what!r} in the log, which has {page['log'].text!r}")
+        case "back":
+            page.over("wt")
         case "shot":
             page.shot(what)
             page.size(360, 740)
