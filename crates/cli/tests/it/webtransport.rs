@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::authority::self_signed;
 use crate::http3::Aioquic;
-use crate::stage::{Ended, LONG, Line, Run, Server, binary, connect, program, words};
+use crate::stage::{
+    Ended, LONG, Line, Run, Server, binary, connect, folder, path, program, sockeye, words,
+};
+use crate::tls::until;
 use crate::web::{python, websocat};
 
 /// `connect` to a server that is trusted whoever it is.
@@ -37,6 +41,19 @@ fn aioquic_opens_sessions_with_streams_and_datagrams() {
     );
     let closed = "the peer closed the session with code 7: bye";
     assert!(told.contains(closed), "{told}");
+}
+
+#[test]
+fn what_can_only_be_heard_is_not_answered() {
+    let server = Server::start("sink 127.0.0.1:0");
+    is_well("sink", &server, &[]);
+    for _ in 0..2 {
+        server
+            .run
+            .err
+            .until("the peer closed; in 7 bytes in 1 message, out 0 bytes");
+    }
+    assert!(!server.run.err.text().contains("cannot send"));
 }
 
 #[test]
@@ -169,6 +186,64 @@ fn a_service_that_greets_need_not_be_spoken_to() {
     let mut client = wt(&server.at, "").start();
     client.out.until("hello!\n");
     assert_eq!(client.hang_up_and_end().code, 0);
+}
+
+/// What the page at `url` is told about WebTransport.
+fn offer(url: &str) -> serde_json::Value {
+    let url = format!("{url}/.sockeye/facts.json");
+    let ended = program("curl", ["-sSk", &url]).run();
+    let mut facts: serde_json::Value = serde_json::from_str(&ended.text()).unwrap();
+    facts["webtransport"].take()
+}
+
+#[test]
+fn the_page_is_told_the_hash_of_a_certificate_that_nobody_vouches_for() {
+    let server = Server::start("echo 127.0.0.1:0");
+    let told = server.run.err.until("self-signed");
+    let (_, rest) = told.split_once("sha256 ").unwrap();
+    let (hash, _) = rest.split_once(' ').unwrap();
+    let expected = serde_json::json!({"sha256": hash});
+    for scheme in ["http", "https"] {
+        assert_eq!(offer(&format!("{scheme}://{}", server.at)), expected);
+    }
+    // It is the one that is shown.
+    let pinned = connect(&format!("wt://{} --pin {hash} --send hello", server.at)).run();
+    assert_eq!((pinned.code, &*pinned.text()), (0, "hello\n"), "{pinned:?}");
+}
+
+#[test]
+fn a_certificate_that_is_renewed_is_told_with_its_new_hash() {
+    let homes = [folder(), folder()];
+    let [server, other] = homes
+        .each_ref()
+        .map(|home| Server::ready(sockeye(words("serve echo 127.0.0.1:0")).home(home)));
+    let hash = |server: &Server| offer(&format!("http://{}", server.at))["sha256"].take();
+    let (old, new) = (hash(&server), hash(&other));
+    assert_ne!(old, new);
+    // As when it is renewed by another server of the same user.
+    let [kept, replaced] = homes
+        .each_ref()
+        .map(|home| path(home, "state/sockeye/tls/self-signed.pem"));
+    std::fs::rename(replaced, kept).unwrap();
+    until(|| hash(&server) == new);
+    let pin = new.as_str().unwrap();
+    let pinned = connect(&format!("wt://{} --pin {pin} --send hello", server.at)).run();
+    assert_eq!((pinned.code, &*pinned.text()), (0, "hello\n"), "{pinned:?}");
+}
+
+#[test]
+fn where_there_is_no_webtransport_or_a_certificate_of_ones_own_the_page_is_told_so() {
+    for line in ["echo 127.0.0.1:0 --no-quic", "echo http://127.0.0.1:0"] {
+        let server = Server::start(line);
+        assert!(offer(&format!("http://{}", server.at)).is_null(), "{line}");
+    }
+    let folder = folder();
+    let (certificate, key) = self_signed(&["localhost"]).write(folder.path(), "server.pem");
+    let (certificate, key) = (certificate.display(), key.display());
+    let line = format!("echo 127.0.0.1:0 --cert {certificate} --key {key}");
+    let server = Server::start(&line);
+    let told = offer(&format!("http://{}", server.at));
+    assert_eq!(told, serde_json::json!({"sha256": null}));
 }
 
 /// Says `line` and waits until it comes back.

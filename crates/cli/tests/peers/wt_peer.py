@@ -1,5 +1,5 @@
-"""WebTransport by others, with `aioquic`: `echo PORT` and `token PORT TOKEN` open sessions, `rude PORT` breaks the rules,
-`stop PORT PID` has one while the server stops, `serve CERT KEY` takes them."""
+"""WebTransport by others, with `aioquic`: `echo PORT`, `sink PORT` and `token PORT TOKEN` open sessions, `rude PORT` breaks
+the rules, `stop PORT PID` has one while the server stops, `serve CERT KEY` takes them."""
 
 import asyncio
 import hashlib
@@ -227,6 +227,16 @@ async def token(port, secret):
         assert await http.rest(stream) == b"inside"
 
 
+async def sink(port):
+    async with client(port) as http:
+        session = await http.opened()
+        stream = http.stream(session, one_way=True)
+        http.say(stream, b"for you", True)
+        both = http.stream(session)
+        http.say(both, b"and for you", True)
+        assert await http.rest(both) == b""
+
+
 async def rude(port):
     for say, end, expected in (
         (close(1, "bye") + b".", False, MESSAGE_ERROR),
@@ -362,6 +372,8 @@ async def main():
             await echo(int(port))
         case ["token", port, secret]:
             await token(int(port), secret)
+        case ["sink", port]:
+            await sink(int(port))
         case ["rude", port]:
             await rude(int(port))
         case ["stop", port, pid]:

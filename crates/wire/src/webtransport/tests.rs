@@ -14,7 +14,7 @@ fn read(bytes: &[u8]) -> Result<Option<Close>, Fault> {
     let mut closed = None;
     let mut one_by_one = || {
         for byte in bytes {
-            closed = pieces.admit(&[*byte])?.or(closed.take());
+            closed = pieces.admit(&[*byte])?.or_else(|| closed.take());
         }
         pieces.end().map(|()| closed.take())
     };

@@ -263,7 +263,7 @@ pub(super) fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
             let words = format!("the server reset the stream: {code}");
             return io::Error::new(ConnectionAborted, words);
         }
-        StreamError::RemoteClosing { .. } => {
+        StreamError::RemoteClosing => {
             return io::Error::new(ConnectionReset, "the server takes no more requests");
         }
         StreamError::HeaderTooBig {

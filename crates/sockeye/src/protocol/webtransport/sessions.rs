@@ -77,7 +77,7 @@ impl Sessions {
     /// Brings a stream that names session `id`. `false`: that cannot be one, which breaks the rules (section 4).
     pub(in crate::protocol) fn bring(&self, id: u64, stream: Brought) -> bool {
         // A stream in both directions that the client has opened (RFC 9000, section 2.1).
-        if id % 4 != 0 {
+        if !id.is_multiple_of(4) {
             return false;
         }
         let mut state = self.lock();
