@@ -54,7 +54,8 @@ function protocols(token) {
 async function open() {
   state.failed = '';
   if (state.chosen.over === 'wt' && !state.fallen) {
-    await askFacts();
+    // The certificate may be another one since: without its hash now there is nothing to try.
+    if (!await askFacts()) throw new Error();
     const lack = lacks();
     try {
       if (lack) throw new Error(t(lack));
@@ -128,15 +129,16 @@ function sent(data, bytes) {
   log.add('out', data, bytes);
 }
 
+/** Whether the server has told them: the page works without, too. */
 async function askFacts() {
   const headers = state.token ? { authorization: `Bearer ${state.token}` } : {};
-  try {
-    const answer = await fetch('/.sockeye/facts.json', { headers, cache: 'no-store' });
-    if (answer.ok) state.facts = await answer.json();
-  } catch { /* the page works without them */ }
+  const asking = fetch('/.sockeye/facts.json', { headers, cache: 'no-store' });
+  const told = await asking.then((answer) => answer.ok && answer.json()).catch(() => null);
+  if (told) state.facts = told;
   offerEncodings();
   useOver();
   facts.show();
+  return Boolean(told);
 }
 
 /** The encodings of the server that this browser has, too. The server's own is chosen until another is. */

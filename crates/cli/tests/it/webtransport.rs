@@ -254,6 +254,19 @@ fn exchange(run: &mut Run, line: &str) {
 }
 
 #[test]
+fn the_page_says_the_token_and_does_not_show_it() {
+    let server = Server::start("echo 127.0.0.1:0 --token se&same");
+    let url = format!("http://{}/.sockeye/#token=se%26same", server.at);
+    let mut browser = python("browser/transport.py", &[&url]).start();
+    browser.out.until("over WebTransport\n");
+    browser.say("say hello\nurl\n");
+    browser
+        .out
+        .until(&format!("hello\nhttps://{}/\n", server.at));
+    assert_eq!(browser.hang_up_and_end().code, 0);
+}
+
+#[test]
 fn the_page_hears_that_the_server_stops_and_comes_back() {
     let mut server = Server::start("echo 127.0.0.1:0");
     let (at, base) = (server.at.clone(), format!("http://{}", server.at));

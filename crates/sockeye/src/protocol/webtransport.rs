@@ -54,6 +54,8 @@ pub(super) async fn serve(
         Ok(true) => Parting::Close(STOPPING),
         _ => Parting::Answer,
     };
+    // Another one may begin.
+    drop(opened);
     telling.part(parting, &ends).await;
     served.map(drop)
 }
