@@ -34,4 +34,5 @@ mod tls;
 mod tls_peers;
 mod trace;
 mod web;
+mod webtransport;
 mod wrong;
