@@ -195,6 +195,7 @@ impl Asked {
         let id = 4 * stream.id().index();
         let (mut sending, mut receiving) = stream.split();
         let Some(opened) = sessions.open(id) else {
+            sessions.close(id);
             receiving.stop_sending(Code::H3_REQUEST_REJECTED);
             return sending.stop_stream(Code::H3_REQUEST_REJECTED);
         };
