@@ -2,6 +2,10 @@
 
 #[path = "../../../sockeye/src/protocol/tls/tests/authority.rs"]
 mod authority;
+mod chat;
+mod chat_faults;
+mod chat_peers;
+mod chat_slow;
 mod console;
 mod editor;
 mod eof;

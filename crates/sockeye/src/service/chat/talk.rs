@@ -14,7 +14,7 @@ use super::outlet::Outlet;
 use super::query::{Query, View};
 use super::reply::Reply;
 use super::text::{self, Eyes};
-use crate::error::Result;
+use crate::error::{Error, Operation, Result};
 use crate::hub::{Await, Member, News, Refusal, Why};
 use crate::session::{Message, Session};
 
@@ -89,7 +89,7 @@ impl Talk {
         let mut onward = Box::pin(self.begin()).await?;
         let mut listening = true;
         while onward == Onward::Yes {
-            self.session.flush().await?;
+            self.flush().await?;
             onward = match self.step(listening).await? {
                 Step::Received(Some(message)) => Box::pin(self.heard(message)).await?,
                 Step::Received(None) => {
@@ -186,7 +186,9 @@ impl Talk {
             return Ok(Onward::End);
         }
         let info = self.session.info();
-        let only_asks = info.request().is_some_and(|head| head.method.is_safe());
+        // A WebSocket begins with a request that is safe, too, but it can say that it is over.
+        let only_asks = !self.session.keeps_boundaries()
+            && info.request().is_some_and(|head| head.method.is_safe());
         if !info.is_stopping() && (only_asks || self.view == View::Events) {
             return Ok(Onward::Yes);
         }
@@ -293,7 +295,7 @@ impl Talk {
                 .then(|| self.member.try_news())
                 .flatten();
         }
-        self.outlet.send(&mut self.session, lines).await?;
+        self.send(lines).await?;
         self.flush().await?;
         for told in told {
             self.member.told(&told).await;
@@ -301,15 +303,29 @@ impl Talk {
         Ok(onward)
     }
 
-    /// Waits until the carrier has taken what was said, unless that takes longer than the hub allows.
+    /// Gives the carrier lines, unless that takes longer than the hub allows.
+    async fn send(&mut self, lines: Vec<Bytes>) -> Result<()> {
+        let sent = tokio::select! {
+            sent = self.outlet.send(&mut self.session, lines) => Some(sent),
+            () = self.member.falls_behind() => None,
+        };
+        sent.unwrap_or_else(|| Err(self.is_too_slow()))
+    }
+
+    /// Waits until the carrier has taken what was said, as long as that.
     async fn flush(&mut self) -> Result<()> {
-        tokio::select! {
-            flushed = self.session.flush() => flushed,
-            () = self.member.falls_behind() => Err(crate::error::Error::Protocol {
-                operation: crate::error::Operation::Send,
-                address: self.session.info().peer().to_string(),
-                reason: "it reads more slowly than people write".to_owned(),
-            }),
+        let flushed = tokio::select! {
+            flushed = self.session.flush() => Some(flushed),
+            () = self.member.falls_behind() => None,
+        };
+        flushed.unwrap_or_else(|| Err(self.is_too_slow()))
+    }
+
+    fn is_too_slow(&self) -> Error {
+        Error::Protocol {
+            operation: Operation::Send,
+            address: self.session.info().peer().to_string(),
+            reason: "it reads more slowly than people write".to_owned(),
         }
     }
 
@@ -345,7 +361,7 @@ impl Talk {
 
     pub(super) async fn answer(&mut self, reply: Reply, tag: Option<&str>) -> Result<()> {
         let lines = self.written(&reply, tag);
-        self.outlet.send(&mut self.session, lines).await
+        self.send(lines).await
     }
 
     async fn refuse(&mut self, refusal: Refusal, tag: Option<&str>) -> Result<()> {
