@@ -1,0 +1,4 @@
+//! Where sessions of one room meet.
+
+pub mod line;
+pub mod store;
