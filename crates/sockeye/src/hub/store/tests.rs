@@ -137,7 +137,7 @@ async fn a_line_is_read_as_its_receipt_and_the_feed_told() {
         tag: draft.tag,
     };
     let read = store.lines("lobby", Span::Last, 10).await.unwrap();
-    assert_eq!(read, [expected.clone()]);
+    assert_eq!(read, std::slice::from_ref(&expected));
     assert_eq!(*fed.lines(), [Arc::new(expected)]);
 }
 
