@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
@@ -10,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::batch::{Batch, Rooms};
 use super::database::{Opened, fault};
+use super::index::Indexer;
 use super::retention::Cleaner;
 use super::{Pace, Retention};
 use crate::error::StoreFault;
@@ -74,6 +76,7 @@ impl<T: Send, F: FnMut(&mut Batch<'_>) -> Result<T, StoreFault> + Send> Job for 
 pub(super) struct Writer<F> {
     db: Arc<Mutex<Connection>>,
     rooms: Rooms,
+    indexer: Indexer,
     cleaner: Cleaner,
     clock: Box<dyn Fn() -> Timestamp + Send>,
     feed: F,
@@ -92,9 +95,14 @@ impl<F: FnMut(&[Arc<Line>]) + Send + 'static> Writer<F> {
             let db = opened.db.lock().unwrap_or_else(PoisonError::into_inner);
             Rooms::load(&db).map_err(fault)?
         };
+        let mut indexer = Indexer::default();
+        for name in rooms.names() {
+            indexer.came(&name, rooms.get(&name));
+        }
         Ok(Self {
             db: opened.db,
             rooms,
+            indexer,
             cleaner: Cleaner::new(keep, pace.every, (pace.clock)()),
             clock: pace.clock,
             feed,
@@ -128,12 +136,13 @@ impl<F: FnMut(&[Arc<Line>]) + Send + 'static> Writer<F> {
                 let _ = reply.send(closed);
                 return;
             }
-            self.clean();
+            self.tidy();
         }
     }
 
     fn next(&self, orders: &Receiver<Order>) -> Result<Order, RecvTimeoutError> {
         match self.cleaner.pause() {
+            _ if self.indexer.is_due() => orders.recv_timeout(Duration::ZERO),
             Some(pause) => orders.recv_timeout(pause),
             None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
@@ -158,18 +167,30 @@ impl<F: FnMut(&[Arc<Line>]) + Send + 'static> Writer<F> {
         }
         let now = (self.clock)();
         let lines = transact(&self.db, &mut self.rooms, now, |batch| {
-            jobs.iter_mut().try_for_each(|job| job.run(batch))?;
-            batch.index()
+            jobs.iter_mut().try_for_each(|job| job.run(batch))
         })?;
         self.cleaner.came(lines.len());
+        for line in lines
+            .chunk_by(|a, b| a.room == b.room)
+            .flat_map(<[_]>::last)
+        {
+            let room = self.rooms.get(&line.room);
+            self.indexer.came(&line.room, room);
+        }
         if !lines.is_empty() {
             (self.feed)(&lines);
         }
         Ok(())
     }
 
-    /// A step of cleaning up, if it is time for one.
-    fn clean(&mut self) {
+    /// A step of what nobody waits for, if it is time for one.
+    fn tidy(&mut self) {
+        if self.indexer.is_due() {
+            let now = (self.clock)();
+            let indexer = &mut self.indexer;
+            // What cannot be entered now is entered when more lines have come, and found without that until then.
+            let _ = transact(&self.db, &mut self.rooms, now, |batch| indexer.step(batch));
+        }
         let cleaner = &mut self.cleaner;
         if cleaner.is_due() {
             let now = (self.clock)();
