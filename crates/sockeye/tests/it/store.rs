@@ -124,15 +124,22 @@ fn heard_until_killed(child: &mut Child, enough: usize) -> Vec<(String, u64, Str
 }
 
 fn receipt(line: &str) -> Option<(String, u64, String)> {
-    let mut words = line.trim_end().strip_prefix("safe ")?.splitn(3, ' ');
+    let mut words = line
+        .trim_end_matches('\n')
+        .strip_prefix("safe ")?
+        .splitn(3, ' ');
     let mut next = || words.next().map(str::to_owned);
     Some((next()?, next()?.parse().ok()?, next()?))
 }
 
+/// Waits for a store that was dropped and closes in its own time.
 async fn wait_until_free(path: &Path) {
     let waiting = async {
-        while open(path).is_err() {
-            tokio::task::yield_now().await;
+        loop {
+            match open(path) {
+                Ok(store) => break store.close().await.unwrap(),
+                Err(_) => tokio::task::yield_now().await,
+            }
         }
     };
     let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
@@ -335,7 +342,7 @@ fn a_full_disk_refuses_lines_until_there_is_room() {
     this.stdout(Stdio::null());
     alone.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
     alone
-        .arg("mount -t tmpfs -o size=1m none \"$0\" && exec \"$@\"")
+        .arg("mount -t tmpfs -o size=4m none \"$0\" && exec \"$@\"")
         .arg(at);
     alone
         .arg(this.get_program())
@@ -365,7 +372,7 @@ async fn fills_its_disk() {
     let at = Path::new(&at);
     let path = at.join("chat.db");
     let store = open(&path).unwrap();
-    fs::write(at.join("ballast"), vec![1; 300_000]).unwrap();
+    fs::write(at.join("ballast"), vec![1; 2_500_000]).unwrap();
     let text = "long ".repeat(400);
     let mut kept = 0;
     // Several at once, so that commits of many have to be taken apart.

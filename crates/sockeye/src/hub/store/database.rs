@@ -196,9 +196,10 @@ fn check(db: &Connection) -> Result<(), StoreFault> {
     let words: String = db
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(fault)?;
-    match words.as_str() {
-        "ok" => Ok(()),
-        _ => Err(StoreFault::Damaged(words)),
+    // A heading may stand above it.
+    match words.lines().last() {
+        Some("ok") => Ok(()),
+        words => Err(StoreFault::Damaged(words.unwrap_or_default().to_owned())),
     }
 }
 
