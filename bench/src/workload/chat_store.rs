@@ -124,6 +124,7 @@ const JOIN: &[Column] = &[
     ("ms to search", 2),
     ("MiB at first", 1),
     ("MiB after all", 1),
+    ("lines/s filled", 0),
 ];
 const LINES: u64 = 1_000_000;
 
@@ -135,10 +136,13 @@ pub(super) fn join(plan: &Plan) -> Result<Vec<Table>> {
     let folder = tempfile::tempdir().context("making a folder for a database")?;
     let path = folder.path().join("chat.db");
     let runtime = runtime()?;
+    let began = Instant::now();
     runtime.block_on(fill(&path))?;
+    let filled = LINES as f64 / began.elapsed().as_secs_f64();
     let sockeye = [Contender::new(SOCKEYE, SOCKEYE, "")];
     rounds(plan.rounds, &sockeye, LIMIT, |contender, round| {
-        let figures = runtime.block_on(read(&path))?;
+        let mut figures = runtime.block_on(read(&path))?;
+        figures.push(filled);
         table.add(contender.name, round, figures);
         Ok(())
     });

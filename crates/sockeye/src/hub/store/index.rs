@@ -1,10 +1,11 @@
-//! Entering lines into the index of words, many at a time: one by one it costs several times as much as the line.
+//! Entering lines into the index of words: many at a time, and when nobody waits, because it costs more than keeping
+//! them.
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::batch::{Batch, Room};
+use super::batch::{Batch, Room, Rooms};
 use super::database::{MAX_ID, fault};
 use super::lines::{id, key};
 use super::words;
@@ -12,6 +13,8 @@ use crate::error::StoreFault;
 
 /// So many lines of a room are entered at once. A search looks itself through those that are not yet.
 const PIECE: usize = 1000;
+/// With so many lines that are not entered, those who write wait for it: a search would take too long.
+const URGENT: u64 = 64_000;
 
 /// Which rooms have something to enter.
 #[derive(Debug, Default)]
@@ -22,13 +25,18 @@ pub(super) struct Indexer {
 impl Indexer {
     /// A room has a new last line.
     pub(super) fn came(&mut self, name: &Arc<str>, room: Option<Room>) {
-        if room.is_some_and(is_due) && !self.rooms.contains(name) {
+        if room.is_some_and(|room| missing(room) >= PIECE as u64) && !self.rooms.contains(name) {
             self.rooms.push(name.clone());
         }
     }
 
     pub(super) fn is_due(&self) -> bool {
         !self.rooms.is_empty()
+    }
+
+    pub(super) fn is_urgent(&self, rooms: &Rooms) -> bool {
+        let mut due = self.rooms.iter().filter_map(|name| rooms.get(name));
+        due.any(|room| missing(room) >= URGENT)
     }
 
     /// Enters one piece.
@@ -48,8 +56,9 @@ impl Indexer {
     }
 }
 
-fn is_due(room: Room) -> bool {
-    room.last.saturating_sub(room.indexed.max(room.floor)) >= PIECE as u64
+/// How many lines of a room the index lacks.
+fn missing(room: Room) -> u64 {
+    room.last.saturating_sub(room.indexed.max(room.floor))
 }
 
 fn enter_piece(db: &Connection, room: Room) -> rusqlite::Result<Option<u64>> {

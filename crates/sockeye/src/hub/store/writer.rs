@@ -115,10 +115,11 @@ impl<F: FnMut(&[Arc<Line>]) + Send + 'static> Writer<F> {
         loop {
             let mut jobs = Vec::new();
             let mut closing = None;
+            let mut is_idle = false;
             match self.next(orders) {
                 Ok(Order::Do(job)) => jobs.push(job),
                 Ok(Order::Close(reply)) => closing = Some(reply),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => is_idle = true,
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             while closing.is_none() && !jobs.is_empty() && jobs.len() < GROUP {
@@ -136,7 +137,7 @@ impl<F: FnMut(&[Arc<Line>]) + Send + 'static> Writer<F> {
                 let _ = reply.send(closed);
                 return;
             }
-            self.tidy();
+            self.tidy(is_idle);
         }
     }
 
@@ -184,8 +185,9 @@ impl<F: FnMut(&[Arc<Line>]) + Send + 'static> Writer<F> {
     }
 
     /// A step of what nobody waits for, if it is time for one.
-    fn tidy(&mut self) {
-        if self.indexer.is_due() {
+    fn tidy(&mut self, is_idle: bool) {
+        let indexes = self.indexer.is_due() && (is_idle || self.indexer.is_urgent(&self.rooms));
+        if indexes {
             let now = (self.clock)();
             let indexer = &mut self.indexer;
             // What cannot be entered now is entered when more lines have come, and found without that until then.
