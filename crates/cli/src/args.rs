@@ -15,6 +15,7 @@ use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Su
 
 use crate::failure::Usage;
 
+mod chat;
 mod connect;
 mod fetch;
 mod guard;
@@ -28,6 +29,7 @@ mod values;
 mod way;
 mod websocket;
 
+pub(crate) use chat::{ChatArgs, Slow};
 pub(crate) use connect::{ConnectArgs, Eof, Eol};
 pub(crate) use fetch::{Datum, FetchArgs, Field, From};
 pub(crate) use guard::GuardArgs;
@@ -56,7 +58,7 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  sockeye serve                          echo on 127.0.0.1:3000, TCP and UDP
+  sockeye serve                          a chat on 127.0.0.1:3000, over every protocol
   sockeye serve hello '*:3000'           greet whoever comes, from any network
   sockeye connect 127.0.0.1:3000         talk to it
   echo hi | sockeye connect :3000        pipe through it
@@ -99,7 +101,7 @@ pub(crate) enum Verb {
 /// The flags of a verb, which the parser hears of when that verb is typed: telling it of all flags of all verbs is
 /// a tenth of what the program needs to start.
 #[derive(Debug)]
-pub(crate) struct Typed<A>(pub(crate) A);
+pub(crate) struct Typed<A>(pub(crate) Box<A>);
 
 impl<A: Args> Args for Typed<A> {
     fn augment_args(verb: Command) -> Command {
@@ -113,7 +115,7 @@ impl<A: Args> Args for Typed<A> {
 
 impl<A: Args> FromArgMatches for Typed<A> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        A::from_arg_matches(matches).map(Self)
+        A::from_arg_matches(matches).map(Box::new).map(Self)
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("service/exec", &["service", "session", "child", "error"]),
     (
         "service/*",
-        &["service", "session", "stream", "request", "error"],
+        &["service", "session", "stream", "request", "hub", "error"],
     ),
     ("service", &["session", "request", "error"]),
     // A program is a peer of a kind: what it says is a stream.
@@ -48,7 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lib", &["*"]),
 ];
 
-const HUB: &[&str] = &["error", "task"];
+const HUB: &[&str] = &["error", "token"];
 
 const PROTOCOL: &[&str] = &[
     "service::Service",

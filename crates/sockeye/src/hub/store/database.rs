@@ -59,9 +59,11 @@ const FIRST: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE tokens (
         hash BLOB PRIMARY KEY,
+        key TEXT NOT NULL,
         name TEXT NOT NULL,
         expires INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX token_keys ON tokens (key);
     CREATE INDEX token_ends ON tokens (expires);
     CREATE TABLE mail (
         number INTEGER PRIMARY KEY AUTOINCREMENT,

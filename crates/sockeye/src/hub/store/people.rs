@@ -31,7 +31,9 @@ pub struct PersonRow {
 pub struct TokenRow {
     /// What is kept of the token.
     pub hash: [u8; 32],
-    /// Whose it is.
+    /// Whose it is: [`PersonRow::key`].
+    pub key: String,
+    /// The name as it was written.
     pub name: String,
     /// From when on it is worth nothing.
     pub expires: Timestamp,
@@ -108,15 +110,32 @@ impl Store {
                 )?
                 .execute(params![batch.now.as_millisecond(), SWEPT])?;
                 db.prepare_cached(
-                    "INSERT OR REPLACE INTO tokens (hash, name, expires) VALUES (?, ?, ?)",
+                    "INSERT OR REPLACE INTO tokens (hash, key, name, expires) VALUES (?, ?, ?, ?)",
                 )?
                 .execute(params![
                     row.hash,
+                    row.key,
                     row.name,
                     row.expires.as_millisecond()
                 ])
             };
             put(batch.db).map(drop).map_err(fault)
+        })
+        .await
+    }
+
+    /// Makes all tokens of a name worth nothing.
+    ///
+    /// # Errors
+    /// When that cannot be kept.
+    pub async fn drop_tokens(&self, key: &str) -> Result<(), StoreError> {
+        let key = key.to_owned();
+        self.write("write to", key.len(), move |batch| {
+            let drop_them = |db: &Connection| {
+                db.prepare_cached("DELETE FROM tokens WHERE key = ?")?
+                    .execute([&key])
+            };
+            drop_them(batch.db).map(drop).map_err(fault)
         })
         .await
     }
@@ -194,12 +213,13 @@ fn person(db: &Connection, key: String) -> Result<Option<PersonRow>> {
 }
 
 fn token(db: &Connection, hash: [u8; 32]) -> Result<Option<TokenRow>> {
-    db.prepare_cached("SELECT name, expires FROM tokens WHERE hash = ?")?
+    db.prepare_cached("SELECT key, name, expires FROM tokens WHERE hash = ?")?
         .query_row([hash], |row| {
             Ok(TokenRow {
                 hash,
-                name: row.get(0)?,
-                expires: time(row.get(1)?)?,
+                key: row.get(0)?,
+                name: row.get(1)?,
+                expires: time(row.get(2)?)?,
             })
         })
         .optional()

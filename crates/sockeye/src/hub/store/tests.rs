@@ -357,6 +357,7 @@ async fn people_tokens_and_mail_are_kept() {
 
     let token = |byte, expires| TokenRow {
         hash: [byte; 32],
+        key: "ann".to_owned(),
         name: "ann".to_owned(),
         expires,
     };
@@ -368,6 +369,10 @@ async fn people_tokens_and_mail_are_kept() {
         store.token(&[2; 32]).await.unwrap(),
         Some(token(2, year_3000))
     );
+    store.drop_tokens("bob").await.unwrap();
+    assert!(store.token(&[2; 32]).await.unwrap().is_some());
+    store.drop_tokens("ann").await.unwrap();
+    assert_eq!(store.token(&[2; 32]).await.unwrap(), None);
 
     let mail = |number: i64| Mail {
         to_key: "ann".to_owned(),
