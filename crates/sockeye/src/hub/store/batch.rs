@@ -12,6 +12,10 @@ use super::lines::{ends, id, key, number, time};
 use crate::error::StoreFault;
 use crate::hub::line::{Draft, Line, Receipt};
 
+/// The line of one name with one tag.
+pub(super) const TAGGED: &str =
+    "SELECT key, time FROM lines WHERE room = ? AND sender = ? AND tag = ?";
+
 /// A room as the writer knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
@@ -236,9 +240,7 @@ impl<'a> Batch<'a> {
     ) -> Result<Option<(u64, Timestamp)>, StoreFault> {
         let find = || {
             self.db
-                .prepare_cached(
-                    "SELECT key, time FROM lines WHERE room = ? AND sender = ? AND tag = ?",
-                )?
+                .prepare_cached(TAGGED)?
                 .query_row(params![room.number, from, tag], |row| {
                     Ok((id(row.get(0)?), time(row.get(1)?)?))
                 })

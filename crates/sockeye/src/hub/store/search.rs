@@ -6,12 +6,16 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::MAX_PAGE;
 use super::database::MAX_ID;
-use super::lines::{COLUMNS, id, key, read_line};
+use super::lines::{COLUMNS, between, id, key, read_line};
 use super::words::Query;
 use crate::hub::line::Line;
 
 /// How many lines are looked through before the index is asked: it would list every line that has a common word.
 const WALK: usize = 2000;
+
+/// The lines that may have what is looked for.
+pub(super) const CANDIDATES: &str =
+    "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC";
 
 pub(super) fn search(
     db: &Connection,
@@ -63,9 +67,8 @@ fn walk(
     (indexed, top): (u64, u64),
     mut look: impl FnMut(&Row<'_>) -> Result<bool>,
 ) -> Result<Option<u64>> {
-    let latest = format!("SELECT {COLUMNS} FROM lines WHERE key BETWEEN ? AND ? ORDER BY key DESC");
-    let mut latest = db.prepare_cached(&latest)?;
-    let mut rows = latest.query([key(number, 0), key(number, top)])?;
+    let mut latest = db.prepare_cached(&between(true))?;
+    let mut rows = latest.query([key(number, 0), key(number, top), i64::MAX])?;
     let mut seen = 0;
     while let Some(row) = rows.next()? {
         if !look(row)? {
@@ -88,9 +91,7 @@ fn look_up(
     limit: usize,
     mut take: impl FnMut(&Row<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut candidates = db.prepare_cached(
-        "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC",
-    )?;
+    let mut candidates = db.prepare_cached(CANDIDATES)?;
     let line = format!("SELECT {COLUMNS} FROM lines WHERE key = ?");
     let mut line = db.prepare_cached(&line)?;
     let mut keys = candidates.query(params![query.expression(number), from, to])?;

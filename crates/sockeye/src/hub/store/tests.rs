@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::hub::line::LineKind;
 
+mod plans;
 mod searching;
 
 const FOR_EVER: Retention = Retention {

@@ -160,8 +160,10 @@ impl Query {
         }
         asked.sort_unstable();
         asked.dedup();
-        // Long ones are rare.
+        // Long ones are rare. What begins with one or two letters is not, and all of it would be listed.
         asked.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        let has_long = asked.first().is_some_and(|(text, _)| text.len() > 2);
+        asked.retain(|(text, may_go_on)| !(has_long && *may_go_on && text.len() <= 2));
         asked.truncate(LOOKED_UP);
         let mut expression = String::new();
         for (text, may_go_on) in asked {
