@@ -2,6 +2,7 @@
 
 mod bulk;
 mod chat_store;
+mod fetch;
 mod http3;
 mod http_file;
 mod http_get;
@@ -50,6 +51,7 @@ pub(crate) const ALL: &[Workload] = &[
     ("quic-bulk", quic_bulk::run),
     ("h3-get", http3::get),
     ("h3-file", http3::file),
+    ("h3-fetch", fetch::run),
     ("relay", relay::run),
     ("idle", idle::run),
     ("start-up", start_up::run),

@@ -15,15 +15,15 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::{bounded, broken};
+use super::{broken, streams};
 use crate::protocol::http::{self, Ask, HEAD_MAX, Interim, Resource, Sender};
 use crate::protocol::quic::{Connected, Gauge, Lent, Move, Terms};
 use crate::request::Body;
 use crate::session::{Identity, Session};
 
-type Asking = ::h3::client::SendRequest<bounded::Opener, Bytes>;
-type Sending = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
-type Receiving = RequestStream<bounded::RecvStream, Bytes>;
+type Asking = ::h3::client::SendRequest<streams::Opener, Bytes>;
+pub(super) type Sending = RequestStream<streams::SendStream, Bytes>;
+pub(super) type Receiving = RequestStream<streams::RecvStream, Bytes>;
 
 /// What belongs to a connection of HTTP/1.1 and has no place here (RFC 9114, section 4.2).
 const OF_CONNECTIONS: [HeaderName; 5] = [
@@ -43,7 +43,7 @@ pub(crate) async fn dial(
     resource: &Resource,
     ask: &Ask,
     terms: Terms,
-    moving: Option<Move>,
+    moving: Move,
 ) -> io::Result<Session> {
     let head = http::head(http::Version::Two, resource)?;
     let (framing, max_message) = (terms.framing.clone(), terms.max_message);
@@ -77,16 +77,12 @@ pub(crate) struct Client {
 impl Client {
     /// # Errors
     /// When HTTP/3 cannot be begun.
-    pub(crate) async fn open(
-        connected: Connected,
-        terms: Terms,
-        moving: Option<Move>,
-    ) -> io::Result<Self> {
+    pub(crate) async fn open(connected: Connected, terms: Terms, moving: Move) -> io::Result<Self> {
         let code = VarInt::try_from(Code::H3_NO_ERROR.value()).unwrap_or_default();
         let lent = connected.lend(code, terms, moving);
         let (mut driver, asking) = builder()
             .max_field_section_size(HEAD_MAX.into())
-            .build::<_, _, Bytes>(bounded::Connection::new(lent.connection()))
+            .build::<_, _, Bytes>(streams::Connection::new(lent.connection()))
             .await
             .map_err(broken)?;
         // The last of these closes the connection when it is dropped, and that is not for the library to decide.
@@ -104,6 +100,11 @@ impl Client {
     /// The two ends, what was agreed on, and what the packets tell of the way.
     pub(crate) fn identity(&self) -> Identity {
         self.lent.identity()
+    }
+
+    /// Takes note of what the packets tell by now.
+    pub(crate) fn look(&self) {
+        self.lent.gauge().look();
     }
 
     /// Whether another request can be sent.
@@ -159,7 +160,7 @@ async fn send(
 }
 
 /// The head of the answer, after those that only came before it (RFC 9114, section 4.1).
-async fn answered(
+pub(super) async fn answered(
     receiving: &mut Receiving,
     interim: Option<&Interim>,
 ) -> Result<Response<()>, StreamError> {
@@ -248,8 +249,14 @@ impl http_body::Body for Coming {
     }
 }
 
+/// The server has surely not looked at a request: it can be sent again, whatever it is (RFC 9114, sections 4.1.1 and
+/// 5.2).
+#[derive(Debug, thiserror::Error)]
+#[error("the server takes no more requests")]
+pub(crate) struct Unprocessed;
+
 /// What went wrong, for who asked.
-fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
+pub(super) fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidData, TimedOut};
     use quinn::ConnectionError as E;
     let rules = |what: &dyn std::fmt::Display| {
@@ -259,12 +266,13 @@ fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
         )
     };
     match error {
+        StreamError::RemoteClosing { .. } => return io::Error::new(ConnectionReset, Unprocessed),
+        StreamError::RemoteTerminate { code, .. } if *code == Code::H3_REQUEST_REJECTED => {
+            return io::Error::new(ConnectionReset, Unprocessed);
+        }
         StreamError::RemoteTerminate { code, .. } => {
             let words = format!("the server reset the stream: {code}");
             return io::Error::new(ConnectionAborted, words);
-        }
-        StreamError::RemoteClosing { .. } => {
-            return io::Error::new(ConnectionReset, "the server takes no more requests");
         }
         StreamError::HeaderTooBig {
             actual_size,

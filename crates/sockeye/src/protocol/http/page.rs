@@ -56,7 +56,7 @@ macro_rules! asset {
 /// The page itself.
 static WHOLE: Asset = asset!("", "text/html; charset=utf-8", "page.html");
 
-static ASSETS: [Asset; 9] = [
+static ASSETS: [Asset; 11] = [
     asset!("page.css", STYLE),
     asset!("page.js", SCRIPT),
     asset!("page/browser.js", SCRIPT),
@@ -64,7 +64,9 @@ static ASSETS: [Asset; 9] = [
     asset!("page/facts.js", SCRIPT),
     asset!("page/link.js", SCRIPT),
     asset!("page/log.js", SCRIPT),
+    asset!("page/socket.js", SCRIPT),
     asset!("page/text.js", SCRIPT),
+    asset!("page/transport.js", SCRIPT),
     asset!("page/words.js", SCRIPT),
 ];
 
@@ -211,6 +213,11 @@ fn facts(page: &Page, connection: &Connection, version: Version) -> String {
         Some(local) => (local.ip().to_string(), local.port().to_string()),
         None => (identity.local().to_string(), String::new()),
     };
+    // A browser takes a certificate by its hash that nobody vouches for.
+    let webtransport = connection.webtransport.then(|| {
+        let sha256 = connection.host.own_fingerprint();
+        json!({"sha256": sha256.map(|sha256| sha256.to_string())})
+    });
     let ways = page.ways.iter();
     let ways = ways.map(|way| way.replace("{host}", &host).replace("{port}", &port));
     json!({
@@ -223,6 +230,7 @@ fn facts(page: &Page, connection: &Connection, version: Version) -> String {
         "peer": identity.peer().to_string(),
         "protocol": name(version),
         "tls": tls,
+        "webtransport": webtransport,
         "limit": connection.max_message,
         "ways": ways.collect::<Vec<_>>(),
     })
@@ -284,7 +292,7 @@ mod tests {
             assert!(plain == asset.bytes, "{}", asset.name);
             sent += packed.len();
         }
-        assert!(sent <= 25_000, "{sent} bytes");
+        assert!(sent <= 28_000, "{sent} bytes");
     }
 
     #[test]
