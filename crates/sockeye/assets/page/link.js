@@ -47,6 +47,15 @@ export class Link {
     this.#socket.close(1000);
   }
 
+  /** Connects at once: what waits does not wait for its turn, and a connection that may be dead is let go. */
+  renew() {
+    if (this.#socket) {
+      this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+      this.#socket.close();
+    }
+    this.connect();
+  }
+
   /** Whether to connect again by itself; stops waiting for it, too. */
   keep(again) {
     this.again = again;
