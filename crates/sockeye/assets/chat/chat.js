@@ -44,6 +44,7 @@ export class Chat {
     for (const name of new Set([...first ? [first] : [], ...Object.keys(this.#read), ...Object.keys(this.#read).length || first ? [] : ['lobby']])) this.#room(name);
     for (const { name, items } of remembered(sessionStorage, 'chat.direct', [])) this.#remind(name, items);
     for (const line of remembered(sessionStorage, 'chat.pending', [])) this.#place(line).pending.push(line);
+    window.addEventListener('pagehide', () => this.#keep());
   }
 
   /** Shows the first room and connects, once there is a name or the person wants none. */
@@ -452,17 +453,20 @@ export class Chat {
     this.on.room(this.#place(line));
   }
 
-  /** Where one is, for the next visit; conversations of two and what is on its way, for this tab alone. */
   #save() {
-    this.#saving ||= setTimeout(() => {
-      this.#saving = 0;
-      const all = [...this.rooms.values()];
-      const rooms = all.filter((room) => !room.isDirect && !room.left);
-      remember(localStorage, 'chat.rooms', Object.fromEntries(rooms.map((room) => [room.name, room.read])));
-      const bare = ({ node, day, ...line }) => line;
-      const lines = (items) => items.filter((item) => item.from !== undefined).slice(-DIRECT).map(bare);
-      remember(sessionStorage, 'chat.direct', all.filter((room) => room.isDirect).map(({ name, items }) => ({ name, items: lines(items) })));
-      remember(sessionStorage, 'chat.pending', all.flatMap((room) => room.pending.map(bare)));
-    }, 200);
+    this.#saving ||= setTimeout(() => this.#keep(), 200);
+  }
+
+  /** Where one is, for the next visit; conversations of two and what is on its way, for this tab alone. */
+  #keep() {
+    clearTimeout(this.#saving);
+    this.#saving = 0;
+    const all = [...this.rooms.values()];
+    const rooms = all.filter((room) => !room.isDirect && !room.left);
+    remember(localStorage, 'chat.rooms', Object.fromEntries(rooms.map((room) => [room.name, room.read])));
+    const bare = ({ node, day, ...line }) => line;
+    const lines = (items) => items.filter((item) => item.from !== undefined).slice(-DIRECT).map(bare);
+    remember(sessionStorage, 'chat.direct', all.filter((room) => room.isDirect).map(({ name, items }) => ({ name, items: lines(items) })));
+    remember(sessionStorage, 'chat.pending', all.flatMap((room) => room.pending.map(bare)));
   }
 }

@@ -51,6 +51,7 @@ export class Log {
   /** Makes all rows anew: the words or the day are others. */
   redraw() {
     if (!this.room) return;
+    this.room.newRow = undefined;
     for (const item of [...this.room.items, ...this.room.pending]) item.node = undefined;
     this.changed(this.room);
   }
@@ -84,23 +85,23 @@ export class Log {
     const { room, view } = this;
     if (this.#follows) room.trim();
     const rows = this.#layout(room);
-    const held = this.#follows ? null : this.#rows.find((row) => row.isConnected && row.offsetTop + row.offsetHeight > view.scrollTop);
+    const kept = new Set(rows);
+    const held = this.#follows ? null : this.#rows.find((row) => kept.has(row) && row.offsetTop + row.offsetHeight > view.scrollTop);
     const top = held?.offsetTop;
-    this.#exchange(rows);
+    this.#exchange(rows, kept);
     if (this.#follows) this.end();
-    else if (held?.isConnected) view.scrollTop += held.offsetTop - top;
+    else if (held) view.scrollTop += held.offsetTop - top;
     this.#jump();
     if (this.isAtEnd) this.on.seen();
   }
 
   /** Puts `rows` in the place of those that were there; what stays is not touched, and stays selected. */
-  #exchange(rows) {
+  #exchange(rows, kept) {
     const [log, old] = [$('log'), this.#rows];
     let same = 0;
     while (same < old.length && old[same] === rows[same]) same += 1;
     let tail = 0;
     while (tail < old.length - same && tail < rows.length - same && old.at(-1 - tail) === rows.at(-1 - tail)) tail += 1;
-    const kept = new Set(rows);
     for (const row of old.slice(same, old.length - tail)) if (!kept.has(row)) row.remove();
     const next = tail ? old.at(-tail) : null;
     const between = document.createDocumentFragment();
@@ -116,7 +117,7 @@ export class Log {
     let marked = room.mark === null;
     for (const item of [...room.items, ...room.pending]) {
       if (item.time && !(before?.time && isSameDay(before.time, item.time))) rows.push(separator(item));
-      if (!marked && item.from !== undefined && (item.id > room.mark || item.state)) {
+      if (!marked && item.from !== undefined && item.id > room.mark) {
         marked = true;
         if (item.from !== this.on.me()) rows.push(room.newRow ??= make('li', t('newLines'), { className: 'new' }));
       }

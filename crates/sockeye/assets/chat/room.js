@@ -4,7 +4,11 @@
 const MOST = 2_000;
 const KEEP = 1_500;
 
+let rooms = 0;
+
 export class Room {
+  /** Tells this one from another of its name. */
+  number = ++rooms;
   topic = '';
   owners = new Set();
   /** Names, and what is known of each. */

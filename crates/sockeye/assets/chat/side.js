@@ -8,8 +8,9 @@ const MOST = 300;
 
 export function showRooms(rooms, current, on) {
   const direct = rooms.filter((room) => room.isDirect);
-  fill($('rooms'), rooms.filter((room) => !room.isDirect).map((room) => row(room, current, on)));
-  fill($('direct'), direct.map((room) => row(room, current, on)));
+  const looks = (room) => [room.number, room === current, room.unread, room.named, room.inside];
+  fill($('rooms'), rooms.filter((room) => !room.isDirect), looks, (room) => row(room, current, on));
+  fill($('direct'), direct, looks, (room) => row(room, current, on));
   $('direct-title').hidden = !direct.length;
   const elsewhere = rooms.filter((room) => room !== current).reduce((n, room) => n + room.unread, 0);
   $('elsewhere').hidden = !elsewhere;
@@ -45,9 +46,9 @@ export function showPeople(room, me, on) {
   $('people-title').textContent = t('peopleN', { n: count(people.length) });
   $('how-many').textContent = count(people.length);
   $('open-people').ariaLabel = $('open-people').title = t('peopleN', { n: count(people.length) });
-  const rows = people.slice(0, MOST).map(([name, facts]) => person(room, name, facts, me, on));
-  if (people.length > MOST) rows.push(make('li', `+ ${count(people.length - MOST)}`));
-  fill($('names'), rows);
+  const looks = ([name, facts]) => [name, facts.muted, room.owners.has(name), name === me];
+  fill($('names'), people.slice(0, MOST), looks, ([name, facts]) => person(room, name, facts, me, on));
+  $('more-people').textContent = people.length > MOST ? `+ ${count(people.length - MOST)}` : '';
 }
 
 function person(room, name, { muted }, me, on) {
@@ -60,9 +61,18 @@ function person(room, name, { muted }, me, on) {
   return item;
 }
 
-/** Puts `rows` in, and the keyboard stays where it was. */
-function fill(list, rows) {
-  const at = [...list.querySelectorAll('button')].indexOf(document.activeElement);
+/** Makes a row of each of `things`; those that look as before stay what they are, so that a click on them is not lost. */
+function fill(list, things, looks, make) {
+  const old = [...list.children];
+  const at = old.findIndex((row) => row.contains(document.activeElement));
+  const kept = new Map(old.map((row) => [row.dataset.looks, row]));
+  const rows = things.map((thing) => {
+    const look = JSON.stringify([document.documentElement.lang, ...looks(thing)]);
+    const row = kept.get(look) ?? make(thing);
+    row.dataset.looks = look;
+    return row;
+  });
+  if (rows.length === old.length && rows.every((row, n) => row === old[n])) return;
   list.replaceChildren(...rows);
-  if (at >= 0) list.querySelectorAll('button')[at]?.focus();
+  if (at >= 0) rows[Math.min(at, rows.length - 1)]?.querySelector('button').focus();
 }
