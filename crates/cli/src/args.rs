@@ -15,6 +15,7 @@ use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Su
 
 use crate::failure::Usage;
 
+mod chat;
 mod connect;
 mod fetch;
 mod guard;
@@ -28,6 +29,7 @@ mod values;
 mod way;
 mod websocket;
 
+pub(crate) use chat::ChatArgs;
 pub(crate) use connect::{ConnectArgs, Eof, Eol};
 pub(crate) use fetch::{Datum, FetchArgs, Field, From};
 pub(crate) use guard::GuardArgs;
@@ -60,6 +62,7 @@ Examples:
   sockeye serve hello '*:3000'           greet whoever comes, from any network
   sockeye connect 127.0.0.1:3000         talk to it
   echo hi | sockeye connect :3000        pipe through it
+  sockeye chat localhost:3000            talk in the rooms of a `sockeye serve chat`
   sockeye fetch -v https://example.org/  fetch it, and show the conversation
   sockeye relay - unix:/run/app.sock     join two ends of any kind
   sockeye contacts add george udp://127.0.0.1:4001
@@ -76,6 +79,8 @@ pub(crate) enum Verb {
     Serve(Typed<ServeArgs>),
     /// Talk to any server
     Connect(Typed<ConnectArgs>),
+    /// Talk in the rooms of a chat
+    Chat(Typed<ChatArgs>),
     /// Fetch what a URL names, and show how
     Fetch(Typed<FetchArgs>),
     /// Join two ends: what one says the other hears
