@@ -21,6 +21,7 @@ mod fetch;
 mod guard;
 mod refusal;
 mod relay;
+mod rooms;
 mod serve;
 mod socket;
 mod tls;
@@ -35,6 +36,7 @@ pub(crate) use fetch::{Datum, FetchArgs, Field, From};
 pub(crate) use guard::GuardArgs;
 use refusal::refusal;
 pub(crate) use relay::RelayArgs;
+pub(crate) use rooms::{RoomsArgs, Slow};
 pub(crate) use serve::ServeArgs;
 pub(crate) use socket::SocketArgs;
 pub(crate) use tls::{ConnectTlsArgs, ServeTlsArgs, TargetTlsArgs};
@@ -58,7 +60,7 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  sockeye serve                          echo on 127.0.0.1:3000, TCP and UDP
+  sockeye serve                          a chat on 127.0.0.1:3000, over every protocol
   sockeye serve hello '*:3000'           greet whoever comes, from any network
   sockeye connect 127.0.0.1:3000         talk to it
   echo hi | sockeye connect :3000        pipe through it
@@ -104,7 +106,7 @@ pub(crate) enum Verb {
 /// The flags of a verb, which the parser hears of when that verb is typed: telling it of all flags of all verbs is
 /// a tenth of what the program needs to start.
 #[derive(Debug)]
-pub(crate) struct Typed<A>(pub(crate) A);
+pub(crate) struct Typed<A>(pub(crate) Box<A>);
 
 impl<A: Args> Args for Typed<A> {
     fn augment_args(verb: Command) -> Command {
@@ -118,7 +120,7 @@ impl<A: Args> Args for Typed<A> {
 
 impl<A: Args> FromArgMatches for Typed<A> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        A::from_arg_matches(matches).map(Self)
+        A::from_arg_matches(matches).map(Box::new).map(Self)
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

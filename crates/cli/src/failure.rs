@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use sockeye::{AddressError, CertificateFault, CredentialFault, Error, Info, Operation, TlsError};
+use sockeye::{
+    AddressError, CertificateFault, CredentialFault, Error, Info, Operation, StoreError,
+    StoreFault, TlsError,
+};
 use trace::Fault;
 use wire::pcapng::FileError;
 use wire::upstream::Refusal;
@@ -194,6 +197,7 @@ fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
         Error::Framing { .. } => "do both ends use the same --frame?",
         Error::NotEncodable(_) => "choose another --encoding",
         Error::Credentials { fault, .. } => credential_hint(fault)?,
+        Error::Store(StoreError { fault, .. }) => store_hint(fault)?,
         Error::Proxy {
             source: Refusal::NeedsCredentials,
             ..
@@ -265,6 +269,18 @@ fn credential_hint(fault: &CredentialFault) -> Option<&'static str> {
         CredentialFault::Encrypted => "openssl pkey -in FILE -out PLAIN decrypts it",
         CredentialFault::NotPem => {
             "openssl x509 -inform der -in FILE, or openssl pkey, makes PEM of it"
+        }
+        _ => return None,
+    })
+}
+
+fn store_hint(fault: &StoreFault) -> Option<&'static str> {
+    Some(match fault {
+        StoreFault::Full => "once there is room again, lines are taken again",
+        StoreFault::NotADatabase | StoreFault::Foreign => "it is as it was: name another file",
+        StoreFault::InUse => "end that one, or name another file",
+        StoreFault::Damaged(_) => {
+            "move it away to begin anew; `sqlite3 FILE .recover` shows what is left of it"
         }
         _ => return None,
     })

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use anyhow::{Context, Result};
-use sockeye::service::{Exec, Hello, Reply, Sink, Site, SiteOptions, Target};
+use sockeye::service::{Chat, Exec, Hello, Reply, Sink, Site, SiteOptions, Target};
 use sockeye::{Address, AnyService};
 use wire::address::Scheme;
 use wire::address::Target::{self as To, Net};
@@ -14,6 +14,7 @@ use crate::failure::Usage;
 use crate::peers::peer;
 
 pub(crate) mod ask;
+mod chat;
 pub(crate) mod exposure;
 pub(crate) mod fetch;
 pub(crate) mod port;
@@ -21,8 +22,8 @@ pub(crate) mod tls;
 pub(crate) mod way;
 
 /// The services by name.
-const SERVICES: [&str; 9] = [
-    "echo", "upper", "hello", "reply", "sink", "site", "relay", "exec", "console",
+const SERVICES: [&str; 10] = [
+    "chat", "echo", "upper", "hello", "reply", "sink", "site", "relay", "exec", "console",
 ];
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:3000";
@@ -66,10 +67,10 @@ impl Plan {
                     words.next();
                     name
                 }
-                None if word.parse::<Address>().is_ok() => "echo",
+                None if word.parse::<Address>().is_ok() => "chat",
                 None => return Err(unknown(word)),
             },
-            None => "echo",
+            None => "chat",
         };
         let needed = match service {
             "reply" => Some("reply needs a text: sockeye serve reply TEXT [ADDR]…"),
@@ -105,6 +106,7 @@ impl Plan {
     /// When the service cannot be made as it is asked for.
     pub(crate) fn service(&self, args: &ServeArgs, tell: impl FnMut(&str)) -> Result<Chosen> {
         Ok(Chosen::Service(match self.service {
+            "chat" => AnyService::new(Chat::new(chat::hub(&args.chat, &self.addresses, tell)?)),
             "upper" => return Ok(Chosen::Upper),
             "hello" => AnyService::new(hello(args)),
             "reply" => AnyService::new(self.reply(args)?),
@@ -187,6 +189,8 @@ impl Plan {
         .into_iter()
         .flatten()
         .collect();
+        let of_chat = args.chat.given();
+        lints.extend(of_chat.iter().filter_map(|flag| only(flag, true, "chat")));
         let of_target = args.target_tls.given();
         lints.extend(
             of_target

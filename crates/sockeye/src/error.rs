@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use wire::framing::FrameError;
 
+mod store;
 mod tls;
 
+pub use store::{StoreError, StoreFault};
 pub use tls::{CertificateFault, CredentialFault, TlsError};
 
 /// What the library's calls return.
@@ -204,6 +206,10 @@ pub enum Error {
     /// A character that the session's encoding does not have.
     #[error("cannot encode the text: {0}")]
     NotEncodable(#[from] wire::text::EncodeError),
+
+    /// The database of a chat.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// What a QUIC peer ends before its time.

@@ -49,6 +49,7 @@ mod child;
 mod dial;
 mod error;
 pub mod fetch;
+pub mod hub;
 mod port;
 mod protocol;
 mod request;
@@ -63,7 +64,10 @@ mod token;
 pub use certificate::{Certificate, CertificateFacts, Fingerprint, minute};
 pub use child::{ChildOptions, end_children};
 pub use dial::{DialOptions, dial};
-pub use error::{CertificateFault, CredentialFault, Error, Operation, QuicEnd, Result, TlsError};
+pub use error::{
+    CertificateFault, CredentialFault, Error, Operation, QuicEnd, Result, StoreError, StoreFault,
+    TlsError,
+};
 pub use port::{Listening, MAX_SESSIONS, Port, PortConfig, Rate};
 pub use protocol::http::{Ask as HttpAsk, Page, Sends as HttpSends, Settings as HttpSettings};
 pub use protocol::quic::{Settings as QuicSettings, end_connections};

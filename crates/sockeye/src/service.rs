@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::request::{Answer, Request};
 use crate::session::Session;
 
+mod chat;
 mod echo;
 mod exec;
 mod hello;
@@ -19,6 +20,7 @@ mod sink;
 mod site;
 mod upper;
 
+pub use chat::Chat;
 pub use echo::Echo;
 pub use exec::Exec;
 pub use hello::Hello;

@@ -14,6 +14,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // 2. stream → wire; session → stream; the service trait → session; services → all of these.
     ("stream", &[]),
     ("session", &["stream", "certificate", "error"]),
+    // Where sessions of one room meet knows nothing of sessions.
+    ("hub/*", HUB),
+    ("hub", HUB),
     // A request as services see it knows no protocol.
     ("request", &[]),
     // A service names neither a port nor a protocol. One dials, one starts programs.
@@ -21,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("service/exec", &["service", "session", "child", "error"]),
     (
         "service/*",
-        &["service", "session", "stream", "request", "error"],
+        &["service", "session", "stream", "request", "hub", "error"],
     ),
     ("service", &["session", "request", "error"]),
     // A program is a peer of a kind: what it says is a stream.
@@ -44,6 +47,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The front door shows everything.
     ("lib", &["*"]),
 ];
+
+const HUB: &[&str] = &["error", "token"];
 
 const PROTOCOL: &[&str] = &[
     "service::Service",

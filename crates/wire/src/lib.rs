@@ -10,6 +10,7 @@
 //! | [`framing`] | where does one message end and the next begin? |
 //! | [`text`] | which characters are these bytes, and the other way round? |
 //! | [`hex`] | how does a person write and read bytes? |
+//! | [`nickname`] | is this a name, and could it be taken for that one? |
 //! | [`proxy_protocol`] | who does the proxy in front say that a connection came from? |
 //! | [`pcapng`] | which packets are in this capture file? |
 //! | [`packet`] | who says what to whom in this packet? |
@@ -28,6 +29,7 @@ pub mod address;
 mod fields;
 pub mod framing;
 pub mod hex;
+pub mod nickname;
 pub mod packet;
 pub mod pcapng;
 pub mod proxy_protocol;

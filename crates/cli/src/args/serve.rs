@@ -10,14 +10,15 @@ use sockeye::{Encoding, Framing};
 
 use super::values::{host_name, origin, size, time};
 use super::{
-    ChildArgs, Eol, GuardArgs, JoinArgs, ServeTlsArgs, SocketArgs, TargetArgs, TargetTlsArgs,
-    WebSocketArgs,
+    ChildArgs, Eol, GuardArgs, JoinArgs, RoomsArgs, ServeTlsArgs, SocketArgs, TargetArgs,
+    TargetTlsArgs, WebSocketArgs,
 };
 
 /// Listen, and serve whoever comes
 ///
 /// SERVICE is one of
-///   echo         send every message back (the default)
+///   chat         rooms in which everyone who comes can talk (the default)
+///   echo         send every message back
 ///   upper        send text back in upper case
 ///   hello        greet, answer "Hello, NAME!" to each name, end on "exit"
 ///   reply TEXT   the same answer to every message
@@ -35,7 +36,7 @@ use super::{
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
-    /// The service (echo, upper, hello, reply TEXT, sink, site DIR, relay TARGET, exec, console), then where
+    /// The service (chat, echo, upper, hello, reply TEXT, sink, site DIR, relay TARGET, exec, console), then where
     #[arg(value_name = "SERVICE|ADDR")]
     pub(crate) words: Vec<String>,
     /// The program of `exec` and its arguments; no shell sees them
@@ -119,6 +120,8 @@ pub(crate) struct ServeArgs {
     pub(crate) no_quic: bool,
 
     #[command(flatten)]
+    pub(crate) chat: RoomsArgs,
+    #[command(flatten)]
     pub(crate) targets: TargetArgs,
     #[command(flatten)]
     pub(crate) join: JoinArgs,
@@ -145,7 +148,9 @@ const REPORT: &str = "What is reported, on standard error";
 
 const EXAMPLES: &str = "\
 Examples:
-  sockeye serve                                 echo on 127.0.0.1:3000, TCP and UDP
+  sockeye serve                                 a chat on 127.0.0.1:3000, over every protocol
+  sockeye serve chat '*:3000' --keep 30d        for the whole network, forgotten after a month
+  sockeye serve echo 4000                       whatever comes to port 4000 goes back
   sockeye serve upper 4000 --encoding gb2312    upper case, in Chinese encodings too
   sockeye serve hello --greeting 'Welcome!' --delay 1s
   sockeye serve reply 'pong\\n' udp://:4001      the same answer to every datagram

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fetch::Field;
 
-/// `500ms`, `3s`, `2m`, `1h`; a plain number is seconds.
+/// `500ms`, `3s`, `2m`, `1h`, `30d`; a plain number is seconds.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let unit_at = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -16,9 +16,10 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
         "" | "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
+        "d" => 86_400.0,
         _ => {
             return Err(format!(
-                "`{unit}` is no unit of time; write 500ms, 3s, 2m or 1h"
+                "`{unit}` is no unit of time; write 500ms, 3s, 2m, 1h or 30d"
             ));
         }
     };

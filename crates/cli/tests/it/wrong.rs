@@ -235,7 +235,7 @@ fn what_the_parser_refuses_is_one_line() {
         ),
         (
             "connect :1 --wait 3x",
-            "cannot read `3x` as --wait <TIME>: `x` is no unit of time; write 500ms, 3s, 2m or 1h",
+            "cannot read `3x` as --wait <TIME>: `x` is no unit of time; write 500ms, 3s, 2m, 1h or 30d",
         ),
         (
             "connect :1 -4 -6",
