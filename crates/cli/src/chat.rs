@@ -109,7 +109,7 @@ pub(crate) async fn run(visit: &Visit, signals: &mut Signals) -> Result<ExitCode
 
 /// Whether a typed line must not be remembered.
 fn holds_password(line: &str) -> bool {
-    matches!(typed::read(line, ""), Typed::Order(order) if order.get("password").is_some())
+    matches!(typed::read(line, ""), Typed::Order(order) if order.get("password").or(order.get("resume")).is_some())
 }
 
 /// One end of the conversation: ours.

@@ -208,7 +208,8 @@ impl Client<'_> {
         if Instant::now() >= limit {
             return Some(Err(self.gave_up()));
         }
-        if !self.talk.welcomed || self.talk.pending() > 0 {
+        let has_heard_all = line.lossy || self.is_person || self.talk.is_up_to_date();
+        if !self.talk.welcomed || self.talk.pending() > 0 || !has_heard_all {
             return None;
         }
         line.quits = true;
@@ -299,9 +300,11 @@ impl Client<'_> {
 
     async fn event(&mut self, event: &Value) -> Result<(), Ended> {
         let is = |name: &str| event["event"] == name;
-        if is("refused") && event["tag"] == "hello" && !self.talk.welcomed {
-            let why = printable(&talk::text(event, "text")).into_owned();
-            return Err(Ended::Failed(failure::turned_away(why)));
+        if is("refused") && event["tag"] == "hello" {
+            return self.unwelcome(event).await;
+        }
+        if is("again") {
+            self.orders.push_back(json!({"do": "ping"}));
         }
         let shown = self.talk.heard(event);
         if !self.visit.json {
@@ -311,7 +314,11 @@ impl Client<'_> {
             self.pace = Pace::new(self.talk.burst, self.talk.rate, Instant::now());
             self.said = self.talk.unsaid().into();
         }
-        if is("welcome") || is("named") {
+        if is("named") {
+            self.orders
+                .push_back(json!({"do": "token", "tag": talk::NAMED}));
+        }
+        if is("welcome") || is("token") {
             let token = self.talk.resume.as_deref().filter(|_| !self.talk.is_guest);
             self.keep.keep(token);
         }
@@ -325,6 +332,22 @@ impl Client<'_> {
             }
             self.prompt();
         }
+        Ok(())
+    }
+
+    /// The name is somebody else's, or a room does not let us in. A script has no use for another name.
+    async fn unwelcome(&mut self, event: &Value) -> Result<(), Ended> {
+        let is_stale = event["why"] == "password" && self.talk.has_name();
+        if is_stale {
+            return Ok(());
+        }
+        let why = talk::text(event, "text");
+        if !self.is_person {
+            return Err(Ended::Failed(failure::turned_away(
+                printable(&why).into_owned(),
+            )));
+        }
+        self.tell(&format!("{why}; you are {}", self.talk.me)).await;
         Ok(())
     }
 

@@ -12,6 +12,11 @@ mod room;
 
 pub(crate) use room::Room;
 
+/// The tag with which we ask for a token after our name has changed: it stands for the name that one has then.
+pub(super) const NAMED: &str = "named";
+
+const UNLIMITED: f64 = 1e9;
+
 /// What is to be shown.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Shown {
@@ -33,6 +38,8 @@ struct Pending {
 #[derive(Debug)]
 pub(crate) struct Talk {
     pub(crate) me: String,
+    /// The name that the server was asked for.
+    wanted: Option<String>,
     pub(crate) welcomed: bool,
     /// What makes the next connection the same person.
     pub(crate) resume: Option<String>,
@@ -61,11 +68,12 @@ impl Talk {
     pub(crate) fn new(rooms: &[String], holds: bool) -> Self {
         Self {
             me: String::new(),
+            wanted: None,
             welcomed: false,
             resume: None,
             is_guest: true,
-            burst: 10.0,
-            rate: 5.0,
+            burst: 1.0,
+            rate: 1.0,
             current: rooms[0].clone(),
             refused: 0,
             rooms: rooms
@@ -104,6 +112,7 @@ impl Talk {
         } else {
             Some(&*self.me)
         };
+        self.wanted = name.map(str::to_owned);
         for (field, value) in [
             ("name", name),
             ("password", password),
@@ -114,6 +123,12 @@ impl Talk {
             }
         }
         hello
+    }
+
+    /// Whether we are called what we asked to be called.
+    pub(crate) fn has_name(&self) -> bool {
+        let wanted = self.wanted.as_ref();
+        wanted.is_none_or(|wanted| wanted.to_lowercase() == self.me.to_lowercase())
     }
 
     /// Gives `object` a tag. What is said is kept until it is acknowledged; the tag says which it was.
@@ -138,6 +153,11 @@ impl Talk {
 
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()
+    }
+
+    /// Whether everything has come that was there when we entered.
+    pub(crate) fn is_up_to_date(&self) -> bool {
+        self.entering.is_none() && self.rooms.values().all(|room| room.last >= room.until)
     }
 
     /// The connection is gone. What was said to one person may have arrived, and must not arrive twice.
@@ -237,6 +257,15 @@ impl Talk {
             "history" => return history(event),
             "who" => return vec![Shown::Note(who(event))],
             "rooms" => return rooms(event),
+            "token" if event["tag"] == NAMED => {
+                self.resume = event["resume"].as_str().map(str::to_owned);
+            }
+            "token" => {
+                return vec![Shown::Note(format!(
+                    "your token: {}",
+                    text(event, "resume")
+                ))];
+            }
             "notice" | "bye" if !text(event, "text").is_empty() => {
                 return vec![Shown::Note(text(event, "text"))];
             }
@@ -250,9 +279,10 @@ impl Talk {
         self.me = text(event, "name");
         self.is_guest = event["is_guest"].as_bool().unwrap_or(true);
         self.resume = event["resume"].as_str().map(str::to_owned);
+        // Where there is no limit the server says null.
         let limit = |name: &str| event["limits"][name].as_f64().filter(|limit| *limit > 0.0);
-        self.burst = limit("burst").unwrap_or(self.burst);
-        self.rate = limit("rate").unwrap_or(self.rate);
+        self.burst = limit("burst").unwrap_or(UNLIMITED);
+        self.rate = limit("rate").unwrap_or(UNLIMITED);
     }
 
     fn joined(&mut self, event: &Value) -> Vec<Shown> {
@@ -270,6 +300,7 @@ impl Talk {
             ));
         }
         room.last = room.last.max(after);
+        room.until = last;
         room.topic = text(event, "topic");
         let people = event["people"].as_array().into_iter().flatten();
         room.people = people
@@ -308,7 +339,8 @@ impl Talk {
         let id = number(event, "id");
         let line = line(event, Place::Room(name.clone()));
         let tag = event["tag"].as_str();
-        let is_ours = tag.is_some_and(|tag| self.pending.iter().any(|pending| pending.tag == tag));
+        // The acknowledgement may have come before the line.
+        let is_ours = tag.is_some_and(|tag| tag.starts_with(&format!("{:x}-", self.own)));
         let room = self.rooms.entry(name.clone()).or_default();
         if id <= room.last {
             return Vec::new();

@@ -33,6 +33,7 @@ pub(crate) const HELP: &str = "\
 /topic [TEXT]    what a room is about
 /history [N]     the last lines; also: from ID, since TIME, search WORDS
 /name NAME [PASSWORD]
+/token, /resume TOKEN: be the same person in another session
 /kick NAME [WHY], /mute NAME [MINUTES], /unmute NAME, /ban NAME [MINUTES], /unban NAME, /owner NAME
 /quit            leave
 //TEXT           say /TEXT
@@ -40,8 +41,28 @@ Tab completes commands, names and rooms.";
 
 /// The commands, for completion.
 pub(crate) const COMMANDS: &[&str] = &[
-    "/ban", "/help", "/history", "/join", "/kick", "/me", "/msg", "/mute", "/name", "/next",
-    "/owner", "/part", "/quit", "/room", "/rooms", "/topic", "/unban", "/unmute", "/who",
+    "/ban",
+    "/help",
+    "/history",
+    "/join",
+    "/kick",
+    "/me",
+    "/moderate",
+    "/msg",
+    "/mute",
+    "/name",
+    "/next",
+    "/owner",
+    "/part",
+    "/quit",
+    "/resume",
+    "/room",
+    "/rooms",
+    "/token",
+    "/topic",
+    "/unban",
+    "/unmute",
+    "/who",
 ];
 
 /// Lines that /history shows unless told otherwise.
@@ -71,6 +92,10 @@ pub(crate) fn read(line: &str, room: &str) -> Typed {
         "me" => Typed::Say(json!({"do": "me", "room": room, "text": rest})),
         "msg" => tell(rest),
         "name" => name(rest),
+        "token" => Typed::Order(json!({"do": "token"})),
+        "resume" | "moderate" if rest.is_empty() => needs(word, "a secret"),
+        "resume" => Typed::Order(json!({"do": "resume", "resume": rest})),
+        "moderate" => Typed::Order(json!({"do": "moderate", "password": rest})),
         "who" if rest.is_empty() => Typed::Order(json!({"do": "who", "room": room})),
         "who" => Typed::Order(json!({"do": "who", "room": bare(rest)})),
         "rooms" => Typed::Order(json!({"do": "rooms"})),

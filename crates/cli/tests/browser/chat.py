@@ -161,7 +161,7 @@ class World:
 def a_name_is_asked_for_once(world):
     ann = world.ann
     ann.come("ann")
-    expect(ann["me"].text == "ann", f"one is called {ann['me'].text!r}")
+    ann.wait(lambda: ann["me"].text == "ann", f"the name ann; one is called {ann['me'].text!r}")
     ann.driver.get(ann.base)
     ann.connected()
     expect(not ann["ask-name"].is_displayed(), "the name is asked for again")

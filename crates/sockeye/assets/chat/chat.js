@@ -24,6 +24,8 @@ export class Chat {
   #who = remembered(localStorage, 'chat.who', null);
   #read = remembered(localStorage, 'chat.rooms', {});
   #password = '';
+  /** The name that the server was asked for. */
+  #wanted = '';
   /** Who waits for how the name fares. */
   #naming = null;
   #saving = 0;
@@ -203,6 +205,7 @@ export class Chat {
 
   #hello() {
     const { name, resume } = this.#who ?? {};
+    this.#wanted = name;
     const rooms = [...this.rooms.values()].filter((room) => !room.isDirect && !room.left);
     return {
       do: 'hello', tag: 'hello', ...(name && { name }), ...(this.#password && { password: this.#password }), ...(resume && { resume }),
@@ -251,12 +254,17 @@ export class Chat {
     this.#events[object.event]?.call(this, object);
   }
 
+  #isWanted(name) {
+    return !this.#wanted || name.toLowerCase() === this.#wanted.toLowerCase();
+  }
+
   #welcome({ name, is_guest: isGuest, resume, keeps }) {
     this.#password = '';
     this.#who = { ...(isGuest ? {} : { name }), ...(resume && { resume }) };
     Object.assign(this, { me: name, isGuest, keeps });
     remember(localStorage, 'chat.who', this.#who);
-    this.#named();
+    // Whoever got another name than they asked for is told why with the next object.
+    if (this.#isWanted(name)) this.#named();
     for (const room of this.rooms.values()) {
       for (const line of room.pending.filter(({ state }) => state === 'pending')) this.#send(line);
     }
@@ -265,6 +273,7 @@ export class Chat {
   }
 
   #joined(object) {
+    this.#named();
     const room = this.#room(object.room);
     const isFirst = room.read === null;
     const begun = room.joined(object);
@@ -316,12 +325,12 @@ export class Chat {
   }
 
   #refused({ tag, text, why }) {
-    if (tag === 'hello') {
+    if (tag === 'hello' && !this.#isWanted(this.me)) {
       if (this.#naming) return this.#named(text);
-      this.waitsForName = !this.session.welcomed;
-      this.on.name(text);
-      return this.on.state();
+      return this.on.name(text);
     }
+    // A guest whom nobody remembers is another guest.
+    if (tag === 'hello' && why === 'password') return undefined;
     for (const room of this.rooms.values()) {
       const line = room.pending.find((item) => item.tag === tag);
       if (!line) continue;
@@ -329,7 +338,7 @@ export class Chat {
       this.#redrawn(line);
       return this.#save();
     }
-    if (!tag) this.on.error(text ?? why);
+    if (!tag || tag === 'hello') this.on.error(text ?? why);
     return undefined;
   }
 
@@ -365,6 +374,15 @@ export class Chat {
     this.#who = { ...this.#who, name: isGuest ? undefined : name };
     remember(localStorage, 'chat.who', this.#who);
     this.on.changed();
+    this.#askToken();
+  }
+
+  /** A token stands for the name that one had when it was given. */
+  async #askToken() {
+    const answer = await this.session.ask({ do: 'token' });
+    if (!answer?.resume) return;
+    this.#who.resume = answer.resume;
+    remember(localStorage, 'chat.who', this.#who);
   }
 
   #renamed({ room: name, name: from, to }) {

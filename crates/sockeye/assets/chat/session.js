@@ -5,6 +5,7 @@ const QUIET = 45_000;
 /** How long it has for that answer; less when the person has just come back to the page. */
 const PATIENCE = 10_000;
 const AWAKE_PATIENCE = 4_000;
+const UNLIMITED = 1e9;
 
 export class Session {
   /** Whether the server has let us in on this connection. */
@@ -108,7 +109,8 @@ export class Session {
     }
     if (object.event === 'welcome') {
       this.welcomed = true;
-      this.limits = { ...this.limits, ...object.limits };
+      const { line = this.limits.line, burst, rate } = object.limits ?? {};
+      this.limits = { line, burst: burst ?? UNLIMITED, rate: rate ?? UNLIMITED };
       this.#room = this.limits.burst - 1;
       this.#filled = performance.now();
     }

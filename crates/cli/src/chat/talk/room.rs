@@ -13,6 +13,8 @@ const HELD: usize = 500;
 pub(crate) struct Room {
     /// The id of the last line that came.
     pub(crate) last: u64,
+    /// The id of the last line that there was when we entered.
+    pub(super) until: u64,
     pub(crate) topic: String,
     pub(crate) people: BTreeSet<String>,
     /// Lines that came while we talked elsewhere.

@@ -141,7 +141,10 @@ impl Asked {
             Ok(Answer::Session(request)) if !may_come && self.is_cross_site(request.headers()) => {
                 foreign().response()
             }
-            Ok(Answer::Session(request)) if let Some(page) = page && page::is_wanted(&request) => {
+            Ok(Answer::Session(request))
+                if let Some(page) = page
+                    && page::is_wanted(&request) =>
+            {
                 self.without_body_for_head(page::whole(page, request.headers()))
             }
             Ok(Answer::Session(_)) if self.method == Method::HEAD => {

@@ -323,10 +323,14 @@ mod tests {
                 ways: &[],
             };
             let length = http_body::Body::size_hint(whole(&page, &HeaderMap::new()).body()).exact();
-            let named = [&CONSOLE, &CHAT].into_iter().find(|whole| {
-                std::str::from_utf8(whole.bytes).unwrap().contains(style)
-            });
-            assert_eq!(length, named.map(|whole| whole.bytes.len() as u64), "{service}");
+            let named = [&CONSOLE, &CHAT]
+                .into_iter()
+                .find(|whole| std::str::from_utf8(whole.bytes).unwrap().contains(style));
+            assert_eq!(
+                length,
+                named.map(|whole| whole.bytes.len() as u64),
+                "{service}"
+            );
         }
     }
 
@@ -345,7 +349,11 @@ mod tests {
                     None => format!("{folder}/{}", path.trim_start_matches("./")),
                 };
                 let name = name.trim_start_matches('/');
-                assert!(ASSETS.iter().any(|part| part.name == name), "{}: {name}", asset.name);
+                assert!(
+                    ASSETS.iter().any(|part| part.name == name),
+                    "{}: {name}",
+                    asset.name
+                );
             }
         }
     }
