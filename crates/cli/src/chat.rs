@@ -71,10 +71,7 @@ pub(crate) async fn run(visit: &Visit, signals: &mut Signals) -> Result<ExitCode
         code = signals.next() => return Ok(ExitCode::from(code)),
     };
     let _terminal = Restored::at_the_end();
-    let known = Known::default();
-    typed::COMMANDS
-        .iter()
-        .for_each(|&word| known.lock().commands.push(word.to_owned()));
+    let known = Known::new(typed::COMMANDS, &prompt(NOTHING, &visit.rooms[0], ""));
     let edited = Input::knowing(&known, "chat_history", |line| !holds_password(line))?;
     let (input, printer) = match edited {
         Some((input, [printer, _])) => (input, Some(printer)),
@@ -105,6 +102,13 @@ pub(crate) async fn run(visit: &Visit, signals: &mut Signals) -> Result<ExitCode
             .context("cannot write to standard output")?,
     }
     ended.map(ExitCode::from)
+}
+
+/// The mark of a prompt where everything is read: as wide as any other.
+const NOTHING: &str = "    ";
+
+fn prompt(mark: &str, room: &str, details: &str) -> String {
+    format!("{mark}#{}{}> ", printable(room), printable(details))
 }
 
 /// Whether a typed line must not be remembered.
@@ -285,7 +289,7 @@ impl<'a> Client<'a> {
         let unread = self.talk.unread();
         let count = |(_, n): &(&str, u64)| *n;
         let mark = match unread.iter().map(count).sum::<u64>() {
-            0 => "    ".to_owned(),
+            0 => NOTHING.to_owned(),
             n => format!("{:<4}", format!("({})", n.min(99))),
         };
         let details: Vec<_> = unread
@@ -297,11 +301,7 @@ impl<'a> Client<'a> {
             details => format!(" [{details}]"),
         };
         let mut known = self.known.lock();
-        known.prompt = format!(
-            "{mark}#{}{}> ",
-            printable(&self.prompted),
-            printable(&details)
-        );
+        known.prompt = prompt(&mark, &self.prompted, &details);
         known.names = self.talk.names().into_iter().map(str::to_owned).collect();
         known.rooms = self.talk.rooms().map(|room| format!("#{room}")).collect();
         let changed = known.mark != mark;

@@ -136,7 +136,7 @@ impl Input {
             .max_history_size(1000)?
             .completion_type(CompletionType::List)
             // What shows the prompt as it is at the moment is taken for a painter; it paints nothing.
-            .color_mode(ColorMode::Enabled)
+            .color_mode(ColorMode::Forced)
             .build();
         let mut editor: Editor<H, FileHistory> = Editor::with_config(config)?;
         let history = history(manner.history);

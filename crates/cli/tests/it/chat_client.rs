@@ -326,7 +326,7 @@ fn words_that_make_no_sense() {
 fn signals_leave_at_once() {
     let server = server();
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let mut run = reader(&server.at, "reader");
+        let mut run = reader(&server.at, &format!("leaves-{code}"));
         run.signal(signal);
         let ended = run.end();
         assert_eq!(ended.code, code, "{ended:?}");

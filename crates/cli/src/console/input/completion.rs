@@ -28,6 +28,14 @@ pub(crate) struct Words {
 }
 
 impl Known {
+    /// With the first `prompt`: the editor shows it before anything else is known.
+    pub(crate) fn new(commands: &[&str], prompt: &str) -> Self {
+        let known = Self::default();
+        known.lock().commands = commands.iter().map(|&word| word.to_owned()).collect();
+        prompt.clone_into(&mut known.lock().prompt);
+        known
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Words> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -46,8 +54,8 @@ impl Words {
             .any(|command| before.starts_with(command));
         let (all, end): (Vec<&String>, _) = match word.chars().next() {
             Some('/') if start == 0 => (self.commands.iter().collect(), " "),
-            Some('#') => (self.rooms.iter().collect(), " "),
             _ if takes_room => (self.rooms.iter().collect(), ""),
+            Some('#') => (self.rooms.iter().collect(), " "),
             Some(_) if start == 0 => (self.names.iter().collect(), ": "),
             _ => (self.names.iter().collect(), " "),
         };
