@@ -362,7 +362,8 @@ impl Client<'_> {
         };
         let waited = match waited {
             0 => String::new(),
-            n => format!("; {} that waited go out now", text::count(n as u64, "line")),
+            1 => "; 1 line that waited goes out now".to_owned(),
+            n => format!("; {n} lines that waited go out now"),
         };
         let after = since.elapsed().as_secs_f64();
         self.tell(&format!("back after {after:.1} s, {lost}{waited}"))

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Shown, Talk, mentions};
+use super::event::mentions;
+use super::{Shown, Talk};
 use crate::chat::show::{Kind, Line, Place};
 
 fn talk() -> Talk {

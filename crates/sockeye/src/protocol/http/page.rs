@@ -340,7 +340,9 @@ mod tests {
             let text = std::str::from_utf8(asset.bytes).unwrap();
             let folder = asset.name.rsplit_once('/').map_or("", |(folder, _)| folder);
             let imports = text.lines().filter_map(|line| {
-                let (_, path) = line.split_once("from '").or(line.split_once("import '"))?;
+                let (_, path) = line
+                    .split_once("from '")
+                    .or_else(|| line.split_once("import '"))?;
                 path.strip_suffix("';")
             });
             for path in imports {
