@@ -1,6 +1,7 @@
 //! The workloads, and what they have in common: rounds, in which the contenders take turns.
 
 mod bulk;
+mod fetch;
 mod http3;
 mod http_file;
 mod http_get;
@@ -49,6 +50,7 @@ pub(crate) const ALL: &[Workload] = &[
     ("quic-bulk", quic_bulk::run),
     ("h3-get", http3::get),
     ("h3-file", http3::file),
+    ("h3-fetch", fetch::run),
     ("relay", relay::run),
     ("idle", idle::run),
     ("start-up", start_up::run),

@@ -104,9 +104,11 @@ impl Plan {
     ///
     /// # Errors
     /// When the service cannot be made as it is asked for.
-    pub(crate) fn service(&self, args: &ServeArgs, tell: impl FnMut(&str)) -> Result<Chosen> {
+    pub(crate) async fn service(&self, args: &ServeArgs, tell: impl FnMut(&str)) -> Result<Chosen> {
         Ok(Chosen::Service(match self.service {
-            "chat" => AnyService::new(Chat::new(chat::hub(&args.chat, &self.addresses, tell)?)),
+            "chat" => AnyService::new(Chat::new(
+                chat::hub(&args.chat, &self.addresses, tell).await?,
+            )),
             "upper" => return Ok(Chosen::Upper),
             "hello" => AnyService::new(hello(args)),
             "reply" => AnyService::new(self.reply(args)?),

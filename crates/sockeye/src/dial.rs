@@ -34,7 +34,7 @@ mod udp;
 mod unixgram;
 mod websocket;
 
-pub(crate) use quic::ask_host;
+pub(crate) use quic::{Early, ask_host, ask_host_early};
 
 /// How a peer is reached. `Default` is what most want.
 #[derive(Clone)]

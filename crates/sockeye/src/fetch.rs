@@ -18,11 +18,12 @@
 
 use std::sync::Arc;
 
-use http::header;
+use http::{StatusCode, header};
 
 use crate::dial::DialOptions;
 use crate::error::{Error, Operation, Result};
-use crate::session::AnswerHead;
+use crate::protocol::h3::Unprocessed;
+use crate::session::{AnswerHead, EarlyData};
 
 mod alternatives;
 mod coding;
@@ -38,7 +39,7 @@ mod upload;
 
 pub use alternatives::Alternatives;
 pub use content::Content;
-pub use facts::{Event, Exchange, Reach, Timings, Witness};
+pub use facts::{Event, Exchange, NotEarly, Reach, Timings, Witness};
 pub use location::Location;
 pub use order::{Order, Payload};
 pub use proxies::{Exceptions, Proxies};
@@ -87,6 +88,11 @@ pub struct Options {
     pub alternatives: Option<Alternatives>,
     /// Ask for compressed answers, and decompress them.
     pub compressed: bool,
+    /// Ask before the handshake is over (0-RTT, RFC 8470), over HTTP/3 and where the server has allowed it on an earlier
+    /// connection of this fetcher: for what changes nothing there, because somebody else may say it again.
+    pub early_data: bool,
+    /// A connection of its own for each request.
+    pub no_reuse: bool,
     /// Who hears what happens.
     pub witness: Option<Arc<dyn Witness>>,
 }
@@ -101,6 +107,14 @@ impl std::fmt::Debug for Options {
 }
 
 impl Options {
+    /// A connection stands over QUIC.
+    fn tell_quic(&self, reach: &Reach) {
+        self.tell(&Event::Quic(reach));
+        if let Some(tls) = &reach.tls {
+            self.tell(&Event::Secured(tls));
+        }
+    }
+
     fn tell(&self, event: &Event<'_>) {
         if let Some(witness) = &self.witness {
             witness.saw(event);
@@ -185,18 +199,22 @@ impl Fetcher {
     async fn exchange(&mut self, order: &Order) -> Result<(AnswerHead, Content)> {
         let tickets = self.options.dial.tls.tickets();
         let mut exchange = Exchange::begin(order, tickets);
-        let mut done = Box::pin(self.attempt(order, &mut exchange)).await;
-        if let (Err(error), true) = (&done, exchange.reused)
-            && error.is_reset()
-            && order.method.is_idempotent()
-            && order.payload.can_be_sent_again()
+        let early = self.options.early_data && order.may_be_early();
+        let mut done = Box::pin(self.attempt(order, &mut exchange, early)).await;
+        if let Some(why) = in_vain(&exchange, &mut done).await {
+            self.options.tell(&Event::NotEarly(why));
+            let early_data = exchange.early_data;
+            exchange = Exchange::begin(order, tickets);
+            exchange.early_data = early_data;
+            done = Box::pin(self.attempt(order, &mut exchange, false)).await;
+        }
+        if let Err(error) = &done
+            && may_be_asked_again(order, &exchange, error)
         {
-            // It was closed while it waited for us. Whether anything was done is not known, so only what may be
-            // done twice is (RFC 9110, section 9.2.2).
             self.options.tell(&Event::Stale);
             self.idle.clear();
             exchange = Exchange::begin(order, tickets);
-            done = Box::pin(self.attempt(order, &mut exchange)).await;
+            done = Box::pin(self.attempt(order, &mut exchange, false)).await;
         }
         if let Err(error) = &done {
             exchange.fail(error);
@@ -209,8 +227,9 @@ impl Fetcher {
         &mut self,
         order: &Order,
         exchange: &mut Exchange,
+        early: bool,
     ) -> Result<(AnswerHead, Content)> {
-        let mut connection = self.connection(&order.location, exchange).await?;
+        let mut connection = self.connection(&order.location, exchange, early).await?;
         exchange.connection = Some(connection.reach.clone());
         let answered = exchange::ask(&mut connection, order, exchange, &self.options).await?;
         if self.idle.len() >= IDLE {
@@ -225,7 +244,11 @@ impl Fetcher {
         &mut self,
         location: &Location,
         exchange: &mut Exchange,
+        early: bool,
     ) -> Result<Connection> {
+        if self.options.no_reuse {
+            self.idle.clear();
+        }
         let speaks = self.options.speaks;
         let fits = |kept: &Connection| kept.leads_to(location, speaks);
         while let Some(at) = self.idle.iter().position(fits) {
@@ -237,7 +260,8 @@ impl Fetcher {
             }
         }
         self.opened += 1;
-        let opening = connection::open(location, &self.options, self.opened, exchange);
+        let (options, number) = (&self.options, self.opened);
+        let opening = connection::open(location, options, number, exchange, early);
         let Some(limit) = self.options.dial.timeout else {
             return opening.await;
         };
@@ -250,6 +274,42 @@ impl Fetcher {
                     after: limit,
                 })
             })
+    }
+}
+
+/// Whether a request that has failed may be sent once more.
+fn may_be_asked_again(order: &Order, exchange: &Exchange, error: &Error) -> bool {
+    // It was closed while it waited for us. Whether anything was done is not known, so only what may be done twice is
+    // (RFC 9110, section 9.2.2).
+    let was_closed = exchange.reused && error.is_reset() && order.method.is_idempotent();
+    (was_closed || is_unprocessed(error)) && order.payload.can_be_sent_again()
+}
+
+/// Whether nothing was done for sure.
+fn is_unprocessed(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else {
+        return false;
+    };
+    let source = source.get_ref();
+    source.is_some_and(|source| source.is::<Unprocessed>())
+}
+
+/// Why a request was not answered that was sent before the handshake was over, if it was.
+async fn in_vain(
+    exchange: &Exchange,
+    done: &mut Result<(AnswerHead, Content)>,
+) -> Option<NotEarly> {
+    if !exchange.went_early {
+        return None;
+    }
+    match done {
+        Err(_) if exchange.early_data == EarlyData::Rejected => Some(NotEarly::Rejected),
+        Err(error) => Some(NotEarly::Failed(error.to_string())),
+        Ok((head, content)) if head.status == StatusCode::TOO_EARLY => {
+            content.pass_over(PASSED_OVER).await;
+            Some(NotEarly::TooEarly)
+        }
+        Ok(_) => None,
     }
 }
 

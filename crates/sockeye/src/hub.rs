@@ -10,9 +10,11 @@ use crate::token::Token;
 mod event;
 mod line;
 mod member;
+mod nats;
 mod password;
 mod people;
 mod rate;
+mod records;
 mod refusal;
 mod ring;
 mod room;
@@ -23,14 +25,17 @@ pub mod store;
 pub use event::{Event, Form, News, Said, Told};
 pub use line::{Draft, Line, LineKind, Receipt};
 pub use member::{Await, Entered, Found, Look, Member, Order, Presence, RoomFacts};
+pub use nats::NatsOptions;
 pub use rate::LineRate;
 pub use refusal::{Refusal, Why};
 
 use crate::error::StoreError;
+use nats::Nats;
 use people::People;
+use records::Records;
 use room::Rooms;
 use seat::{Name, Seat};
-use store::{Retention, Store};
+use store::{Retention, RoomRow, Store};
 
 /// The longest line, in bytes of UTF-8.
 pub const MAX_LINE: usize = 8192;
@@ -40,9 +45,9 @@ pub const MAX_LINE: usize = 8192;
 pub struct Hub(Arc<Shared>);
 
 struct Shared {
-    store: Store,
+    records: Records,
     rooms: Arc<Rooms>,
-    people: People,
+    people: Arc<People>,
     options: HubOptions,
     next_seat: AtomicU64,
 }
@@ -85,24 +90,78 @@ pub enum Slow {
 }
 
 impl Hub {
-    /// Opens the store, or makes it.
+    /// Opens the store, or makes it: a chat of this machine alone.
     ///
     /// # Errors
     /// When the database is none, is broken, is of a newer version, or is open elsewhere. It is left as it was.
     pub fn open(options: HubOptions) -> Result<Self, StoreError> {
         let rooms = Arc::new(Rooms::default());
-        let feed = {
-            let rooms = rooms.clone();
-            move |lines: &[Arc<Line>]| rooms.deliver(lines)
-        };
-        let store = Store::open(options.at.as_deref(), options.keep, feed)?;
-        Ok(Self(Arc::new(Shared {
-            store,
+        let store = open(&options, &rooms)?;
+        Ok(Self::of(
+            options,
             rooms,
-            people: People::default(),
+            Arc::default(),
+            Records { store, nats: None },
+        ))
+    }
+
+    /// One chat of several machines, who meet at `nats`. The store is this machine's copy of what is said.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or when the servers of NATS cannot be reached or have no JetStream.
+    pub async fn join(options: HubOptions, nats: &NatsOptions) -> crate::error::Result<Self> {
+        let rooms = Arc::new(Rooms::default());
+        let people = Arc::new(People::default());
+        let store = open(&options, &rooms)?;
+        let nats = Nats::connect(
+            nats,
+            options.keep,
+            store.clone(),
+            rooms.clone(),
+            people.clone(),
+        );
+        let nats = Some(nats.await?);
+        Ok(Self::of(options, rooms, people, Records { store, nats }))
+    }
+
+    fn of(options: HubOptions, rooms: Arc<Rooms>, people: Arc<People>, records: Records) -> Self {
+        Self(Arc::new(Shared {
+            records,
+            rooms,
+            people,
             options,
             next_seat: AtomicU64::new(1),
-        })))
+        }))
+    }
+
+    /// How safe a line is that was acknowledged, in words for people.
+    pub fn promise(&self) -> String {
+        match (&self.0.records.nats, &self.0.options.at) {
+            (Some(nats), _) => nats.promise(),
+            (None, Some(_)) => "written to disk before you see the tick".to_owned(),
+            (None, None) => "kept in memory until the server ends".to_owned(),
+        }
+    }
+
+    /// Whether a power cut takes no line that was acknowledged.
+    pub fn outlives_power_cuts(&self) -> bool {
+        match (&self.0.records.nats, &self.0.options.at) {
+            (Some(nats), _) => nats.outlives_power_cuts(),
+            (None, at) => at.is_some(),
+        }
+    }
+
+    /// Keys, names and numbers of sessions of those who are in a room, on this machine and on others.
+    fn people(&self, room: &str) -> Vec<(Arc<str>, Arc<str>, usize)> {
+        let here = self.0.rooms.get(room).map(|room| room.people());
+        let mut people = here.unwrap_or_default();
+        for (key, name) in self.0.rooms.remote().people(room) {
+            match people.iter_mut().find(|(known, _, _)| *known == key) {
+                Some((_, _, sessions)) => *sessions += 1,
+                None => people.push((key, name, 1)),
+            }
+        }
+        people
     }
 
     /// Somebody who came from there, as a guest, in no room.
@@ -119,11 +178,7 @@ impl Hub {
 
     /// Tells everyone something.
     pub fn notice(&self, text: &str) {
-        let text: Arc<str> = text.into();
-        for seat in self.0.people.all() {
-            // Who has no room for it has not read what came before, either.
-            let _ = seat.put(News::Notice(text.clone()));
-        }
+        self.0.people.notice(text);
     }
 
     /// Tells everyone that this is the end.
@@ -132,6 +187,9 @@ impl Hub {
         for seat in self.0.people.all() {
             // There is always room for this.
             let _ = seat.put(News::Bye(text.clone()));
+        }
+        if let Some(nats) = &self.0.records.nats {
+            nats.stop();
         }
     }
 
@@ -142,8 +200,14 @@ impl Hub {
 
     /// Where lines are kept.
     pub fn store(&self) -> &Store {
-        &self.0.store
+        &self.0.records.store
     }
+}
+
+fn open(options: &HubOptions, rooms: &Arc<Rooms>) -> Result<Store, StoreError> {
+    let rooms = rooms.clone();
+    let feed = move |lines: &[Arc<Line>]| rooms.deliver(lines);
+    Store::open(options.at.as_deref(), options.keep, feed)
 }
 
 impl std::fmt::Debug for Hub {

@@ -70,7 +70,7 @@ pub use error::{
 };
 pub use port::{Listening, MAX_SESSIONS, Port, PortConfig, Rate};
 pub use protocol::http::{Ask as HttpAsk, Page, Sends as HttpSends, Settings as HttpSettings};
-pub use protocol::quic::{Settings as QuicSettings, end_connections};
+pub use protocol::quic::{QuicVersion, Settings as QuicSettings, end_connections};
 pub use protocol::tls::{
     KeyLog, OwnCertificate, TlsClient, TlsClientOptions, TlsFiles, TlsIdentity, TlsServer,
     TlsServerOptions, TlsVersion,
@@ -80,9 +80,9 @@ pub use request::{Answer, Body, Request, Response, basic_authorization};
 pub use resolve::Family;
 pub use service::{AnyService, Service, service_fn};
 pub use session::{
-    AnswerHead, Answered, Direction, Ending, Endpoint, Identity, Info, JoinOptions, Kind, Link,
-    MAX_MESSAGE, Message, Observer, Packets, Path, Receiver, RequestHead, Sender, Session, Side,
-    Tls,
+    AnswerHead, Answered, Direction, EarlyData, Ending, Endpoint, Identity, Info, JoinOptions,
+    Kind, Link, MAX_MESSAGE, Message, Observer, Packets, Path, Receiver, RequestHead, Sender,
+    Session, Side, Tls,
 };
 pub use socket::{Keepalive, Membership, SocketOptions};
 pub use stream::join::{HALF_OPEN, Traffic};

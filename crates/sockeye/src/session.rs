@@ -34,7 +34,7 @@ pub use head::{AnswerHead, RequestHead};
 pub use info::{Direction, Ending, Identity, Info, Observer, Side, Tls};
 pub use join::JoinOptions;
 pub use message::{Kind, Message};
-pub use path::Path;
+pub use path::{EarlyData, Path};
 pub use split::{Receiver, Sender};
 
 use bytes_link::Inbox;

@@ -7,12 +7,18 @@
 //! Nothing depends on where a datagram came from, so that a peer may change its address, and may send plain
 //! datagrams from the very socket that it speaks QUIC with.
 
+mod version_2;
+
 #[cfg(test)]
 mod tests;
 
 use crate::quic_packet::number;
 
 pub use crate::quic_packet::{VERSION_1, VERSION_2};
+pub use version_2::{
+    VersionFault, add_versions, check_versions, first_in_2, from_version_2, is_version_2,
+    offered_versions, to_version_2, version_name,
+};
 
 /// The length of the connection ids that a server which shares its socket must give out.
 pub const OWN_ID: usize = 8;
@@ -108,9 +114,6 @@ const INITIAL: u8 = 0;
 const ZERO_RTT: u8 = 1;
 const HANDSHAKE: u8 = 2;
 
-/// The type of an Initial packet in version 2 (RFC 9369, section 3.2).
-const INITIAL_2: u8 = 1;
-
 /// `None`: the datagram ends too early to be one.
 fn long(
     first: u8,
@@ -130,10 +133,11 @@ fn long(
     if first & FIXED_BIT == 0 || to.len() > LONGEST_ID || from.len() > LONGEST_ID {
         return Some(false);
     }
-    let kind = first >> 4 & 3;
-    if version == VERSION_2 {
-        return Some(large && kind == INITIAL_2 && begins(rest));
-    }
+    let kind = match version {
+        // RFC 9369, section 3.2: one more.
+        VERSION_2 => (first >> 4).wrapping_sub(1) & 3,
+        _ => first >> 4 & 3,
+    };
     let ours = || to.len() == OWN_ID && is_ours(to);
     Some(match kind {
         INITIAL if ours() => true,

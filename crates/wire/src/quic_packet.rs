@@ -121,13 +121,13 @@ pub fn number(bytes: &[u8]) -> Option<(u64, usize)> {
 }
 
 impl<'a> Fields<'a> {
-    fn number(&mut self) -> Option<u64> {
+    pub(crate) fn number(&mut self) -> Option<u64> {
         let (value, length) = number(self.0)?;
         self.bytes(length).map(|_| value)
     }
 
     /// Bytes behind their length.
-    fn counted(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn counted(&mut self) -> Option<&'a [u8]> {
         let length = self.number()?;
         self.bytes(usize::try_from(length).ok()?)
     }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use sockeye::{Encoding, Framing};
+use sockeye::{Encoding, Framing, QuicVersion};
 
-use super::values::{header, method, size, time};
+use super::values::{header, method, quic_version, size, time};
 use super::{ChildArgs, ConnectTlsArgs, SocketArgs, WebSocketArgs};
 
 /// Talk to any server
@@ -127,6 +127,9 @@ pub(crate) struct ConnectArgs {
     /// Move the QUIC connection to another port of ours after this long
     #[arg(help_heading = QUIC, long, value_name = "TIME", value_parser = time)]
     pub(crate) migrate_after: Option<Duration>,
+    /// The version of QUIC, 1 or 2
+    #[arg(help_heading = QUIC, long, value_name = "N", default_value = "1", value_parser = quic_version)]
+    pub(crate) quic_version: QuicVersion,
 
     #[command(flatten)]
     pub(crate) child: ChildArgs,

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use sockeye::QuicVersion;
 
 use super::ConnectTlsArgs;
-use super::values::{field, time, token};
+use super::values::{field, quic_version, time, token};
 
 /// Fetch what a URL names, and show how
 ///
@@ -73,6 +74,13 @@ pub(crate) struct FetchArgs {
     /// HTTP/3 alone; a URL with h3:// says the same
     #[arg(help_heading = VERSIONS, long, group = "speaks")]
     pub(crate) http3_only: bool,
+    /// Over HTTP/3, ask before the handshake is over where an earlier connection of this run allows it (0-RTT): GET, HEAD
+    /// and OPTIONS without data, which somebody else could send again
+    #[arg(help_heading = VERSIONS, long, visible_alias = "tls-earlydata")]
+    pub(crate) early_data: bool,
+    /// The version of QUIC, 1 or 2
+    #[arg(help_heading = VERSIONS, long, value_name = "N", default_value = "1", value_parser = quic_version)]
+    pub(crate) quic_version: QuicVersion,
     /// Neither remember nor mind where servers say that they speak HTTP/3
     #[arg(help_heading = VERSIONS, long)]
     pub(crate) no_alt_svc: bool,
@@ -141,6 +149,9 @@ pub(crate) struct FetchArgs {
     /// Where a host is, without looking it up: HOST:PORT:ADDRESS[,ADDRESS] (repeatable)
     #[arg(help_heading = SOURCE, long, value_name = "WHERE", value_parser = resolved)]
     pub(crate) resolve: Vec<Resolved>,
+    /// A connection of its own for each request
+    #[arg(help_heading = SOURCE, long)]
+    pub(crate) no_reuse: bool,
     /// IPv4 only
     #[arg(help_heading = SOURCE, short = '4', long, conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,

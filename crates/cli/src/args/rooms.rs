@@ -29,6 +29,21 @@ pub(crate) struct RoomsArgs {
     /// A file whose first line makes whoever says `/moderate LINE` an owner of every room
     #[arg(long, value_name = "FILE")]
     pub(crate) moderators: Option<PathBuf>,
+    /// Several servers as one chat: they meet at these servers of NATS with JetStream (docs/SCALING.md)
+    #[arg(long, value_name = "nats://HOST:PORT,…", value_delimiter = ',')]
+    pub(crate) hub: Vec<String>,
+    /// Credentials for the hub: a .creds file
+    #[arg(long, value_name = "FILE", requires = "hub")]
+    pub(crate) hub_credentials: Option<PathBuf>,
+    /// Certificates to trust at the hub, besides the system's
+    #[arg(long, value_name = "FILE", requires = "hub")]
+    pub(crate) hub_ca: Option<PathBuf>,
+    /// How many of the hub's servers keep each line [default: 3 in a cluster, else 1]
+    #[arg(long, value_name = "N", requires = "hub", value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(crate) hub_replicas: Option<u8>,
+    /// The hub's servers write to disk before they acknowledge (`sync_interval: always` in their configuration)
+    #[arg(long, requires = "hub")]
+    pub(crate) hub_syncs: bool,
 }
 
 impl RoomsArgs {
@@ -41,6 +56,7 @@ impl RoomsArgs {
             ("--line-rate", self.line_rate.is_some()),
             ("--slow", self.slow.is_some()),
             ("--moderators", self.moderators.is_some()),
+            ("--hub", !self.hub.is_empty()),
         ];
         let given = flags.into_iter().filter(|(_, given)| *given);
         given.map(|(flag, _)| flag).collect()

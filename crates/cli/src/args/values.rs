@@ -2,7 +2,18 @@
 
 use std::time::Duration;
 
+use sockeye::QuicVersion;
+
 use super::fetch::Field;
+
+/// `1` or `2`: a version of QUIC.
+pub(crate) fn quic_version(text: &str) -> Result<QuicVersion, String> {
+    match text {
+        "1" => Ok(QuicVersion::One),
+        "2" => Ok(QuicVersion::Two),
+        _ => Err("there are versions 1 and 2 of QUIC".to_owned()),
+    }
+}
 
 /// `500ms`, `3s`, `2m`, `1h`, `30d`; a plain number is seconds.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use sockeye::Address;
 use sockeye::hub::store::Retention;
-use sockeye::hub::{Hub, HubOptions, LineRate, Slow};
+use sockeye::hub::{Hub, HubOptions, LineRate, NatsOptions, Slow};
 
 use super::port::token;
 use crate::args::{self, RoomsArgs};
@@ -19,10 +19,15 @@ const BURST: u32 = 4;
 ///
 /// # Errors
 /// When the database cannot be opened, or a file not be read.
-pub(crate) fn hub(args: &RoomsArgs, at: &[Address], mut tell: impl FnMut(&str)) -> Result<Hub> {
+pub(crate) async fn hub(
+    args: &RoomsArgs,
+    at: &[Address],
+    mut tell: impl FnMut(&str),
+) -> Result<Hub> {
     let path = history(args, at)?;
     match &path {
         Some(path) => tell(&format!("what is said is kept in {}", path.display())),
+        None if !args.hub.is_empty() => {}
         None => tell("what is said is forgotten at the end: --history FILE keeps it"),
     }
     let options = HubOptions {
@@ -45,7 +50,28 @@ pub(crate) fn hub(args: &RoomsArgs, at: &[Address], mut tell: impl FnMut(&str)) 
         },
         moderators: token(None, args.moderators.as_deref())?,
     };
-    Ok(Hub::open(options).map_err(sockeye::Error::from)?)
+    if args.hub.is_empty() {
+        return Ok(Hub::open(options).map_err(sockeye::Error::from)?);
+    }
+    let nats = NatsOptions {
+        servers: args.hub.clone(),
+        credentials: args.hub_credentials.clone(),
+        ca: args.hub_ca.clone(),
+        replicas: args.hub_replicas.map(usize::from),
+        syncs: args.hub_syncs,
+    };
+    let hub = Hub::join(options, &nats).await?;
+    tell(&format!(
+        "one chat with all who are at {}: a line is {}",
+        args.hub.join(", "),
+        hub.promise()
+    ));
+    if !hub.outlives_power_cuts() {
+        tell(
+            "warning: a power cut at the hub takes lines that were acknowledged: use 3 servers there, or `sync_interval: always` and --hub-syncs",
+        );
+    }
+    Ok(hub)
 }
 
 /// A database for each port: two servers on one machine are two chats.
@@ -69,5 +95,7 @@ fn history(args: &RoomsArgs, at: &[Address]) -> Result<Option<PathBuf>> {
             state.display()
         ))
     })?;
-    Ok(Some(state.join(format!("chat-{port}.db"))))
+    // Its lines have numbers that a hub has given.
+    let what = if args.hub.is_empty() { "chat" } else { "hub" };
+    Ok(Some(state.join(format!("{what}-{port}.db"))))
 }

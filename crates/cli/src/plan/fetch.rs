@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use sockeye::fetch::{Exceptions, Location, Options, Order, Payload, Proxies, Speaks};
-use sockeye::{DialOptions, Family, Proxy};
+use sockeye::{DialOptions, Family, Proxy, QuicSettings};
 use wire::address::{Scheme, Target};
 
-use super::tls;
+use super::{port, tls};
 use crate::args::{Datum, FetchArgs, Field};
 use crate::config::Config;
 use crate::failure::Usage;
@@ -223,7 +223,11 @@ fn upload(path: &Path, location: &mut Location) -> Result<Payload> {
 ///
 /// # Errors
 /// When a file or a proxy is of no use.
-pub(crate) fn options(args: &FetchArgs, jobs: &[Job], tell: impl FnMut(&str)) -> Result<Options> {
+pub(crate) fn options(
+    args: &FetchArgs,
+    jobs: &[Job],
+    mut tell: impl FnMut(&str),
+) -> Result<Options> {
     let secure = args.location || jobs.iter().any(|job| job.order.location.is_secure());
     let speaks = [
         (args.http1, Speaks::One),
@@ -237,6 +241,10 @@ pub(crate) fn options(args: &FetchArgs, jobs: &[Job], tell: impl FnMut(&str)) ->
         dial: DialOptions {
             timeout: args.connect_timeout,
             family: Family::wanted(args.ipv4, args.ipv6),
+            quic: QuicSettings {
+                version: args.quic_version,
+                ..port::quic(&mut tell)
+            },
             tls: tls::of_client(&args.tls, secure, tell)?,
             ..DialOptions::default()
         },
@@ -246,6 +254,8 @@ pub(crate) fn options(args: &FetchArgs, jobs: &[Job], tell: impl FnMut(&str)) ->
         proxies,
         alternatives: None,
         compressed: args.compressed,
+        early_data: args.early_data,
+        no_reuse: args.no_reuse,
         witness: None,
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
-use sockeye::fetch::{Event, Exchange, Reach, Witness};
+use sockeye::fetch::{Event, Exchange, NotEarly, Reach, Witness};
 use sockeye::{AnswerHead, RequestHead};
 use wire::text::printable;
 
@@ -95,6 +95,11 @@ fn lines(event: &Event<'_>) -> String {
         Event::Secured(tls) => text::agreed(tls, "").lines().map(say).collect(),
         Event::Reused(reach) => say(&reused(reach)),
         Event::Stale => say("the connection was closed meanwhile, another is opened"),
+        Event::Early(reach) => say(&format!(
+            "asks {} before the handshake is over (0-RTT)",
+            reach.peer
+        )),
+        Event::NotEarly(why) => say(&not_early(why)),
         Event::Asked(head) => asked(head),
         Event::Interim { status, headers } => format!("< {status}\n{}<\n", fields(headers, "<")),
         Event::Heard(head) => heard(head),
@@ -118,6 +123,15 @@ fn reused(reach: &Reach) -> String {
         "connection {} is used again: {} -> {}",
         reach.number, reach.local, reach.peer
     )
+}
+
+fn not_early(why: &NotEarly) -> String {
+    let why = match why {
+        NotEarly::Rejected => "the server did not take 0-RTT",
+        NotEarly::TooEarly => "the server does not act on 0-RTT",
+        NotEarly::Failed(why) => why,
+    };
+    format!("{why}, so it is asked again after the handshake")
 }
 
 fn quic(reach: &Reach) -> String {
@@ -195,8 +209,7 @@ fn ended(exchange: &Exchange) -> String {
         .and_then(|reach| reach.path.as_deref());
     let packets = path.map(text::packets).unwrap_or_default();
     let mut text = say(&format!("{sent}{came} came{rest}{packets}"));
-    // Over QUIC every handshake is verified by its own, and rustls resumes nothing that another has verified.
-    if exchange.tickets > 0 && path.is_none() {
+    if exchange.tickets > 0 {
         let tickets = text::count(exchange.tickets, "ticket");
         text += &say(&format!(
             "{tickets} of TLS came, which the next connection can resume with"

@@ -6,8 +6,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sockeye::fetch::Exchange;
 use sockeye::{
-    Answered, Certificate, Direction, Ending, Info, Kind, Listening, Message, OwnCertificate, Tls,
+    Answered, Certificate, Direction, Ending, Info, Kind, Listening, Message, OwnCertificate, Path,
+    Tls,
 };
+use wire::quic::{VERSION_1, VERSION_2, version_name};
+
+use super::text;
 
 /// The version of the schema: fields are added, never changed.
 const VERSION: u32 = 1;
@@ -23,6 +27,9 @@ pub(crate) fn opened(info: &Info) -> String {
     let mut fields = session(info);
     if let Some(tls) = info.tls() {
         fields["tls"] = secured(tls);
+    }
+    if let Some(path) = info.path() {
+        fields["quic"] = quic(path);
     }
     line("open", fields)
 }
@@ -83,6 +90,9 @@ pub(crate) fn closed(info: &Info, ending: &Ending) -> String {
     fields["messages_out"] = counters.messages_out().into();
     fields["lost"] = counters.lost().into();
     fields["seconds"] = info.age().as_secs_f64().into();
+    if let Some(path) = info.path() {
+        fields["quic"] = quic(path);
+    }
     line("close", fields)
 }
 
@@ -147,6 +157,7 @@ pub(crate) fn exchange(exchange: &Exchange) -> String {
         "bytes_out": exchange.sent,
         "bytes_in": exchange.received,
         "tickets": exchange.tickets,
+        "early_data": text::early_data(exchange.early_data),
         "whole": exchange.whole,
         "seconds": seconds(times.ended),
         "timings": {
@@ -173,18 +184,29 @@ pub(crate) fn exchange(exchange: &Exchange) -> String {
             fields["proxy"] = proxy.clone().into();
         }
         if let Some(path) = &reach.path {
-            fields["quic"] = json!({
-                "version": 1,
-                "rtt": path.rtt().as_secs_f64(),
-                "packets_sent": path.packets_sent(),
-                "packets_lost": path.packets_lost(),
-            });
+            fields["quic"] = quic(path);
         }
         if let Some(tls) = &reach.tls {
             fields["tls"] = secured(tls);
         }
     }
     line("exchange", fields)
+}
+
+fn quic(path: &Path) -> Value {
+    json!({
+        "version": match path.version() {
+            VERSION_1 => json!(1),
+            VERSION_2 => json!(2),
+            other => version_name(other).into(),
+        },
+        "early_data": text::early_data(path.early_data()),
+        "retry": path.was_retried(),
+        "moves": path.moves(),
+        "rtt": path.rtt().as_secs_f64(),
+        "packets_sent": path.packets_sent(),
+        "packets_lost": path.packets_lost(),
+    })
 }
 
 fn session(info: &Info) -> Value {

@@ -4,9 +4,10 @@ use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use sockeye::{
-    AnswerHead, Answered, Certificate, Counters, Direction, Ending, Endpoint, Info, Message,
-    OwnCertificate, Path, Tls, minute,
+    AnswerHead, Answered, Certificate, Counters, Direction, EarlyData, Ending, Endpoint, Info,
+    Message, OwnCertificate, Path, Tls, minute,
 };
+use wire::quic::version_name;
 use wire::text::printable;
 
 /// `open  #1 tcp 127.0.0.1:51234 -> 127.0.0.1:3000`, `open  #2 http GET /path 127.0.0.1:51236 -> …`
@@ -35,7 +36,23 @@ pub(crate) fn secured(info: &Info, who: &str) -> String {
 
 /// `quic #1 version 1, round trip 0.4 ms, 0-RTT no`, when the handshake is over.
 pub(crate) fn quic(path: &Path, who: &str) -> String {
-    format!("quic{who} version 1, {}, 0-RTT no\n", round_trip(path))
+    let version = version_name(path.version());
+    let early = early_data(path.early_data()).unwrap_or("no");
+    let retry = match path.was_retried() {
+        true => ", after a Retry",
+        false => "",
+    };
+    let round_trip = round_trip(path);
+    format!("quic{who} version {version}, {round_trip}, 0-RTT {early}{retry}\n")
+}
+
+/// What became of 0-RTT, if there was any.
+pub(super) fn early_data(early: EarlyData) -> Option<&'static str> {
+    match early {
+        EarlyData::None => None,
+        EarlyData::Accepted => Some("accepted"),
+        EarlyData::Rejected => Some("rejected"),
+    }
 }
 
 /// The same of TLS that belongs to no session.
@@ -221,8 +238,12 @@ pub(crate) fn packets(path: &Path) -> String {
         lost => lost.to_string(),
     };
     let sent = count(path.packets_sent(), "packet");
+    let moves = match path.moves() {
+        0 => String::new(),
+        moves => format!(", {} of its ends", count(moves.into(), "move")),
+    };
     format!(
-        ", {sent} sent and {lost} of them lost, {}",
+        ", {sent} sent and {lost} of them lost, {}{moves}",
         round_trip(path)
     )
 }

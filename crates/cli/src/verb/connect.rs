@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use sockeye::{Address, DialOptions, Family, Session, dial};
+use sockeye::{Address, DialOptions, Family, QuicSettings, Session, dial};
 
 use crate::args::{ConnectArgs, Said};
 use crate::console::script::{self, Part};
@@ -56,7 +56,10 @@ fn options(args: &ConnectArgs, parts: &[Part]) -> Result<DialOptions> {
         http: plan::ask::ask(args, parts),
         websocket: args.websocket.settings(Vec::new()),
         http2: args.http2,
-        quic: plan::port::quic(|what| eprintln!("warning: {what}")),
+        quic: QuicSettings {
+            version: args.quic_version,
+            ..plan::port::quic(|what| eprintln!("warning: {what}"))
+        },
         datagrams: args.datagrams,
         migrate_after: args.migrate_after,
         ..DialOptions::default()

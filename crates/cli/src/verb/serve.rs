@@ -29,7 +29,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode> {
     for lint in plan.lints(&args) {
         reporter.hint(&format!("note: {lint}"));
     }
-    let service = plan.service(&args, |what| reporter.note(what))?;
+    let service = plan.service(&args, |what| reporter.note(what)).await?;
     let config = plan::port::config(&args, plan.service, &plan.addresses, reporter.clone())?;
     let tls = config.tls.clone();
     // Heard from the first socket on: a signal right after `listening` removes Unix sockets, too.

@@ -46,7 +46,9 @@ fn the_whole_conversation_is_told_whoever_asks_for_http3() {
                 " over QUIC\n",
                 "* quic version 1, round trip ",
                 ", 0-RTT no\n",
-                "* tls TLSv1.3, alpn h3, server name localhost\n",
+                "* tls TLSv1.3 TLS13_",
+                ", alpn h3, server name localhost\n",
+                " of TLS came, which the next connection can resume with\n",
                 "* certificate CN=",
                 "> :method: GET\n> :scheme: https\n",
                 "> :path: /path?a=b\n",
@@ -58,7 +60,7 @@ fn the_whole_conversation_is_told_whoever_asks_for_http3() {
                 "  receive ",
             ],
         );
-        for step in ["  connect ", "  TLS ", "can resume with"] {
+        for step in ["  connect ", "  TLS ", ", resumed"] {
             assert!(!ended.err.contains(step), "{}", ended.err);
         }
     }
@@ -84,6 +86,9 @@ fn facts_of_http3_for_programs() {
     );
     assert_eq!(one["tls"]["alpn"], "h3");
     assert_eq!(one["quic"]["version"], 1);
+    assert_eq!(one["quic"]["retry"], false);
+    assert_eq!(one["tickets"], 2);
+    assert!(one["early_data"].is_null(), "{one}");
     assert!(one["quic"]["rtt"].as_f64().unwrap() > 0.0, "{one}");
     assert!(one["quic"]["packets_sent"].as_u64().unwrap() > 2, "{one}");
     assert!(one["quic"]["packets_lost"].is_u64(), "{one}");
@@ -115,6 +120,87 @@ fn several_urls_of_one_origin_share_a_connection() {
         "{}",
         ended.err
     );
+}
+
+#[test]
+fn sessions_are_resumed_and_asked_early_if_that_is_wanted() {
+    let (server, pin) = pong("127.0.0.1:0");
+    let urls = format!("h3://{0}/ h3://{0}/", server.at);
+    for version in ["1", "2"] {
+        let line = format!("-v --no-reuse --quic-version {version} {pin}");
+        let ended = fetch(&format!("{line} {urls}")).run();
+        shown(&ended, 0, "pongpong");
+        assert_eq!(ended.err.matches(", resumed\n").count(), 1, "{}", ended.err);
+        let facts = format!("* quic version {version}, round trip ");
+        assert_eq!(ended.err.matches(&facts).count(), 2, "{}", ended.err);
+        assert_eq!(
+            ended.err.matches(", 0-RTT no\n").count(),
+            2,
+            "{}",
+            ended.err
+        );
+        let ended = fetch(&format!("--early-data {line} {urls}")).run();
+        shown(&ended, 0, "pongpong");
+        let asks = format!(
+            "* asks {} before the handshake is over (0-RTT)\n>",
+            server.at
+        );
+        tells(
+            &ended,
+            &[&asks, ", 0-RTT no\n", ", 0-RTT accepted\n", ", resumed\n"],
+        );
+    }
+    let line = format!("--json --early-data --no-reuse {pin} {urls}");
+    let ended = fetch(&line).run();
+    let told = objects(&ended.err);
+    let early: Vec<_> = told.iter().map(|one| one["early_data"].clone()).collect();
+    assert_eq!(
+        early,
+        [serde_json::Value::Null, "accepted".into()],
+        "{ended:?}"
+    );
+    assert_eq!(told[1]["quic"]["early_data"], "accepted");
+}
+
+#[test]
+fn a_server_in_python_is_asked_early() {
+    let server = Aioquic::start("peers/h3_peer.py", &[]);
+    let (port, ca) = (server.server.port(), server.certificate.display());
+    let url = format!("h3://localhost:{port}/");
+    for version in ["1", "2"] {
+        let line = format!("-4v --early-data --no-reuse --quic-version {version} --ca {ca}");
+        let ended = fetch(&format!("{line} {url} {url}")).run();
+        let text = format!("GET / localhost:{port} none none 0\n");
+        shown(&ended, 0, &text.repeat(2));
+        tells(&ended, &["before the handshake is over", ", resumed\n"]);
+        let facts = format!("* quic version {version}, round trip ");
+        assert_eq!(ended.err.matches(&facts).count(), 2, "{}", ended.err);
+        tells(&ended, &[", 0-RTT no\n", ", 0-RTT accepted\n"]);
+    }
+}
+
+#[test]
+fn a_server_that_does_not_act_early_is_asked_again() {
+    let (server, home) = (Aioquic::start("peers/h3_peer.py", &[]), folder());
+    let flags = "-v --early-data --no-reuse";
+    let ended = ask(&server, "/careful /careful", flags, &home);
+    shown(&ended, 0, "1234512345");
+    let why = "* the server does not act on 0-RTT, so it is asked again after the handshake\n";
+    tells(&ended, &["< HTTP/3 425\n", why]);
+    let ended = ask(
+        &server,
+        "/careful /careful",
+        "--json --early-data --no-reuse",
+        &home,
+    );
+    let told = objects(&ended.err);
+    let early: Vec<_> = told
+        .iter()
+        .map(|one| (&one["status"], &one["early_data"]))
+        .collect();
+    let (ok, none) = (200.into(), serde_json::Value::Null);
+    assert_eq!(early.last(), Some(&(&ok, &"accepted".into())), "{ended:?}");
+    assert_eq!(early[0], (&ok, &none));
 }
 
 #[test]
@@ -232,7 +318,7 @@ fn ask(server: &Aioquic, paths: &str, flags: &str, home: &Arc<TempDir>) -> Ended
 
 #[test]
 fn a_server_in_python_is_asked() {
-    let (server, home) = (Aioquic::start("peers/h3_peer.py"), folder());
+    let (server, home) = (Aioquic::start("peers/h3_peer.py", &[]), folder());
     let at = format!("localhost:{}", server.server.port());
     fs::write(path(&home, "data"), binary(2 << 20)).unwrap();
     for (paths, flags, text) in [
@@ -265,7 +351,7 @@ fn a_server_in_python_is_asked() {
 
 #[test]
 fn an_answer_that_breaks_off_is_not_whole() {
-    let (server, home) = (Aioquic::start("peers/h3_peer.py"), folder());
+    let (server, home) = (Aioquic::start("peers/h3_peer.py", &[]), folder());
     for (path, code, says) in [
         ("/code", 6, "the server reset the stream"),
         ("/short", 6, "5 of 10 bytes"),
@@ -284,7 +370,7 @@ fn an_answer_that_breaks_off_is_not_whole() {
 
 #[test]
 fn a_request_that_the_server_left_is_asked_again_if_it_may_be() {
-    let (server, home) = (Aioquic::start("peers/h3_peer.py"), folder());
+    let (server, home) = (Aioquic::start("peers/h3_peer.py", &[]), folder());
     let ended = ask(&server, "/goodbye /trailers", "-v", &home);
     shown(&ended, 0, "1234512345");
     let told = "* the connection was closed meanwhile, another is opened\n";
@@ -296,6 +382,13 @@ fn a_request_that_the_server_left_is_asked_again_if_it_may_be() {
         6,
         &["the server ended the connection with code 0x100"],
     );
+    // What was surely not looked at is sent again, whatever it is (RFC 9114, section 5.2).
+    for flags in ["-d x", "-T upload"] {
+        fs::write(path(&home, "upload"), "y").unwrap();
+        let asked_again = ask(&server, "/enough /trailers", &format!("-v {flags}"), &home);
+        shown(&asked_again, 0, "1234512345");
+        tells(&asked_again, &[" is used again: ", told]);
+    }
 }
 
 #[test]
@@ -333,16 +426,20 @@ fn what_a_server_says_of_http3_is_remembered() {
         let ended = ask(flags, &pin);
         assert!(!ended.err.contains("HTTP/3 200"), "{}", ended.err);
     }
-    // It speaks it no more: TCP does after a moment, and is not made to wait the next time.
+    // It speaks it no more: TCP does at once, and is asked alone the next time.
     drop(server);
     let (_server, pin) = pong(&format!("https://127.0.0.1:{port}"));
     tells(
         &ask("", &pin),
-        &["< HTTP/2 200\n", "* HTTP/2 was there first\n"],
+        &[
+            "< HTTP/2 200\n",
+            "* no HTTP/3, so it goes over TCP: ",
+            "connection refused",
+        ],
     );
     let again = ask("", &pin);
     tells(&again, &["< HTTP/2 200\n"]);
-    assert!(!again.err.contains("first"), "{}", again.err);
+    assert!(!again.err.contains("no HTTP/3"), "{}", again.err);
 }
 
 #[test]

@@ -230,13 +230,13 @@ impl Nginx {
 
 /// Waits until somebody listens there.
 #[track_caller]
-fn wait_for(at: &str) {
+pub(crate) fn wait_for(at: &str) {
     wait_until(at, || std::net::TcpStream::connect(at).is_ok());
     drop(dial(at));
 }
 
 #[track_caller]
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let until = Instant::now() + LONG;
     while !is_so() {
         assert!(Instant::now() < until, "it did not come: {what}");

@@ -33,6 +33,14 @@ fn aioquic_asks_our_echo() {
 }
 
 #[test]
+fn aioquic_asks_before_the_handshake_is_over() {
+    let server = Server::start("reply pong 127.0.0.1:0 -v");
+    is_well(python("peers/h3_peer.py", &["early", server.port()]));
+    let told = server.run.err.text();
+    assert!(told.contains("GET / 127.0.0.1:"), "{told}");
+}
+
+#[test]
 fn aioquic_downloads_a_file_and_a_part_of_it() {
     const SIZE: usize = 20 * 1024 * 1024;
     let folder = folder();
@@ -156,15 +164,16 @@ pub(crate) struct Aioquic {
 }
 
 impl Aioquic {
-    pub(crate) fn start(script: &str) -> Self {
+    pub(crate) fn start(script: &str, more: &[&str]) -> Self {
         let folder = folder();
         let issued = self_signed(&["localhost"]);
         let (certificate, key) = issued.write(folder.path(), "server.pem");
-        let arguments = [
+        let mut arguments = vec![
             "serve",
             certificate.to_str().unwrap(),
             key.to_str().unwrap(),
         ];
+        arguments.extend(more);
         Self {
             server: Server::ready(python(script, &arguments)),
             certificate,
@@ -181,7 +190,7 @@ impl Aioquic {
 
 #[test]
 fn we_ask_a_server_in_python() {
-    let server = Aioquic::start("peers/h3_peer.py");
+    let server = Aioquic::start("peers/h3_peer.py", &[]);
     let at = format!("localhost:{}", server.server.port());
     for (path, flags, text) in [
         ("/a?b=c", "-d", format!("GET /a?b=c {at} none none 0\n")),

@@ -15,6 +15,7 @@ mod fetch_files;
 mod fetch_http3;
 mod fetch_peers;
 mod guard;
+mod h3_peers;
 mod help;
 mod http;
 mod http3;

@@ -4,7 +4,9 @@ use std::net::UdpSocket;
 
 use rustix::process::Signal;
 
-use crate::stage::{Ended, LONG, Line, Server, binary, connect, folder, path, program, sockeye};
+use crate::stage::{
+    Ended, LONG, Line, Server, binary, connect, folder, objects, path, program, sockeye, words,
+};
 
 /// `connect` to a QUIC server that is trusted whoever it is.
 fn quic(at: &str, more: &str) -> Line {
@@ -62,15 +64,49 @@ fn verbose_tells_what_was_agreed_on_and_how_the_packets_fared() {
     assert_eq!((ended.code, &*ended.text()), (0, "hi\n"), "{ended:?}");
     for part in [
         "connected quic 127.0.0.1:",
-        "tls TLSv1.3, alpn sockeye",
+        "tls TLSv1.3 TLS13_",
+        ", alpn sockeye",
         "quic version 1, round trip ",
         "0-RTT no\n",
         " sent and none of them lost, round trip ",
     ] {
         assert!(ended.err.contains(part), "{part}: {}", ended.err);
     }
-    server.run.err.until("tls #1 TLSv1.3, alpn sockeye\n");
+    server.run.err.until("tls #1 TLSv1.3 TLS13_");
+    server.run.err.until(", alpn sockeye\n");
+    server.run.err.until("quic #1 version 1, round trip ");
     server.run.err.until(": the peer closed; in 3 bytes");
+}
+
+#[test]
+fn version_2_carries_everything_and_both_ends_tell() {
+    let server = sockeye(words("serve echo quic://127.0.0.1:0 --json")).start();
+    let at = server.err.rest_of(r#""address":""#);
+    let (at, _) = at.split_once('"').unwrap();
+    let mut client = quic(at, "-v --quic-version 2").start();
+    // More than one flight, and key after key.
+    let data = binary(1 << 20);
+    let ended = client.pass(&data, LONG * 3);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.out == data, "{} bytes came back", ended.out.len());
+    assert!(ended.err.contains("quic version 2, "), "{}", ended.err);
+    server.err.until(r#""event":"close""#);
+    server.err.until(r#""packets_lost":"#);
+    let told = server.err.text();
+    let told: Vec<_> = objects(&told)
+        .into_iter()
+        .filter(|event| event["event"] == "open" || event["event"] == "close")
+        .collect();
+    let [open, close] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(open["quic"]["version"], 2);
+    assert_eq!(open["tls"]["alpn"], "sockeye");
+    assert!(close["quic"]["packets_sent"].as_u64().unwrap() > 500);
+    assert_eq!(
+        (&close["quic"]["moves"], &close["quic"]["retry"]),
+        (&0.into(), &false.into())
+    );
 }
 
 #[test]

@@ -6,8 +6,18 @@ use crate::web::python;
 
 #[test]
 fn aioquic_asks_our_echo() {
-    let server = Server::start("echo 127.0.0.1:0");
-    let mut client = python("peers/quic_peer.py", &["ask", server.port()]).start();
+    for version in ["1", "2"] {
+        let server = Server::start("echo 127.0.0.1:0 -v");
+        asks(&server, version);
+        let told = server.run.err.text();
+        let facts = format!("quic #1 version {version}, ");
+        assert!(told.contains(&facts), "{told}");
+    }
+}
+
+fn asks(server: &Server, version: &str) {
+    let arguments = ["ask", server.port(), version];
+    let mut client = python("peers/quic_peer.py", &arguments).start();
     let ended = client.end_within(LONG * 6);
     assert_eq!(
         (ended.code, &*ended.text()),
@@ -27,10 +37,12 @@ impl Aioquic {
 
 #[test]
 fn we_talk_to_a_server_in_python() {
-    let server = Aioquic::start("peers/quic_peer.py");
+    let server = Aioquic::start("peers/quic_peer.py", &[]);
     for (flags, text) in [
         ("--send hello", "HELLO\n"),
         ("--datagrams --send hello", "HELLO"),
+        ("--quic-version 2 --send hello", "HELLO\n"),
+        ("--quic-version 2 --datagrams --send hello", "HELLO"),
     ] {
         let ended = server.connect(flags).run();
         assert_eq!((ended.code, &*ended.text()), (0, text), "{ended:?}");
@@ -46,7 +58,7 @@ fn we_talk_to_a_server_in_python() {
 
 #[test]
 fn the_codes_of_a_server_in_python_are_told() {
-    let server = Aioquic::start("peers/quic_peer.py");
+    let server = Aioquic::start("peers/quic_peer.py", &[]);
     for (word, told) in [
         ("reset", "the peer reset the stream with code 7"),
         ("stop", "the peer stopped reading the stream with code 8"),
@@ -58,5 +70,20 @@ fn the_codes_of_a_server_in_python_are_told() {
         let ended = server.connect(&format!("--send {word}")).run();
         assert_eq!(ended.code, 6, "{word}: {ended:?}");
         assert!(ended.complaint().contains(told), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_server_in_python_that_speaks_another_version_is_told_of() {
+    for (ours, its) in [("1", "2"), ("2", "1")] {
+        let server = Aioquic::start("peers/quic_peer.py", &[its]);
+        let ended = server
+            .connect(&format!("--quic-version {ours} --send x"))
+            .run();
+        assert_eq!(ended.code, 5, "{ended:?}");
+        let told = format!(
+            "it does not speak version {ours} of QUIC, but version {its} (version negotiation)"
+        );
+        assert!(ended.complaint().contains(&told), "{ended:?}");
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -56,6 +56,7 @@ impl RoughPath {
             guests: Vec::new(),
             under_way: BTreeMap::new(),
             sent: 0,
+            moves: 0,
             dice: 0x9e37_79b9,
             shared: shared.clone(),
         };
@@ -71,7 +72,7 @@ impl RoughPath {
         lock(&self.shared).hole_until = Some(Instant::now() + how_long);
     }
 
-    /// Forwards from other ports from now on; what is still sent to the old ones is lost.
+    /// Forwards from another address from now on; what is still sent to the old one is lost.
     pub(crate) fn rebind(&self) {
         lock(&self.shared).moves = true;
     }
@@ -112,7 +113,11 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 fn socket() -> UdpSocket {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket_at(Ipv4Addr::LOCALHOST)
+}
+
+fn socket_at(address: Ipv4Addr) -> UdpSocket {
+    let socket = UdpSocket::bind((address, 0)).unwrap();
     socket.set_nonblocking(true).unwrap();
     // Only the losses that were asked for: the system gives what it allows.
     set_socket_recv_buffer_size(&socket, 4 << 20).unwrap();
@@ -139,6 +144,7 @@ struct Forwarder {
     /// By the time when they arrive; the number keeps the order of those that arrive together.
     under_way: BTreeMap<(Instant, u64), (usize, Way, Vec<u8>)>,
     sent: u64,
+    moves: u8,
     dice: u32,
     shared: Arc<Mutex<Shared>>,
 }
@@ -157,9 +163,11 @@ impl Forwarder {
                 std::mem::take(&mut shared.moves)
             };
             if moves {
-                self.guests
-                    .iter_mut()
-                    .for_each(|guest| guest.back = socket());
+                self.moves += 1;
+                // All of 127.0.0.0/8 is this machine.
+                let address = Ipv4Addr::new(127, 0, 0, 1 + self.moves);
+                let guests = self.guests.iter_mut();
+                guests.for_each(|guest| guest.back = socket_at(address));
             }
             self.deliver();
             self.wait();

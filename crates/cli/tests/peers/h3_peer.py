@@ -1,4 +1,4 @@
-"""HTTP/3 by others, with `aioquic`: `echo PORT` and `site PORT SIZE SHA256` ask, `stop PORT PID` asks one that is
+"""HTTP/3 by others, with `aioquic`: `echo PORT`, `early PORT` and `site PORT SIZE SHA256` ask, `stop PORT PID` asks one that is
 about to stop, `serve CERT KEY` answers."""
 
 import asyncio
@@ -18,6 +18,7 @@ from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, Stream
 LIMIT = 20
 NO_ERROR = 0x100
 CANCELLED = 0x10C
+REJECTED = 0x10B
 
 
 class Http(QuicConnectionProtocol):
@@ -29,7 +30,7 @@ class Http(QuicConnectionProtocol):
         self.terminated = asyncio.get_running_loop().create_future()
 
     def quic_event_received(self, event):
-        if isinstance(event, ProtocolNegotiated):
+        if isinstance(event, ProtocolNegotiated) and self.http is None:
             self.http = H3Connection(self._quic)
         if isinstance(event, ConnectionTerminated) and not self.terminated.done():
             self.terminated.set_result(event)
@@ -148,6 +149,23 @@ async def echo(port):
         assert (await http.ask("POST", "/", body=b"again"))[2] == b"again"
 
 
+async def early(port):
+    """Asks before the end of the handshake, which a server may take or not; `tickets` may be used once each."""
+    tickets = []
+    async with client(port, session_ticket_handler=tickets.append) as http:
+        assert (await http.ask("GET", "/"))[0] == 200
+    for method in ("GET", "POST"):
+        config = configuration(session_ticket=tickets.pop())
+        async with client(port, config, wait_connected=False, session_ticket_handler=tickets.append) as http:
+            http.http = H3Connection(http._quic)
+            stream = http.begin(method, "/")
+            status, _, body = await http.answer(stream)
+            assert (status, body) == (200, b"pong"), (status, body)
+            assert http._quic.tls.session_resumed and http._quic.tls.early_data_accepted, method
+            # The stream was opened before there was anything from the server.
+            assert stream == 0
+
+
 async def site(port, size, digest):
     async with client(port) as http:
         status, head, body = await http.ask("GET", "/large")
@@ -175,12 +193,17 @@ class Server(Http):
     """Answers with what was asked; `/code` by resetting, `/large` at length, and as the names in `odd` say."""
 
     leaving = False
+    refusing = False
 
     def odd(self, path, stream):
         """What servers do less often; whether `path` is one of these."""
         head, data = [(b":status", b"200")], b"12345"
         if self.leaving:
             self.close(error_code=NO_ERROR)
+            return True
+        if self.refusing:
+            self._quic.reset_stream(stream, REJECTED)
+            self.transmit()
             return True
         match path:
             case "/trailers":
@@ -213,6 +236,19 @@ class Server(Http):
                 self.http.send_headers(stream, head)
                 self.http.send_data(stream, data, True)
                 self.leaving = True
+            case "/enough":
+                # It takes nothing beyond this, and stays until that has been answered.
+                control = self.http._local_control_stream_id
+                goaway = encode_frame(FrameType.GOAWAY, encode_uint_var(stream + 4))
+                self._quic.send_stream_data(control, goaway)
+                self.http.send_headers(stream, head)
+                self.http.send_data(stream, data, True)
+                self.refusing = True
+            case "/careful":
+                # RFC 8470, section 5.2.
+                early = self._quic.tls.early_data_accepted
+                self.http.send_headers(stream, [(b":status", b"425")] if early else head)
+                self.http.send_data(stream, b"" if early else data, True)
             case "/nonsense":
                 self.http.send_headers(stream, [(b"x-status", b"200")], True)
             case _:
@@ -246,7 +282,15 @@ class Server(Http):
 async def serving(certificate, key):
     config = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN)
     config.load_cert_chain(certificate, key)
-    server = await serve("127.0.0.1", 0, configuration=config, create_protocol=Server)
+    tickets = {}
+    server = await serve(
+        "127.0.0.1",
+        0,
+        configuration=config,
+        create_protocol=Server,
+        session_ticket_fetcher=lambda label: tickets.pop(label, None),
+        session_ticket_handler=lambda ticket: tickets.update({ticket.ticket: ticket}),
+    )
     port = server._transport.get_extra_info("sockname")[1]
     print(f"listening h3 127.0.0.1:{port}", file=sys.stderr, flush=True)
     await asyncio.Future()
@@ -256,6 +300,8 @@ async def main():
     match sys.argv[1:]:
         case ["echo", port]:
             await echo(int(port))
+        case ["early", port]:
+            await early(int(port))
         case ["site", port, size, digest]:
             await site(int(port), int(size), digest)
         case ["stop", port, pid]:

@@ -1,4 +1,4 @@
-"""QUIC by others: `serve CERT KEY` and `ask PORT`, both with `aioquic`."""
+"""QUIC by others: `serve CERT KEY [VERSION]` and `ask PORT VERSION`, both with `aioquic`; the version is 1 or 2."""
 
 import asyncio
 import hashlib
@@ -7,6 +7,7 @@ import sys
 
 from aioquic.asyncio import QuicConnectionProtocol, connect, serve
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.quic.events import (
     ConnectionTerminated,
     DatagramFrameReceived,
@@ -15,6 +16,7 @@ from aioquic.quic.events import (
     StreamReset,
 )
 
+VERSIONS = {"1": QuicProtocolVersion.VERSION_1, "2": QuicProtocolVersion.VERSION_2}
 LIMIT = 10
 SIZE = 2 << 20
 DATAGRAM = 65536
@@ -51,8 +53,9 @@ class Server(QuicConnectionProtocol):
         self.transmit()
 
 
-async def serving(certificate, key):
+async def serving(certificate, key, *versions):
     config = configuration(is_client=False)
+    config.supported_versions = [VERSIONS[version] for version in versions] or config.supported_versions
     config.load_cert_chain(certificate, key)
     server = await serve("127.0.0.1", 0, configuration=config, create_protocol=Server)
     port = server._transport.get_extra_info("sockname")[1]
@@ -83,10 +86,14 @@ async def echoed(client, data):
     return await asyncio.wait_for(reader.read(), LIMIT)
 
 
-async def asking(port):
+async def asking(port, version):
+    version = VERSIONS[version]
     config = configuration(is_client=True, verify_mode=ssl.CERT_NONE)
+    config.original_version = version
+    config.supported_versions = [version]
     async with connect("127.0.0.1", port, configuration=config, create_protocol=Client) as client:
         assert await echoed(client, b"hello") == b"hello"
+        assert client._quic._version == version
         many = [f"stream {number}".encode() for number in range(50)]
         assert await asyncio.gather(*(echoed(client, data) for data in many)) == many
         large = hashlib.shake_128(b"seed").digest(SIZE)
@@ -114,7 +121,7 @@ async def asking(port):
 
 
 match sys.argv[1:]:
-    case ["serve", certificate, key]:
-        asyncio.run(serving(certificate, key))
-    case ["ask", port]:
-        asyncio.run(asyncio.wait_for(asking(int(port)), 6 * LIMIT))
+    case ["serve", *arguments]:
+        asyncio.run(serving(*arguments))
+    case ["ask", port, version]:
+        asyncio.run(asyncio.wait_for(asking(int(port), version), 6 * LIMIT))

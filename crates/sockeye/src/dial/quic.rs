@@ -8,12 +8,12 @@ use wire::address::{HostPort, Scheme};
 
 use super::websocket::{authority, headers};
 use super::{DialOptions, happy, name_of};
-use crate::error::{Error, Operation, Result};
+use crate::error::{Error, Operation, Result, TlsError};
 use crate::protocol::h3;
 use crate::protocol::http::Resource;
 use crate::protocol::quic::{self, Connected, Dialing, Failure, Move, Wanted};
 use crate::protocol::tls::{self, HTTP3, SOCKEYE};
-use crate::session::{Endpoint, Session};
+use crate::session::{EarlyData, Endpoint, Session, Tls};
 use crate::socket::{DATAGRAM_BUFFER, Role, any_address};
 
 pub(super) async fn dial(hosts: &[HostPort], options: &DialOptions) -> Result<Session> {
@@ -50,17 +50,17 @@ pub(super) async fn http(hosts: &[HostPort], path: &str, options: &DialOptions) 
     dialed.map_err(|source| Error::io(Operation::Connect, address, source))
 }
 
-/// Another port of ours, if the connection is to move there.
-fn moving(peer: SocketAddr, options: &DialOptions) -> Option<Move> {
-    let after = options.migrate_after?;
+/// How the connection moves to another port of ours, or to another address.
+fn moving(peer: SocketAddr, options: &DialOptions) -> Move {
+    let after = options.migrate_after;
     let options = DialOptions {
         source_port: None,
         ..options.clone()
     };
-    Some(Move {
+    Move {
         after,
         socket: Box::new(move || socket(peer, &options)),
-    })
+    }
 }
 
 /// A connection to one of several hosts.
@@ -86,7 +86,7 @@ async fn connect(
     let candidates = super::candidates(hosts, options).await?;
     let attempts = candidates
         .iter()
-        .map(|(peer, host)| attempt(*peer, host, protocol, alpn, options));
+        .map(|(peer, host)| attempt(*peer, host, (protocol, alpn), false, options));
     happy::first(attempts).await
 }
 
@@ -101,45 +101,111 @@ pub(crate) async fn ask_host(
 ) -> Result<h3::Client> {
     let attempts = addresses
         .iter()
-        .map(|peer| attempt(*peer, host, "h3", HTTP3, options));
+        .map(|peer| attempt(*peer, host, ("h3", HTTP3), false, options));
     let reached = happy::first(attempts).await?;
-    let opened = h3::Client::open(reached.connected, reached.terms, None).await;
+    let moving = moving(reached.peer, options);
+    let opened = h3::Client::open(reached.connected, reached.terms, moving).await;
     opened.map_err(|source| Error::io(Operation::Connect, host, source))
+}
+
+/// The same before the handshake is over (0-RTT), at one of `addresses` that has given us a ticket for that; `None` if
+/// there is none.
+///
+/// # Errors
+/// As [`ask_host`]; and what the server does not like it has not said yet.
+pub(crate) async fn ask_host_early(
+    host: &HostPort,
+    addresses: &[SocketAddr],
+    options: &DialOptions,
+) -> Result<Option<(h3::Client, Early)>> {
+    let name = name_of(&host.host);
+    let version = options.quic.version.number();
+    let known = addresses.iter().find(|peer| {
+        let tls = options.tls.quic(&name, &[HTTP3], (**peer, version), true);
+        tls.is_ok_and(|tls| tls.can_be_early)
+    });
+    let Some(peer) = known else {
+        return Ok(None);
+    };
+    let mut reached = attempt(*peer, host, ("h3", HTTP3), true, options).await?;
+    let Some(handshake) = reached.connected.take_early() else {
+        return Ok(None);
+    };
+    let moving = moving(*peer, options);
+    let opened = h3::Client::open(reached.connected, reached.terms, moving).await;
+    let client = opened.map_err(|source| Error::io(Operation::Connect, host, source))?;
+    let early = Early {
+        handshake,
+        host: host.clone(),
+        server_name: options.tls.name_for(&name).to_owned(),
+    };
+    Ok(Some((client, early)))
+}
+
+/// A handshake that is not over, while something is asked for already.
+pub(crate) struct Early {
+    handshake: quic::Early,
+    host: HostPort,
+    server_name: String,
+}
+
+impl Early {
+    /// Waits until it is over: what became of what was asked, and what was agreed on.
+    ///
+    /// # Errors
+    /// When it comes to nothing.
+    pub(crate) async fn settle(self) -> Result<(EarlyData, Tls)> {
+        let settled = self.handshake.settle(&self.server_name).await;
+        settled.map_err(|failure| refused(&self.host, failure))
+    }
+}
+
+/// Why a handshake with `host` came to nothing.
+fn refused(host: &HostPort, failure: Failure) -> Error {
+    let source = match failure {
+        Failure::Alert(number) => tls::alert(number),
+        Failure::Refused(fault) => fault,
+        Failure::Other(error) => return error,
+    };
+    not_secure(host, source)
+}
+
+fn not_secure(host: &HostPort, source: TlsError) -> Error {
+    Error::Tls {
+        operation: Operation::Connect,
+        address: host.to_string(),
+        source: Box::new(source),
+    }
 }
 
 async fn attempt(
     peer: SocketAddr,
     host: &HostPort,
-    protocol: &'static str,
-    alpn: &str,
+    (protocol, alpn): (&'static str, &str),
+    early: bool,
     options: &DialOptions,
 ) -> Result<Reached> {
-    let failed = |source| Error::Tls {
-        operation: Operation::Connect,
-        address: host.to_string(),
-        source: Box::new(source),
-    };
-    let tls = options.tls.quic(&name_of(&host.host), &[alpn]);
-    let tls = tls.map_err(failed)?;
+    let place = (peer, options.quic.version.number());
+    let tls = options
+        .tls
+        .quic(&name_of(&host.host), &[alpn], place, early);
+    let tls = tls.map_err(|source| not_secure(host, source))?;
     let dialing = Dialing {
         socket: socket(peer, options)?,
         peer,
-        tls: tls.config.clone(),
+        tls: quic::Tls {
+            config: tls.config,
+            hearing: tls::hear,
+        },
+        alpn: tls.alpn,
         server_name: &tls.server_name,
+        early,
         settings: &options.quic,
         patience: options.timeout,
     };
     let dialed = Box::pin(quic::dial(dialing)).await;
-    let connected = dialed.map_err(|failure| match failure {
-        Failure::Alert(number) => failed(tls::alert(number)),
-        Failure::Refused(reason) => failed(tls.fault(&reason)),
-        Failure::Other(error) => error,
-    })?;
-    let facts = tls::quic_facts(
-        connected.alpn.clone(),
-        Some(tls.server_name),
-        connected.certificates(),
-    );
+    let connected = dialed.map_err(|failure| refused(host, failure))?;
+    let facts = connected.tls(&tls.server_name);
     let identity = options.identity(protocol, connected.local.clone(), peer.into());
     Ok(Reached {
         terms: quic::Terms {

@@ -2,7 +2,9 @@
 //!
 //! What is asked for here is a request with a body, and what comes back is an answer with one, whatever the version.
 
+use std::borrow::Cow;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,13 +23,15 @@ use crate::protocol::h3;
 use crate::protocol::http::{self as protocol, Client};
 use crate::protocol::tls::{HTTP1, HTTP2};
 use crate::request::{Body, basic_authorization};
-use crate::session::RequestHead;
+use crate::session::{EarlyData, RequestHead};
 
 /// A connection that requests can be sent over, one after the other.
 pub(super) struct Connection {
     pub(super) reach: Arc<Reach>,
     location: Location,
     carrier: Carrier,
+    /// Where the handshake is still under way.
+    early: Option<dial::Early>,
     /// What the proxy is told of us, where it passes on requests and not bytes; `None` where it does not.
     relay: Option<Option<HeaderValue>>,
 }
@@ -84,10 +88,47 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection breaks, or what comes is no HTTP.
-    pub(super) async fn send(&mut self, request: Request<Body>) -> std::io::Result<Response<Body>> {
-        match &mut self.carrier {
-            Carrier::Stream(client) => client.send(request).await,
-            Carrier::Quic(client) => client.send(request).await,
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Body>,
+        exchange: &mut Exchange,
+        options: &Options,
+    ) -> io::Result<Response<Body>> {
+        match (&mut self.carrier, self.early.take()) {
+            (Carrier::Stream(client), _) => client.send(request).await,
+            (Carrier::Quic(client), None) => client.send(request).await,
+            (Carrier::Quic(client), Some(early)) => {
+                exchange.went_early = true;
+                let mut sending = pin!(client.send(request));
+                let mut settling = pin!(early.settle());
+                let mut answered = None;
+                let settled = loop {
+                    tokio::select! {
+                        biased;
+                        settled = &mut settling => break settled,
+                        done = &mut sending, if answered.is_none() => answered = Some(done),
+                    }
+                };
+                let (early, tls) = settled.map_err(io::Error::other)?;
+                exchange.early_data = early;
+                if early == EarlyData::Rejected {
+                    return Err(io::ErrorKind::ConnectionReset.into());
+                }
+                client.look();
+                let timings = &mut exchange.timings;
+                timings.connected = Some(exchange.began.elapsed());
+                timings.secured = timings.connected;
+                self.reach = Arc::new(Reach {
+                    tls: Some(Arc::new(tls)),
+                    ..(*self.reach).clone()
+                });
+                exchange.connection = Some(self.reach.clone());
+                options.tell_quic(&self.reach);
+                match answered {
+                    Some(answered) => answered,
+                    None => sending.await,
+                }
+            }
         }
     }
 }
@@ -101,6 +142,7 @@ pub(super) async fn open(
     options: &Options,
     number: u64,
     exchange: &mut Exchange,
+    early: bool,
 ) -> Result<Connection> {
     let mut way = options.dial.clone();
     way.proxy = way.proxy.or_else(|| options.proxies.of(location).cloned());
@@ -127,6 +169,12 @@ pub(super) async fn open(
         exchange.timings.resolved = exchange.now();
         let (host, addresses) = (&host.host.to_string(), &opening.addresses);
         options.tell(&Event::Resolved { host, addresses });
+    }
+    if early
+        && ways != Ways::Stream
+        && let Ok(Some(connection)) = opening.early().await
+    {
+        return Ok(connection);
     }
     let timings = &mut exchange.timings;
     match ways {
@@ -242,35 +290,57 @@ impl Opening<'_> {
     /// HTTP/3.
     async fn over_quic(&self, timings: &mut Timings) -> Result<Connection> {
         let host = self.location.host_port();
-        let found = match self.elsewhere.as_ref().filter(|place| **place != host) {
-            Some(place) => Some(find(place, self.way, self.options).await?),
-            None => None,
-        };
-        let addresses = found.as_ref().unwrap_or(&self.addresses);
+        let addresses = self.of_http3().await?;
         // Wherever it is, it has to prove that it is the host of the URL.
-        let client = Box::pin(dial::ask_host(&host, addresses, self.way)).await?;
+        let client = Box::pin(dial::ask_host(&host, &addresses, self.way)).await?;
         timings.connected = self.now();
         timings.secured = timings.connected;
+        let connection = self.with(client, None);
+        self.options.tell_quic(&connection.reach);
+        Ok(connection)
+    }
+
+    /// HTTP/3 before the handshake is over; `None` where no earlier connection allows that.
+    async fn early(&self) -> Result<Option<Connection>> {
+        let host = self.location.host_port();
+        let addresses = self.of_http3().await?;
+        let reached = Box::pin(dial::ask_host_early(&host, &addresses, self.way)).await?;
+        Ok(reached.map(|(client, early)| {
+            let connection = self.with(client, Some(early));
+            self.options.tell(&Event::Early(&connection.reach));
+            connection
+        }))
+    }
+
+    /// Where HTTP/3 is.
+    async fn of_http3(&self) -> Result<Cow<'_, [SocketAddr]>> {
+        let host = self.location.host_port();
+        Ok(
+            match self.elsewhere.as_ref().filter(|place| **place != host) {
+                Some(place) => find(place, self.way, self.options).await?.into(),
+                None => self.addresses.as_slice().into(),
+            },
+        )
+    }
+
+    fn with(&self, client: h3::Client, early: Option<dial::Early>) -> Connection {
         let identity = client.identity();
         let reach = Reach {
             number: self.number,
             local: identity.local().clone(),
             peer: identity.peer().clone(),
             proxy: None,
-            tls: identity.tls().cloned(),
+            tls: identity.tls().filter(|_| early.is_none()).cloned(),
             version: Version::HTTP_3,
             path: identity.path().cloned(),
         };
-        self.options.tell(&Event::Quic(&reach));
-        if let Some(tls) = &reach.tls {
-            self.options.tell(&Event::Secured(tls));
-        }
-        Ok(Connection {
+        Connection {
             reach: Arc::new(reach),
             location: self.location.clone(),
             carrier: Carrier::Quic(client),
+            early,
             relay: None,
-        })
+        }
     }
 
     /// The other versions.
@@ -320,6 +390,7 @@ impl Opening<'_> {
             reach: Arc::new(reach),
             location: location.clone(),
             carrier: Carrier::Stream(client),
+            early: None,
             relay: relaying.map(|proxy| proxy.credentials.as_ref().map(basic)),
         })
     }

@@ -32,7 +32,7 @@ pub(super) async fn ask(
     let request = request(&head, body, length, &progress, options);
     exchange.timings.ready = exchange.now();
     options.tell(&Event::Asked(&head));
-    let sending = connection.send(request).await;
+    let sending = connection.send(request, exchange, options).await;
     let response = sending.map_err(|source| {
         exchange.sent = progress.bytes();
         let source = connection.reach.fault().unwrap_or(source);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::location::Location;
 use super::order::Order;
 use crate::error::Error;
-use crate::session::{AnswerHead, Endpoint, Path, RequestHead, Tls};
+use crate::session::{AnswerHead, EarlyData, Endpoint, Path, RequestHead, Tls};
 
 /// Hears what happens while something is fetched. Called where it happens: be quick.
 pub trait Witness: Send + Sync + 'static {
@@ -52,6 +52,10 @@ pub enum Event<'a> {
     Reused(&'a Reach),
     /// One that was to be used again was closed meanwhile; another is opened.
     Stale,
+    /// It goes over a connection whose handshake is not over (0-RTT); what was agreed on is told when it is.
+    Early(&'a Reach),
+    /// That was in vain, and it is asked for again.
+    NotEarly(NotEarly),
     /// The head of a request was sent.
     Asked(&'a RequestHead),
     /// An answer before the answer (RFC 9110, section 15.2).
@@ -76,6 +80,17 @@ pub enum Event<'a> {
     },
     /// An exchange is over, whatever became of it.
     Ended(&'a Exchange),
+}
+
+/// Why a request is sent again that was sent before the handshake was over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotEarly {
+    /// The server did not look at it.
+    Rejected,
+    /// The server does not act on it before it knows who asks (425, RFC 8470).
+    TooEarly,
+    /// The connection came to nothing: one line.
+    Failed(String),
 }
 
 /// A connection to a server.
@@ -143,6 +158,8 @@ pub struct Exchange {
     pub received: u64,
     /// Tickets that came meanwhile, with which later connections can be resumed (RFC 8446, section 4.6.1).
     pub tickets: u64,
+    /// What became of what was sent before the handshake was over, on this connection or on one that was tried before.
+    pub early_data: EarlyData,
     /// Whether all of the answer came.
     pub whole: bool,
     /// Why it failed: one line.
@@ -151,6 +168,8 @@ pub struct Exchange {
     pub timings: Timings,
     pub(super) began: Instant,
     pub(super) tickets_before: u64,
+    /// The handshake was not over when it was sent.
+    pub(super) went_early: bool,
 }
 
 impl Exchange {
@@ -164,6 +183,8 @@ impl Exchange {
             sent: 0,
             received: 0,
             tickets: 0,
+            early_data: EarlyData::None,
+            went_early: false,
             whole: false,
             failure: None,
             timings: Timings::default(),

@@ -127,6 +127,11 @@ impl Order {
         }
     }
 
+    /// Whether it may be sent before the handshake is over: it changes nothing, however often it is said.
+    pub(super) fn may_be_early(&self) -> bool {
+        self.method.is_safe() && matches!(self.payload, Payload::Nothing)
+    }
+
     /// The head of the request as it is sent in `version`, for a body of `length`.
     pub(super) fn head(
         &self,

@@ -22,6 +22,8 @@ pub use looks::{Found, Look, Presence, RoomFacts};
 pub use orders::Order;
 pub use says::Await;
 
+pub(super) use claims::random;
+
 /// How many rooms a session may be in.
 const MOST_ROOMS: usize = 32;
 /// How many names somebody is told who enters.
@@ -90,7 +92,7 @@ impl Member {
             wrong_passwords: 0,
             is_moderator: false,
             returns: false,
-            nonce: u64::from_be_bytes(claims::random()),
+            nonce: u64::from_be_bytes(random()),
         }
     }
 
@@ -136,6 +138,7 @@ impl Member {
             );
         }
         self.check_ban(&name).await?;
+        self.hub.0.records.follow(&name).await?;
         let (room, position) = self
             .hub
             .0
@@ -158,7 +161,7 @@ impl Member {
     ) -> Result<Entered, Refusal> {
         self.found(&room.name).await?;
         let state = self.hub.state(&room.name).await?;
-        let (first, last) = self.hub.0.store.bounds(&room.name).await?;
+        let (first, last) = self.hub.0.records.bounds(&room.name).await?;
         // A number from another life of the room is none.
         let after = after.filter(|after| *after <= last);
         let seen =
@@ -178,7 +181,7 @@ impl Member {
             Some(old) => *old = place,
             None => self.places.push(place),
         }
-        let people = room.people();
+        let people = self.hub.people(&room.name);
         Ok(Entered {
             room: room.name.clone(),
             topic: state.topic.clone(),
@@ -258,7 +261,7 @@ impl Member {
 
     /// Lines from the store, for whoever has not come to the present. `None` if nothing is left to read.
     async fn read_on(&mut self) -> Option<News> {
-        let store = &self.hub.0.store;
+        let store = &self.hub.0.records;
         for place in &mut self.places {
             if place.seen >= place.goal {
                 continue;

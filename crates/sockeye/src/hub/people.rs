@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::event::News;
 use super::seat::{Name, Seat};
 
 /// How long the name of somebody who left is kept for their return.
@@ -92,6 +93,15 @@ impl People {
             .flat_map(|entry| &entry.seats)
             .cloned()
             .collect()
+    }
+
+    /// Tells everyone something.
+    pub(super) fn notice(&self, text: &str) {
+        let text: Arc<str> = text.into();
+        for seat in self.all() {
+            // Who has no room for it has not read what came before, either.
+            let _ = seat.put(News::Notice(text.clone()));
+        }
     }
 
     fn by_key(&self) -> MutexGuard<'_, HashMap<Arc<str>, Entry>> {

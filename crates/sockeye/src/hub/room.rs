@@ -1,10 +1,14 @@
 //! A room on this machine: who is in it, and the latest of what happened there.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::event::{Event, Said};
-use super::line::Line;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::event::{Event, News, Said};
+use super::line::{Line, LineKind};
+use super::nats::Remote;
 use super::ring::Ring;
 use super::seat::{Name, Seat};
 use super::state::State;
@@ -16,17 +20,48 @@ const MOST: usize = 100_000;
 pub(super) struct Room {
     pub(super) name: Arc<str>,
     inner: Mutex<Inner>,
+    herald: Arc<OnceLock<mpsc::Sender<Change>>>,
+}
+
+/// Somebody with a name came, went, or goes by another: the key and the name, before and now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Change {
+    pub(super) room: Arc<str>,
+    pub(super) before: Option<(Arc<str>, Arc<str>)>,
+    pub(super) now: Option<(Arc<str>, Arc<str>)>,
+}
+
+impl Change {
+    /// What people are told of it.
+    pub(super) fn event(&self) -> Option<Event> {
+        match (&self.before, &self.now) {
+            (Some((_, name)), Some((_, to))) => Some(Event::Renamed {
+                name: name.clone(),
+                to: to.clone(),
+            }),
+            (Some((_, name)), None) => Some(Event::Went { name: name.clone() }),
+            (None, Some((_, name))) => Some(Event::Came { name: name.clone() }),
+            (None, None) => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     ring: Ring,
     seats: HashMap<u64, Arc<Seat>>,
-    /// By key: the name, and how many sessions go by it.
-    people: BTreeMap<Arc<str>, (Arc<str>, usize)>,
+    /// By key.
+    people: BTreeMap<Arc<str>, Person>,
     settled: Option<Arc<State>>,
     /// How often what is settled has changed.
     changes: u64,
+}
+
+#[derive(Debug)]
+struct Person {
+    name: Arc<str>,
+    is_guest: bool,
+    sessions: usize,
 }
 
 /// One event for a reader.
@@ -39,10 +74,11 @@ pub(super) struct Next {
 }
 
 impl Room {
-    fn new(name: Arc<str>) -> Self {
+    fn new(name: Arc<str>, herald: Arc<OnceLock<mpsc::Sender<Change>>>) -> Self {
         Self {
             name,
             inner: Mutex::default(),
+            herald,
         }
     }
 
@@ -52,7 +88,7 @@ impl Room {
         let mut inner = self.inner();
         let position = inner.ring.end();
         if inner.seats.insert(seat.id, seat.clone()).is_none() && inner.add(&name) {
-            inner.tell(came(&name));
+            self.changed(&mut inner, None, Some(&name));
         }
         position
     }
@@ -64,7 +100,7 @@ impl Room {
         if was_in {
             let name = seat.name();
             if inner.remove(&name.key) {
-                inner.tell(went(&name));
+                self.changed(&mut inner, Some(&name), None);
             }
         }
         was_in
@@ -77,22 +113,60 @@ impl Room {
             return;
         }
         let (gone, new) = (inner.remove(&before.key), inner.add(now));
-        let event = match (gone && !before.is_guest, new && !now.is_guest) {
-            (true, true) => Some(Event::Renamed {
-                name: before.shown.clone(),
-                to: now.shown.clone(),
-            }),
-            (true, false) => went(before),
-            (false, true) => came(now),
-            (false, false) => None,
+        self.changed(&mut inner, gone.then_some(before), new.then_some(now));
+    }
+
+    /// Guests come and go by the thousand: nobody is told.
+    fn changed(&self, inner: &mut Inner, before: Option<&Name>, now: Option<&Name>) {
+        let of = |name: Option<&Name>| {
+            let name = name.filter(|name| !name.is_guest)?;
+            Some((name.key.clone(), name.shown.clone()))
+        };
+        let change = Change {
+            room: self.name.clone(),
+            before: of(before),
+            now: of(now),
+        };
+        let Some(event) = change.event() else {
+            return;
         };
         inner.tell(event);
+        if let Some(herald) = self.herald.get() {
+            // Other machines are told of everyone from time to time, and so of this one.
+            let _ = herald.try_send(change);
+        }
+    }
+
+    /// Sessions of one person are to leave.
+    pub(super) fn throw_out(&self, seats: &[Arc<Seat>], why: &Arc<str>) {
+        for seat in seats {
+            if self.leave(seat) {
+                let parted = News::Parted {
+                    room: self.name.clone(),
+                    why: why.clone(),
+                };
+                // There is always room for this.
+                let _ = seat.put(parted);
+            }
+        }
+    }
+
+    /// People here with names of their own.
+    pub(super) fn named(&self) -> BTreeMap<Arc<str>, Arc<str>> {
+        let inner = self.inner();
+        let people = inner.people.iter().filter(|(_, person)| !person.is_guest);
+        people
+            .map(|(key, person)| (key.clone(), person.name.clone()))
+            .collect()
     }
 
     /// Everyone is told of these lines of this room.
     fn say<'a>(&self, lines: impl Iterator<Item = &'a Arc<Line>>) {
         let mut inner = self.inner();
         for line in lines {
+            if matches!(line.kind, LineKind::Topic | LineKind::Order) {
+                inner.unsettle();
+            }
             let event = Event::Said(Said::new(line.clone()));
             inner.ring.push(Arc::new(event));
         }
@@ -119,12 +193,8 @@ impl Room {
         let inner = self.inner();
         let people = inner.people.iter();
         people
-            .map(|(key, (name, sessions))| (key.clone(), name.clone(), *sessions))
+            .map(|(key, person)| (key.clone(), person.name.clone(), person.sessions))
             .collect()
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.inner().people.len()
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
@@ -150,9 +220,7 @@ impl Room {
 
     /// It has changed.
     pub(super) fn unsettle(&self) {
-        let mut inner = self.inner();
-        inner.changes += 1;
-        inner.settled = None;
+        self.inner().unsettle();
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -163,31 +231,40 @@ impl Room {
 impl Inner {
     /// Whether the person was not there.
     fn add(&mut self, name: &Name) -> bool {
-        let entry = self.people.entry(name.key.clone());
-        let (shown, sessions) = entry.or_insert_with(|| (name.shown.clone(), 0));
-        *shown = name.shown.clone();
-        *sessions += 1;
-        *sessions == 1
+        let person = self
+            .people
+            .entry(name.key.clone())
+            .or_insert_with(|| Person {
+                name: name.shown.clone(),
+                is_guest: name.is_guest,
+                sessions: 0,
+            });
+        person.name = name.shown.clone();
+        person.sessions += 1;
+        person.sessions == 1
     }
 
     /// Whether the person is gone.
     fn remove(&mut self, key: &str) -> bool {
-        let Some((_, sessions)) = self.people.get_mut(key) else {
+        let Some(person) = self.people.get_mut(key) else {
             return false;
         };
-        *sessions -= 1;
-        let gone = *sessions == 0;
+        person.sessions -= 1;
+        let gone = person.sessions == 0;
         if gone {
             self.people.remove(key);
         }
         gone
     }
 
-    fn tell(&mut self, event: Option<Event>) {
-        if let Some(event) = event {
-            self.ring.push(Arc::new(event));
-            self.ring_bells();
-        }
+    fn unsettle(&mut self) {
+        self.changes += 1;
+        self.settled = None;
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.ring.push(Arc::new(event));
+        self.ring_bells();
     }
 
     fn ring_bells(&self) {
@@ -197,23 +274,12 @@ impl Inner {
     }
 }
 
-/// Guests come and go by the thousand: nobody is told.
-fn came(name: &Name) -> Option<Event> {
-    (!name.is_guest).then(|| Event::Came {
-        name: name.shown.clone(),
-    })
-}
-
-fn went(name: &Name) -> Option<Event> {
-    (!name.is_guest).then(|| Event::Went {
-        name: name.shown.clone(),
-    })
-}
-
 /// The rooms that somebody is in.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
     by_name: Mutex<HashMap<Arc<str>, Arc<Room>>>,
+    remote: Remote,
+    herald: Arc<OnceLock<mpsc::Sender<Change>>>,
 }
 
 impl Rooms {
@@ -224,7 +290,7 @@ impl Rooms {
             Some(room) => room.clone(),
             None if by_name.len() >= MOST => return None,
             None => {
-                let room = Arc::new(Room::new(name.into()));
+                let room = Arc::new(Room::new(name.into(), self.herald.clone()));
                 by_name.insert(room.name.clone(), room.clone());
                 room
             }
@@ -262,13 +328,27 @@ impl Rooms {
         }
     }
 
-    /// Names, with how many people are there.
-    pub(super) fn list(&self) -> Vec<(Arc<str>, usize)> {
-        let by_name = self.by_name();
-        let rooms = by_name.values();
-        rooms
-            .map(|room| (room.name.clone(), room.count()))
-            .collect()
+    /// Whoever comes or goes from now on is told there.
+    pub(super) fn heralded_by(&self, herald: mpsc::Sender<Change>) {
+        // A hub has one connection to others.
+        let _ = self.herald.set(herald);
+    }
+
+    /// Who is on other machines.
+    pub(super) fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    /// Tells whoever is in the room what happened there on another machine.
+    pub(super) fn tell(&self, room: &str, event: Event) {
+        if let Some(room) = self.get(room) {
+            room.inner().tell(event);
+        }
+    }
+
+    /// All that somebody is in.
+    pub(super) fn all(&self) -> Vec<Arc<Room>> {
+        self.by_name().values().cloned().collect()
     }
 
     fn by_name(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Room>>> {

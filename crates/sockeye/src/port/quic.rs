@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tokio_util::task::TaskTracker;
 
 use super::gate::Admission;
@@ -11,8 +12,8 @@ use super::guests::Guests;
 use super::route;
 use super::run::Context;
 use super::udp::{Door, IdKey};
-use crate::error::{Error, Operation, Result, TlsError};
-use crate::protocol::quic::{Failure, Listener, Visitor};
+use crate::error::{Error, Operation, Result};
+use crate::protocol::quic::{Failure, Listener, Tls, Visitor};
 use crate::protocol::tls;
 use crate::service::{AnyService, Service};
 use crate::session::Endpoint;
@@ -21,7 +22,7 @@ use crate::session::Endpoint;
 fn refused(peer: &Endpoint, failure: Failure) -> Error {
     let source = match failure {
         Failure::Alert(number) => tls::alert(number),
-        Failure::Refused(reason) => TlsError::Incompatible(reason),
+        Failure::Refused(fault) => fault,
         Failure::Other(error) => return error,
     };
     Error::Tls {
@@ -79,7 +80,7 @@ impl Entrance {
     async fn keep(self, door: &Arc<Door>, key: IdKey) -> Result<()> {
         let context = &self.context;
         let config = &context.config;
-        let tls = config.tls.quic(self.http, |note| context.note(note))?;
+        let tls = self.tls()?;
         let ids = move || key.generator();
         let listener = Listener::new(door.clone(), ids, tls, config.quic.clone())
             .map_err(|source| Error::io(Operation::Listen, &self.local, source))?;
@@ -117,10 +118,7 @@ impl Entrance {
                 return Ok(());
             }
         };
-        let tls = context
-            .config
-            .tls
-            .quic(self.http, |note| context.note(note))?;
+        let tls = self.tls()?;
         let handshake = match listener.admit(visitor, tls) {
             Ok(Some(handshake)) => handshake,
             Ok(None) => return Ok(()),
@@ -144,7 +142,7 @@ impl Entrance {
         crate::task::spawn(connections, async move {
             // Boxed: large, and needed for a moment only.
             let shaken = tokio::select! {
-                shaken = Box::pin(handshake.shake(&peer)) => shaken,
+                shaken = Box::pin(handshake.shake(&peer, tls::HTTP3)) => shaken,
                 () = context.goodbye.cancelled() => return,
             };
             let served = match shaken {
@@ -159,6 +157,16 @@ impl Entrance {
             }
         });
         Ok(())
+    }
+
+    /// What a handshake goes by that begins now.
+    fn tls(&self) -> Result<Tls<ServerConfig>> {
+        let context = &self.context;
+        let server = &context.config.tls;
+        Ok(Tls {
+            config: server.quic(self.http, |note| context.note(note))?,
+            hearing: tls::hear,
+        })
     }
 
     /// Room for one more session, or why there is none.

@@ -318,11 +318,7 @@ pub(super) async fn quic(
     _admission: Admission,
 ) -> Result<()> {
     let context = guests.context.clone();
-    let facts = tls::quic_facts(
-        shaken.alpn.clone(),
-        shaken.server_name.clone(),
-        shaken.certificates(),
-    );
+    let facts = shaken.tls();
     let identity = context.identity("quic", local, peer);
     let identity = identity.in_tls(Arc::new(facts));
     if identity.tls().and_then(|tls| tls.alpn.as_deref()) == Some(tls::HTTP3) {

@@ -19,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::http::{self, Arriving, Driven, HEAD, HEAD_MAX, Pace, Shared, answer, drive};
-use super::quic::Shaken;
+use super::quic::{Confirmed, Gauge, Shaken, Terms};
 
 mod bounded;
 mod client;
 
-pub(crate) use client::{Client, dial};
+pub(crate) use client::{Client, Unprocessed, dial};
 
 /// How long a client that was told to leave may take to do so, after its last answer, beyond a few round trips: so
 /// long the last packets may take.
@@ -38,11 +38,17 @@ type Receiving = RequestStream<bounded::RecvStream, Bytes>;
 ///
 /// # Errors
 /// When it broke, or the client broke the protocol; it has been told by a code.
-pub(crate) async fn serve(shaken: Shaken, connection: http::Connection) -> io::Result<()> {
-    let quic = shaken.connection;
+pub(crate) async fn serve(shaken: Shaken, mut connection: http::Connection) -> io::Result<()> {
+    let quic = shaken.connection.clone();
+    let gauge = shaken.gauge(Terms {
+        identity: (*connection.identity).clone(),
+        framing: connection.framing.clone(),
+        max_message: connection.max_message,
+    });
+    connection.identity = Arc::new(gauge.identity());
     let shared = Arc::new(Shared::new(connection, false));
     let leaving = CancellationToken::new();
-    let serving = pin!(requests(quic.clone(), shared.clone(), leaving.clone()));
+    let serving = pin!(requests(shaken, gauge, shared.clone(), leaving.clone()));
     match drive(serving, &shared, |_| leaving.cancel()).await {
         Driven::Done(served) => served,
         Driven::Late(late) => {
@@ -55,10 +61,12 @@ pub(crate) async fn serve(shaken: Shaken, connection: http::Connection) -> io::R
 }
 
 async fn requests(
-    quic: quinn::Connection,
+    shaken: Shaken,
+    gauge: Gauge,
     shared: Arc<Shared>,
     leaving: CancellationToken,
 ) -> io::Result<()> {
+    let (quic, confirmed) = (shaken.connection, shaken.confirmed);
     let mut connection = builder()
         .max_field_section_size(HEAD_MAX.into())
         .build::<_, Bytes>(bounded::Connection::new(quic.clone()))
@@ -82,10 +90,11 @@ async fn requests(
         match accepted {
             Ok(Some(resolver)) => {
                 let (token, shared) = (under_way.token(), shared.clone());
+                let (confirmed, gauge) = (confirmed.clone(), gauge.clone());
                 let host = shared.connection.host.clone();
                 host.run(Box::pin(async move {
                     let _token = token;
-                    one(resolver, shared).await;
+                    one(resolver, shared, confirmed, gauge).await;
                 }));
             }
             Ok(None) => break,
@@ -98,17 +107,22 @@ async fn requests(
 }
 
 /// Answers one request.
-async fn one(resolver: Resolver, shared: Arc<Shared>) {
+async fn one(resolver: Resolver, shared: Arc<Shared>, confirmed: Confirmed, gauge: Gauge) {
     // Who does not send its head is left; what is none has been answered by a code.
     let Ok(Ok((request, stream))) = timeout(HEAD, resolver.resolve_request()).await else {
         return;
     };
+    if !request.method().is_safe() {
+        // It may have been said before, and somebody else may say it again (RFC 8470, section 4).
+        confirmed.await;
+    }
     let (mut sending, receiving) = stream.split();
     let takes_trailers = takes_trailers(request.headers());
     let is_head = request.method() == Method::HEAD;
     let mut body = Inbound {
         receiving,
         pace: shared.pace.clone(),
+        gauge: gauge.clone(),
         first: None,
         ended: false,
     };
@@ -125,6 +139,7 @@ async fn one(resolver: Resolver, shared: Arc<Shared>) {
     if sending.send_response(head).await.is_ok() {
         let _ = send(&mut sending, body, takes_trailers, &pace).await;
     }
+    gauge.look();
 }
 
 async fn send(
@@ -194,6 +209,7 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 struct Inbound {
     receiving: Receiving,
     pace: Arc<Pace>,
+    gauge: Gauge,
     /// What was read to see whether there is a body at all.
     first: Option<io::Result<Bytes>>,
     ended: bool,
@@ -220,6 +236,7 @@ impl Inbound {
             Err(error) => Some(Err(broken_stream(&error))),
         };
         self.pace.received();
+        self.gauge.notice_move_soon();
         Poll::Ready(received)
     }
 }

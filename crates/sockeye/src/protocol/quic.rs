@@ -12,23 +12,31 @@ use crate::session::Identity;
 
 mod client;
 mod closing;
+mod crypto;
 mod datagrams;
 mod direct;
 mod ends;
+mod keeper;
 mod listener;
 mod qlog;
 mod room;
 mod server;
 mod stream;
+mod versions;
 
-pub use client::end_connections;
-pub(crate) use client::{Connected, Dialing, Move, Wanted, dial};
+pub(crate) use client::{Connected, Dialing, Early, Wanted, dial};
 pub(super) use client::{Gauge, Lent};
 pub(crate) use closing::Failure;
 use closing::lost;
+pub use crypto::QuicVersion;
+pub(crate) use crypto::Tls;
+pub(crate) use keeper::Move;
+pub use keeper::end_connections;
+pub(super) use listener::Confirmed;
 pub(crate) use listener::{Listener, Shaken, Visitor};
 pub(crate) use room::Room;
 pub(crate) use server::serve;
+pub(crate) use versions::in_version;
 
 /// How QUIC connections are kept, on either side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +46,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Silent peers are asked for a sign of life this often. Routers forget who speaks to whom after 30 s and more.
     pub keep_alive: Duration,
+    /// The version that a client speaks. A server speaks both, and whichever its client begins with.
+    pub version: QuicVersion,
     /// What happens on each connection is written here, a file each, in the format qlog
     /// (draft-ietf-quic-qlog-main-schema). Who can read them sees who spoke and when, and not what.
     pub qlog: Option<PathBuf>,
@@ -48,6 +58,7 @@ impl Default for Settings {
         Self {
             idle_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(15),
+            version: QuicVersion::One,
             qlog: None,
         }
     }

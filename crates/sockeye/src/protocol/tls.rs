@@ -25,7 +25,7 @@ mod tests;
 pub use client::{TlsClient, TlsClientOptions};
 pub use credentials::TlsFiles;
 pub use key_log::KeyLog;
-pub(crate) use quic::{QuicClient, alert, quic_facts};
+pub(crate) use quic::{QuicClient, alert, hear};
 pub use server::{OwnCertificate, TlsIdentity, TlsServer, TlsServerOptions};
 
 use crate::certificate::Certificate;

@@ -56,10 +56,10 @@ pub struct Identity {
 pub struct Tls {
     /// `TLSv1.3`, `TLSv1.2`.
     pub version: &'static str,
-    /// The cipher suite's registered name; none over QUIC, whose library does not tell.
+    /// The cipher suite's registered name.
     pub cipher: Option<&'static str>,
     /// The group in which the secret was agreed on, such as `X25519MLKEM768`; none when a TLS 1.2 session was
-    /// resumed, and over QUIC.
+    /// resumed.
     pub key_exchange: Option<&'static str>,
     /// The protocol that was agreed on by name (ALPN, RFC 7301).
     pub alpn: Option<String>,

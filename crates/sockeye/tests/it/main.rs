@@ -10,6 +10,7 @@ mod cancel;
 mod crowd;
 mod datagrams;
 mod dialing;
+mod early;
 mod endings;
 mod exec;
 mod fetch;

@@ -10,8 +10,8 @@ use quinn::rustls::{ClientConfig, RootCertStore};
 use quinn::{Connection, VarInt};
 use sockeye::service::{Echo, Sink};
 use sockeye::{
-    DialOptions, Error, PortConfig, QuicEnd, Service, Session, TlsClient, TlsClientOptions,
-    TlsServer, Token, dial, service_fn,
+    DialOptions, Error, PortConfig, QuicEnd, QuicVersion, Service, Session, TlsClient,
+    TlsClientOptions, TlsServer, Token, dial, service_fn,
 };
 
 use crate::stage::{Stage, address, exchange, heard, heard_bytes, heard_to_the_end, within};

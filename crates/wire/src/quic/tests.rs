@@ -41,8 +41,9 @@ fn a_client_may_begin() {
         ("too long an id", INITIAL, VERSION_1, &[7; 21], 1200, false),
         ("too short an id", INITIAL, VERSION_1, &[7; 7], 1200, false),
         ("too small", INITIAL, VERSION_1, INVENTED, 1199, false),
-        ("version 2", INITIAL_2, VERSION_2, INVENTED, 1200, true),
+        ("version 2", 1, VERSION_2, INVENTED, 1200, true),
         ("0-RTT of version 2", 2, VERSION_2, INVENTED, 1200, false),
+        ("Retry of version 2", 0, VERSION_2, &OURS, 1200, false),
         ("a greased version", 0, 0x1a2a_3a4a, INVENTED, 1200, true),
         ("it, and small", 0, 0x1a2a_3a4a, INVENTED, 1199, false),
         ("a draft", 0, 0xff00_001d, INVENTED, 1200, true),
@@ -87,6 +88,7 @@ fn a_token_and_a_length_must_fit() {
 fn what_bears_an_id_of_ours_is_quic() {
     for kind in [INITIAL, ZERO_RTT, HANDSHAKE] {
         assert!(known(&packet(kind, VERSION_1, &OURS, 100)), "{kind}");
+        assert!(known(&packet(kind + 1, VERSION_2, &OURS, 100)), "{kind}");
     }
     let short = |size| {
         let mut packet = vec![0x41];

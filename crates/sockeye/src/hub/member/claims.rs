@@ -62,7 +62,8 @@ impl Member {
             let text = format!("names that begin with {GUEST} are given, not taken");
             return Err(Why::NameUnfit.because(text));
         }
-        let store = self.hub.0.store.clone();
+        let hub = self.hub.clone();
+        let store = &hub.0.records;
         let row = store.person(name.key()).await?;
         let kept = row.and_then(|row| row.password);
         let claim = match (kept, password) {
@@ -82,7 +83,7 @@ impl Member {
             Some(password) => Some(password::hash(password).await?),
             None => None,
         };
-        self.go_by(&name, claim)?;
+        self.go_by(&name, claim).await?;
         if claim == Claim::New {
             // Whoever had it before may not come back under it.
             store.drop_tokens(name.key()).await?;
@@ -109,13 +110,13 @@ impl Member {
     pub async fn come_back(&mut self, token: &str) -> Result<Arc<str>, Refusal> {
         self.check_attempts()?;
         let unknown = || Why::Password.because("that token is not known, or too old");
-        let row = self.hub.0.store.token(&hash(token)).await?;
+        let row = self.hub.0.records.token(&hash(token)).await?;
         let Some(row) = row.filter(|row| row.expires > Timestamp::now()) else {
             self.wrong_passwords += 1;
             return Err(unknown());
         };
         let name: Nickname = row.name.parse().map_err(|_| unknown())?;
-        self.go_by(&name, Claim::Same)?;
+        self.go_by(&name, Claim::Same).await?;
         self.returns = true;
         self.fetch_mail().await?;
         Ok(self.name())
@@ -136,7 +137,7 @@ impl Member {
                 .saturating_add(RETURN)
                 .unwrap_or(Timestamp::MAX),
         };
-        self.hub.0.store.put_token(row).await?;
+        self.hub.0.records.put_token(row).await?;
         self.returns = true;
         Ok(token)
     }
@@ -162,10 +163,12 @@ impl Member {
         Err(Why::Password.because(format!("that is not the password of {name}")))
     }
 
-    fn go_by(&self, name: &Nickname, claim: Claim) -> Result<(), Refusal> {
+    async fn go_by(&self, name: &Nickname, claim: Claim) -> Result<(), Refusal> {
         let before = self.seat.name();
         let now = Name::chosen(name);
-        if !self.hub.0.people.claim(&self.seat, now.clone(), claim) {
+        if !self.hub.0.records.claim(&now, claim).await?
+            || !self.hub.0.people.claim(&self.seat, now.clone(), claim)
+        {
             return Err(Why::NameTaken.because(format!("somebody goes by {name} already")));
         }
         for place in &self.places {
@@ -177,7 +180,7 @@ impl Member {
     /// What was told them while they were away.
     async fn fetch_mail(&self) -> Result<(), Refusal> {
         let key = self.seat.name().key.clone();
-        for (id, mail) in self.hub.0.store.mail(&key).await? {
+        for (id, mail) in self.hub.0.records.mail(&key).await? {
             let told = Told {
                 from: mail.from.into(),
                 to: mail.to.into(),
@@ -217,7 +220,7 @@ fn hash(token: &str) -> [u8; 32] {
 }
 
 /// Bytes that nobody can guess.
-pub(super) fn random<const N: usize>() -> [u8; N] {
+pub(in crate::hub) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // It reads from the system's generator, which does not fail once it has been seeded.
     if aws_lc_rs::rand::fill(&mut bytes).is_err() {

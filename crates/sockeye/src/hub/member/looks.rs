@@ -74,8 +74,9 @@ impl Member {
     pub async fn look(&self, room: &str, look: Look, limit: usize) -> Result<Found, Refusal> {
         let name = room_name(room)?;
         self.check_ban(&name).await?;
+        self.hub.0.records.follow(&name).await?;
         let limit = limit.clamp(1, MOST);
-        let store = &self.hub.0.store;
+        let store = &self.hub.0.records;
         // One more shows whether there are more.
         let (mut lines, forward) = match look {
             Look::Latest => (store.lines(&name, Span::Last, limit + 1).await?, false),
@@ -88,9 +89,10 @@ impl Member {
                 store.lines(&name, Span::Since(time), limit + 1).await?,
                 true,
             ),
-            Look::Words(words, before) if !words.trim().is_empty() => {
-                (store.search(&name, &words, before, limit + 1).await?, false)
-            }
+            Look::Words(words, before) if !words.trim().is_empty() => (
+                store.store.search(&name, &words, before, limit + 1).await?,
+                false,
+            ),
             Look::Words(..) => return Err(Why::Malformed.because("which words?")),
         };
         let more = lines.len() > limit;
@@ -114,12 +116,9 @@ impl Member {
     pub async fn who(&self, room: &str) -> Result<Vec<Presence>, Refusal> {
         let name = room_name(room)?;
         self.check_ban(&name).await?;
-        let Some(room) = self.hub.0.rooms.get(&name) else {
-            return Ok(Vec::new());
-        };
         let state = self.hub.state(&name).await?;
         let now = Timestamp::now();
-        let people = room.people().into_iter().take(MOST_LISTED);
+        let people = self.hub.people(&name).into_iter().take(MOST_LISTED);
         let presence = people.map(|(key, name, sessions)| Presence {
             is_owner: state.is_owner(&key),
             is_muted: state.mute_of(&key, None, now).is_some(),
@@ -134,10 +133,12 @@ impl Member {
     /// # Errors
     /// When the store fails.
     pub async fn list(&self) -> Result<Vec<RoomFacts>, Refusal> {
-        let store = &self.hub.0.store;
+        let store = &self.hub.0.records;
         let mut facts: Vec<RoomFacts> = Vec::new();
         let kept = store.rooms().await?;
-        for (room, people) in self.hub.0.rooms.list() {
+        for room in self.hub.0.rooms.all() {
+            let room = room.name.clone();
+            let people = self.hub.people(&room).len();
             let last = kept
                 .iter()
                 .find(|row| *row.name == *room)

@@ -8,7 +8,6 @@ use wire::nickname::Nickname;
 
 use super::{Await, Member, not_in, room_name};
 use crate::hub::Hub;
-use crate::hub::event::News;
 use crate::hub::line::{Draft, LineKind};
 use crate::hub::refusal::{Refusal, Why};
 use crate::hub::state::{self, Measure, Person, State};
@@ -103,7 +102,7 @@ impl Member {
         let why = why.trim();
         let words = words(order, &whom, why);
         if matches!(order, Order::Kick | Order::Ban(_)) {
-            self.throw_out(&room, &whom, &words)?;
+            self.throw_out(&room, &whom, &words).await?;
         }
         Ok(self.keep(Draft {
             room,
@@ -132,7 +131,7 @@ impl Member {
     /// Makes the first person with a password in a new room its owner.
     pub(super) async fn found(&self, room: &str) -> Result<(), Refusal> {
         let own = self.seat.name();
-        let row = self.hub.0.store.person(&own.key).await?;
+        let row = self.hub.0.records.person(&own.key).await?;
         let has_password = row.is_some_and(|row| row.password.is_some());
         if room == COMMON || !has_password || !self.hub.state(room).await?.owners.is_empty() {
             return Ok(());
@@ -183,7 +182,7 @@ impl Member {
         order: Order,
         now: Timestamp,
     ) -> Result<Measure, Refusal> {
-        let row = self.hub.0.store.person(whom.key()).await?;
+        let row = self.hub.0.records.person(whom.key()).await?;
         let has_password = row.is_some_and(|row| row.password.is_some());
         if order == Order::Owner && !has_password {
             let text = format!(
@@ -211,28 +210,16 @@ impl Member {
         })
     }
 
-    fn throw_out(&self, room: &str, whom: &Nickname, words: &str) -> Result<(), Refusal> {
-        let Some(room) = self
-            .hub
-            .0
-            .rooms
-            .get(room)
-            .filter(|room| room.has(whom.key()))
-        else {
+    async fn throw_out(&self, room: &str, whom: &Nickname, words: &str) -> Result<(), Refusal> {
+        let is_here = |(key, _, _): &(Arc<str>, Arc<str>, usize)| **key == *whom.key();
+        if !self.hub.people(room).iter().any(is_here) {
             return Err(Why::NotThere.because(format!("{whom} is not in #{room}")));
-        };
-        let why: Arc<str> = format!("{} {words}", self.name()).into();
-        for seat in self.hub.0.people.seats(whom.key()) {
-            if room.leave(&seat) {
-                let parted = News::Parted {
-                    room: room.name.clone(),
-                    why: why.clone(),
-                };
-                // There is always room for this.
-                let _ = seat.put(parted);
-            }
         }
-        Ok(())
+        let why: Arc<str> = format!("{} {words}", self.name()).into();
+        if let Some(room) = self.hub.0.rooms.get(room) {
+            room.throw_out(&self.hub.0.people.seats(whom.key()), &why);
+        }
+        self.hub.0.records.throw_out(room, whom.key(), &why).await
     }
 }
 
@@ -244,7 +231,7 @@ impl Hub {
             return Ok(known);
         }
         let before = open.as_ref().map(|room| room.changes());
-        let kept = self.0.store.state(room).await?;
+        let kept = self.0.records.state(room).await?;
         let state = Arc::new(read(kept.as_ref().map(|(_, json)| json.as_str())));
         if let (Some(room), Some(before)) = (open, before) {
             room.settle(state.clone(), before);
@@ -259,13 +246,13 @@ impl Hub {
         change: impl Fn(&mut State) -> Result<(), Refusal>,
     ) -> Result<Arc<str>, Refusal> {
         loop {
-            let kept = self.0.store.state(room).await?;
+            let kept = self.0.records.state(room).await?;
             let mut state = read(kept.as_ref().map(|(_, json)| json.as_str()));
             change(&mut state)?;
             let revision = kept.map_or(0, |(revision, _)| revision);
             let json = serde_json::to_string(&state)
                 .map_err(|error| Why::NotKept.because(error.to_string()))?;
-            if self.0.store.set_state(room, revision, json).await? {
+            if self.0.records.set_state(room, revision, json).await? {
                 if let Some(open) = self.0.rooms.get(room) {
                     open.unsettle();
                 }

@@ -11,6 +11,7 @@ use wire::nickname::Nickname;
 use super::{Member, not_in, room_name};
 use crate::hub::event::{News, Told};
 use crate::hub::line::{Draft, LineKind, Receipt};
+use crate::hub::records::Heard;
 use crate::hub::refusal::{Refusal, Why};
 use crate::hub::store::Mail;
 use crate::hub::{Hub, MAX_LINE};
@@ -87,24 +88,33 @@ impl Member {
         let time = Timestamp::now();
         let from = self.name();
         let seats = self.hub.0.people.seats(to.key());
-        if !seats.is_empty() {
-            let told = Arc::new(Told {
-                from,
-                to: seats[0].name().shown.clone(),
-                text: text.into(),
-                time,
-                mail: None,
-            });
-            // The person has heard it if one of their sessions has.
-            let heard = seats
-                .iter()
-                .filter(|seat| seat.put(News::Told(told.clone())));
-            return match heard.count() {
-                0 => Err(Why::Full.because(format!("{to} reads too slowly to be told more"))),
-                _ => Ok(false),
-            };
+        let shown = seats
+            .first()
+            .map_or_else(|| to.as_str().into(), |seat| seat.name().shown.clone());
+        let told = Arc::new(Told {
+            from: from.clone(),
+            to: shown,
+            text: text.into(),
+            time,
+            mail: None,
+        });
+        // The person has heard it if one of their sessions has.
+        let here = seats
+            .iter()
+            .filter(|seat| seat.put(News::Told(told.clone())));
+        let heard = match (seats.is_empty(), here.count()) {
+            (true, _) => self.hub.0.records.tell(to.key(), &told).await?,
+            (false, 0) => Heard::Full,
+            (false, _) => Heard::Yes,
+        };
+        match heard {
+            Heard::Yes => return Ok(false),
+            Heard::Full => {
+                return Err(Why::Full.because(format!("{to} reads too slowly to be told more")));
+            }
+            Heard::Absent => {}
         }
-        let store = &self.hub.0.store;
+        let store = &self.hub.0.records;
         let row = store.person(to.key()).await?;
         let Some(row) = row.filter(|row| row.password.is_some()) else {
             return Err(Why::NotThere.because(format!("there is no {to} here")));
@@ -127,7 +137,7 @@ impl Member {
         if let Some(up_to) = told.mail {
             let key = self.seat.name().key.clone();
             // If that fails they hear it twice, which is better than never.
-            let _ = self.hub.0.store.drop_mail(&key, up_to).await;
+            let _ = self.hub.0.records.drop_mail(&key, up_to).await;
         }
     }
 
@@ -148,7 +158,7 @@ impl Member {
 impl Hub {
     /// Keeps a line, and tells everyone in its room.
     async fn keep(&self, draft: Draft) -> Result<Receipt, Refusal> {
-        Ok(self.0.store.append(draft).await?)
+        self.0.records.append(draft).await
     }
 }
 

@@ -18,8 +18,9 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
+use wire::quic::from_version_2;
 
-use crate::protocol::quic::Room;
+use crate::protocol::quic::{Room, in_version};
 
 /// Bytes that may wait for QUIC. What comes when they do is lost and sent again, as on any full path.
 const ROOM: usize = 4 * 1024 * 1024;
@@ -143,6 +144,8 @@ impl Queue {
             }
             if let Some(slot) = slot.get_mut(..taken.len()).filter(|slot| !slot.is_empty()) {
                 slot.copy_from_slice(&taken);
+                // One look at the first byte, after the handshake.
+                slot.chunks_mut(size.max(1)).for_each(from_version_2);
                 return true;
             }
         }
@@ -158,7 +161,9 @@ impl AsyncUdpSocket for Door {
     /// What the system refuses is lost on the way, and QUIC's to send again.
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         self.socket.try_io(Interest::WRITABLE, || {
-            self.state.send((&*self.socket).into(), transmit)
+            in_version(transmit, |transmit| {
+                self.state.send((&*self.socket).into(), transmit)
+            })
         })
     }
 

@@ -43,7 +43,7 @@ pub(crate) async fn dial(
     resource: &Resource,
     ask: &Ask,
     terms: Terms,
-    moving: Option<Move>,
+    moving: Move,
 ) -> io::Result<Session> {
     let head = http::head(http::Version::Two, resource)?;
     let (framing, max_message) = (terms.framing.clone(), terms.max_message);
@@ -77,11 +77,7 @@ pub(crate) struct Client {
 impl Client {
     /// # Errors
     /// When HTTP/3 cannot be begun.
-    pub(crate) async fn open(
-        connected: Connected,
-        terms: Terms,
-        moving: Option<Move>,
-    ) -> io::Result<Self> {
+    pub(crate) async fn open(connected: Connected, terms: Terms, moving: Move) -> io::Result<Self> {
         let code = VarInt::try_from(Code::H3_NO_ERROR.value()).unwrap_or_default();
         let lent = connected.lend(code, terms, moving);
         let (mut driver, asking) = builder()
@@ -104,6 +100,11 @@ impl Client {
     /// The two ends, what was agreed on, and what the packets tell of the way.
     pub(crate) fn identity(&self) -> Identity {
         self.lent.identity()
+    }
+
+    /// Takes note of what the packets tell by now.
+    pub(crate) fn look(&self) {
+        self.lent.gauge().look();
     }
 
     /// Whether another request can be sent.
@@ -248,6 +249,12 @@ impl http_body::Body for Coming {
     }
 }
 
+/// The server has surely not looked at a request: it can be sent again, whatever it is (RFC 9114, sections 4.1.1 and
+/// 5.2).
+#[derive(Debug, thiserror::Error)]
+#[error("the server takes no more requests")]
+pub(crate) struct Unprocessed;
+
 /// What went wrong, for who asked.
 fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidData, TimedOut};
@@ -259,12 +266,13 @@ fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
         )
     };
     match error {
+        StreamError::RemoteClosing { .. } => return io::Error::new(ConnectionReset, Unprocessed),
+        StreamError::RemoteTerminate { code, .. } if *code == Code::H3_REQUEST_REJECTED => {
+            return io::Error::new(ConnectionReset, Unprocessed);
+        }
         StreamError::RemoteTerminate { code, .. } => {
             let words = format!("the server reset the stream: {code}");
             return io::Error::new(ConnectionAborted, words);
-        }
-        StreamError::RemoteClosing { .. } => {
-            return io::Error::new(ConnectionReset, "the server takes no more requests");
         }
         StreamError::HeaderTooBig {
             actual_size,

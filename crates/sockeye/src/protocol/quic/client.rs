@@ -1,51 +1,39 @@
 //! The client's end of a connection: the handshake, one session, and a goodbye that arrives.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::crypto::rustls::{HandshakeData, QuicClientConfig};
 use quinn::{
-    ClientConfig, ConnectError, Connection, Endpoint, EndpointConfig, TokioRuntime, VarInt, rustls,
+    ClientConfig, ConnectError, Connection, ConnectionError, Endpoint, EndpointConfig,
+    TokioRuntime, VarInt, ZeroRttAccepted, rustls,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
-use wire::quic::VERSION_1;
+use wire::quic::version_name;
 
+use super::crypto::{self, Notes, QuicVersion};
 use super::datagrams::{Datagrams, NO_DATAGRAMS};
 use super::direct::Direct;
 use super::ends::Ends;
+use super::keeper::{self, Keeper, Move};
 use super::stream::Stream;
-use super::{DATAGRAM_ROOM, DONE, Failure, HANDSHAKE, Settings, Terms, closing};
+use super::{DONE, Failure, HANDSHAKE, Settings, Terms, closing};
 use crate::error::{Error, Operation, Result};
-use crate::session::{Endpoint as End, Identity, Info, Link, Session};
+use crate::session::{EarlyData, Endpoint as End, Identity, Info, Link, Path, Session, Tls};
 use crate::stream::ByteStream;
-
-/// Who sees connections to their end that were dialed: they outlive their sessions for a moment.
-static KEEPERS: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
-
-/// How long the goodbye may take to leave.
-const GOODBYE: Duration = Duration::from_millis(100);
-
-/// How long the peer may take to answer at a new address of ours.
-const MOVE: Duration = Duration::from_secs(5);
-
-/// Returns when every QUIC connection that was dialed and is over has told its peer so, or after a second. For the
-/// end of a program: a peer that is not told waits for half a minute.
-pub async fn end_connections() {
-    KEEPERS.close();
-    // One whose session somebody still holds is not over, and must not hold up the end.
-    let _ = timeout(Duration::from_secs(1), KEEPERS.wait()).await;
-}
 
 /// Somebody to be reached.
 pub(crate) struct Dialing<'a> {
     /// Connected to the peer, so that it hears when nobody is there.
     pub(crate) socket: UdpSocket,
     pub(crate) peer: SocketAddr,
-    pub(crate) tls: rustls::ClientConfig,
+    pub(crate) tls: crypto::Tls<rustls::ClientConfig>,
+    /// What is offered inside.
+    pub(crate) alpn: Vec<Vec<u8>>,
     pub(crate) server_name: &'a str,
+    /// Do not wait for the handshake, if an earlier one allows that (0-RTT).
+    pub(crate) early: bool,
     pub(crate) settings: &'a Settings,
     /// How long it may take.
     pub(crate) patience: Option<Duration>,
@@ -60,20 +48,16 @@ pub(crate) enum Wanted {
     Datagrams,
 }
 
-/// Another socket for a connection that is to move.
-pub(crate) struct Move {
-    pub(crate) after: Duration,
-    pub(crate) socket: Box<dyn Fn() -> Result<UdpSocket> + Send>,
-}
-
 /// A connection without a session.
 pub(crate) struct Connected {
     endpoint: Endpoint,
+    version: QuicVersion,
     connection: Connection,
     socket: Arc<Direct>,
     pub(crate) local: End,
-    /// What is spoken inside (ALPN).
-    pub(crate) alpn: Option<Vec<u8>>,
+    path: Arc<Path>,
+    /// Where the handshake is still under way.
+    early: Option<Early>,
 }
 
 /// # Errors
@@ -81,51 +65,160 @@ pub(crate) struct Connected {
 pub(crate) async fn dial(dialing: Dialing<'_>) -> Result<Connected, Failure> {
     let address = dialing.peer.to_string();
     let failed = |source| Failure::Other(Error::io(Operation::Connect, &address, source));
-    let (local, socket) = bound(dialing.socket).map_err(failed)?;
+    let version = dialing.settings.version;
+    let (local, socket) = bound(dialing.socket, version).map_err(failed)?;
     let mut config = EndpointConfig::default();
-    config.supported_versions(vec![VERSION_1]);
+    config.supported_versions(vec![version.number()]);
     let endpoint =
         Endpoint::new_with_abstract_socket(config, None, socket.clone(), Arc::new(TokioRuntime));
     let endpoint = endpoint.map_err(failed)?;
-    let crypto = QuicClientConfig::try_from(dialing.tls);
-    let crypto = crypto.map_err(|error| failed(std::io::Error::other(error)))?;
+    let notes = Arc::<Notes>::default();
+    let crypto = crypto::Client::new(dialing.tls, dialing.alpn, notes.clone());
+    let crypto = crypto.ok_or_else(|| failed(std::io::ErrorKind::Unsupported.into()))?;
     let mut config = ClientConfig::new(Arc::new(crypto));
     let title = format!("client-{}-{}", std::process::id(), local.port());
-    config.transport_config(dialing.settings.transport(&title));
+    config
+        .transport_config(dialing.settings.transport(&title))
+        .version(version.number());
     let connecting = endpoint
         .connect_with(config, dialing.peer, dialing.server_name)
         .map_err(|error| unwilling(&address, &error))?;
-    let patience = dialing.patience.unwrap_or(HANDSHAKE);
-    let shaken = tokio::select! {
-        shaken = timeout(patience, connecting) => shaken,
-        refused = socket.refused() => return Err(failed(refused)),
+    let begun = Begun {
+        address,
+        patience: dialing.patience.unwrap_or(HANDSHAKE),
+        version,
+        socket: socket.clone(),
+        notes: notes.clone(),
     };
-    let connection = match shaken {
-        Ok(shaken) => {
-            shaken.map_err(|error| closing::handshake(Operation::Connect, &address, error))?
+    let path = Arc::new(Path::of(version.number()));
+    let connecting = match dialing.early {
+        true => connecting.into_0rtt(),
+        false => Err(connecting),
+    };
+    let (connection, early) = match connecting {
+        Ok((connection, accepted)) => {
+            let early = Early {
+                accepted,
+                begun,
+                connection: connection.clone(),
+                path: path.clone(),
+            };
+            (connection, Some(early))
         }
-        Err(_) => {
-            return Err(Failure::Other(Error::TimedOut {
-                operation: Operation::Connect,
-                address,
-                after: patience,
-            }));
+        Err(connecting) => {
+            let connection = begun.end(connecting).await?;
+            path.note_retry(notes.was_retried());
+            (connection, None)
         }
     };
-    let data = connection.handshake_data();
-    let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
     Ok(Connected {
         endpoint,
+        version,
         connection,
         socket,
         local: local.into(),
-        alpn: data.and_then(|data| data.protocol),
+        path,
+        early,
     })
 }
 
-fn bound(socket: UdpSocket) -> std::io::Result<(SocketAddr, Arc<Direct>)> {
+pub(super) fn bound(
+    socket: UdpSocket,
+    version: QuicVersion,
+) -> std::io::Result<(SocketAddr, Arc<Direct>)> {
     let local = socket.local_addr()?;
-    Ok((local, Arc::new(Direct::new(socket)?)))
+    Ok((local, Arc::new(Direct::new(socket, version)?)))
+}
+
+/// A handshake that has begun.
+struct Begun {
+    address: String,
+    patience: Duration,
+    version: QuicVersion,
+    socket: Arc<Direct>,
+    notes: Arc<Notes>,
+}
+
+impl Begun {
+    /// Waits for its end.
+    async fn end<T>(
+        &self,
+        shaking: impl Future<Output = Result<T, ConnectionError>>,
+    ) -> Result<T, Failure> {
+        let address = &self.address;
+        let shaken = tokio::select! {
+            shaken = timeout(self.patience, shaking) => shaken,
+            refused = self.socket.refused() => {
+                return Err(Failure::Other(Error::io(Operation::Connect, address, refused)));
+            }
+        };
+        match shaken {
+            Ok(Ok(shaken)) => Ok(shaken),
+            Ok(Err(ConnectionError::VersionMismatch)) => Err(Failure::Other(self.mismatch())),
+            Ok(Err(error)) => {
+                let notes = &self.notes;
+                Err(closing::handshake(
+                    Operation::Connect,
+                    address,
+                    error,
+                    notes,
+                ))
+            }
+            Err(_) => Err(Failure::Other(Error::TimedOut {
+                operation: Operation::Connect,
+                address: address.clone(),
+                after: self.patience,
+            })),
+        }
+    }
+
+    fn mismatch(&self) -> Error {
+        let names = self.socket.offered().iter().copied().map(version_name);
+        let offered = match &*names.collect::<Vec<_>>() {
+            [] => "none that is known".to_owned(),
+            [one] => format!("version {one}"),
+            several => format!("versions {}", several.join(", ")),
+        };
+        let spoken = version_name(self.version.number());
+        Error::Protocol {
+            operation: Operation::Connect,
+            address: self.address.clone(),
+            reason: format!(
+                "it does not speak version {spoken} of QUIC, but {offered} (version negotiation)"
+            ),
+        }
+    }
+}
+
+/// A handshake that is still under way, while the server may be asked already.
+pub(crate) struct Early {
+    accepted: ZeroRttAccepted,
+    begun: Begun,
+    connection: Connection,
+    path: Arc<Path>,
+}
+
+impl Early {
+    /// Waits until the handshake is over, and says what became of what was sent before.
+    ///
+    /// # Errors
+    /// When it comes to nothing.
+    pub(crate) async fn settle(self, server_name: &str) -> Result<(EarlyData, Tls), Failure> {
+        let connection = &self.connection;
+        let accepted = self.begun.end(async {
+            match (self.accepted.await, connection.close_reason()) {
+                (false, Some(error)) => Err(error),
+                (accepted, _) => Ok(accepted),
+            }
+        });
+        let early = match accepted.await? {
+            true => EarlyData::Accepted,
+            false => EarlyData::Rejected,
+        };
+        self.path.note_early(early);
+        self.path.note_retry(self.begun.notes.was_retried());
+        Ok((early, crypto::facts(connection, Some(server_name))))
+    }
 }
 
 fn unwilling(address: &str, error: &ConnectError) -> Failure {
@@ -135,35 +228,37 @@ fn unwilling(address: &str, error: &ConnectError) -> Failure {
 
 impl Connected {
     /// Has the connection seen to its end, which comes when what is given back is dropped; it is closed with `code`.
-    fn keep(self, code: VarInt, terms: Terms, moving: Option<Move>) -> (Arc<Ends>, DropGuard) {
-        let ends = Ends::new(self.connection, terms);
+    fn keep(self, code: VarInt, terms: Terms, moving: Move) -> (Arc<Ends>, DropGuard) {
+        let ends = Ends::new(self.connection, terms, self.path);
         let left = CancellationToken::new();
         let held = left.clone().drop_guard();
         let keeper = Keeper {
             endpoint: self.endpoint,
             socket: self.socket,
+            version: self.version,
+            local: self.local,
             ends: ends.clone(),
             left,
             code,
         };
-        crate::task::spawn(&KEEPERS, keeper.keep(moving));
+        keeper.start(moving);
         (ends, held)
     }
 
     /// The connection itself, for a protocol that runs over it and ends by closing it with `code`.
-    pub(in crate::protocol) fn lend(
-        self,
-        code: VarInt,
-        terms: Terms,
-        moving: Option<Move>,
-    ) -> Lent {
+    pub(in crate::protocol) fn lend(self, code: VarInt, terms: Terms, moving: Move) -> Lent {
         let (ends, held) = self.keep(code, terms, moving);
         Lent { ends, _held: held }
     }
 
-    /// The certificates that the server showed, its own first.
-    pub(crate) fn certificates(&self) -> Option<Box<dyn std::any::Any>> {
-        self.connection.peer_identity()
+    /// What was agreed on, once the handshake is over.
+    pub(crate) fn tls(&self, server_name: &str) -> Tls {
+        crypto::facts(&self.connection, Some(server_name))
+    }
+
+    /// The handshake, where it is still under way.
+    pub(crate) fn take_early(&mut self) -> Option<Early> {
+        self.early.take()
     }
 
     /// The one session that the connection is for. When it is dropped the connection is closed.
@@ -174,7 +269,7 @@ impl Connected {
         self,
         wanted: Wanted,
         terms: Terms,
-        moving: Option<Move>,
+        moving: Move,
     ) -> Result<Session> {
         let (ends, held) = self.keep(DONE, terms, moving);
         let held = Some(held);
@@ -223,7 +318,7 @@ impl Lent {
 
     /// Runs work that ends with the connection.
     pub(in crate::protocol) fn run(work: impl Future<Output = ()> + Send + 'static) {
-        drop(crate::task::spawn(&KEEPERS, work));
+        drop(crate::task::spawn(keeper::all(), work));
     }
 }
 
@@ -232,12 +327,26 @@ impl Lent {
 pub(in crate::protocol) struct Gauge(Arc<Ends>);
 
 impl Gauge {
+    pub(super) fn of(connection: Connection, terms: Terms, path: Arc<Path>) -> Self {
+        Self(Ends::new(connection, terms, path))
+    }
+
+    /// The two ends, as they are now.
+    pub(in crate::protocol) fn identity(&self) -> Identity {
+        self.0.identity()
+    }
+
+    /// Something has come: tells if the peer has moved.
+    pub(in crate::protocol) fn notice_move_soon(&self) {
+        self.0.notice_move_soon();
+    }
+
     pub(in crate::protocol) fn look(&self) {
         self.0.look();
     }
 
     /// How the connection ended, if it has.
-    pub(in crate::protocol) fn close_reason(&self) -> Option<quinn::ConnectionError> {
+    pub(in crate::protocol) fn close_reason(&self) -> Option<ConnectionError> {
         self.0.connection.close_reason()
     }
 }
@@ -245,73 +354,5 @@ impl Gauge {
 impl Drop for Lent {
     fn drop(&mut self) {
         self.ends.look();
-    }
-}
-
-/// Sees a connection to its end.
-struct Keeper {
-    endpoint: Endpoint,
-    socket: Arc<Direct>,
-    ends: Arc<Ends>,
-    left: CancellationToken,
-    code: VarInt,
-}
-
-impl Keeper {
-    async fn keep(mut self, moving: Option<Move>) {
-        let (left, connection) = (self.left.clone(), self.ends.connection.clone());
-        if let Some(moving) = moving {
-            tokio::select! {
-                () = self.go(moving) => {}
-                () = left.cancelled() => {}
-                _ = connection.closed() => {}
-            }
-        }
-        left.cancelled().await;
-        self.part().await;
-    }
-
-    /// Moves to another socket, and tells of it.
-    async fn go(&mut self, moving: Move) {
-        sleep(moving.after).await;
-        let identity = &self.ends.terms.identity;
-        let moved = (moving.socket)().and_then(|socket| {
-            let failed = |source| Error::io(Operation::Connect, identity.peer(), source);
-            let (local, socket) = bound(socket).map_err(failed)?;
-            let rebound = self.endpoint.rebind_abstract(socket.clone());
-            rebound.map_err(failed)?;
-            Ok((End::from(local), socket))
-        });
-        let (local, socket) = match moved {
-            Ok(moved) => moved,
-            Err(error) => return identity.note(&format!("not moved: {error}")),
-        };
-        let (before, peer) = (identity.local(), identity.peer());
-        let answered = match timeout(MOVE, socket.heard()).await {
-            Ok(()) => "which answers there".to_owned(),
-            Err(_) => format!("from which nothing has come there within {MOVE:?}"),
-        };
-        identity.note(&format!(
-            "moved from {before} to {local}, with {peer}, {answered}"
-        ));
-        self.socket = socket;
-    }
-
-    /// Closes the connection, and waits until the peer has been told: a program may end right after.
-    async fn part(self) {
-        let connection = &self.ends.connection;
-        if connection.close_reason().is_some() {
-            return;
-        }
-        let queued = async {
-            while connection.datagram_send_buffer_space() < DATAGRAM_ROOM
-                && connection.close_reason().is_none()
-            {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        let _ = timeout(GOODBYE, queued).await;
-        connection.close(self.code, b"");
-        let _ = timeout(GOODBYE, self.socket.sends_once_more()).await;
     }
 }

@@ -5,7 +5,8 @@ use std::io;
 use quinn::{ConnectionError, ReadError, StoppedError, TransportErrorCode, VarInt, WriteError};
 
 use super::DONE;
-use crate::error::{Error, Operation, QuicEnd};
+use super::crypto::Notes;
+use crate::error::{Error, Operation, QuicEnd, TlsError};
 
 /// Why a handshake came to nothing.
 #[derive(Debug)]
@@ -13,13 +14,18 @@ pub(crate) enum Failure {
     /// The peer has refused it by this alert of TLS.
     Alert(u8),
     /// This end has, for this reason.
-    Refused(String),
+    Refused(TlsError),
     /// It is not TLS that failed.
     Other(Error),
 }
 
-/// What became of a handshake with `address`.
-pub(super) fn handshake(operation: Operation, address: &str, error: ConnectionError) -> Failure {
+/// What became of a handshake with `address`, of which `notes` have heard.
+pub(super) fn handshake(
+    operation: Operation,
+    address: &str,
+    error: ConnectionError,
+    notes: &Notes,
+) -> Failure {
     /// Where the numbers of alerts begin (RFC 9001, section 4.8).
     const CRYPTO: u64 = 0x100;
 
@@ -32,7 +38,8 @@ pub(super) fn handshake(operation: Operation, address: &str, error: ConnectionEr
             Failure::Alert(alert)
         }
         ConnectionError::TransportError(error) if alert(error.code).is_some() => {
-            Failure::Refused(error.reason)
+            let fault = notes.fault().map(TlsError::again);
+            Failure::Refused(fault.unwrap_or(TlsError::Misbehaved(error.reason)))
         }
         other => Failure::Other(lost(operation, address, &other)),
     }

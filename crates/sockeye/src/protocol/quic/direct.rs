@@ -1,11 +1,12 @@
 //! A socket of our own for one connection, which hears when nobody is there.
 
 use std::fmt;
+use std::future::pending;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
@@ -14,13 +15,20 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
-use super::Room;
+use wire::quic::{from_version_2, offered_versions};
+
+use super::{QuicVersion, Room, in_version};
 
 pub(super) struct Direct {
     socket: Arc<UdpSocket>,
     state: UdpSocketState,
     /// The system was told that nobody listens there (ICMP).
     refusal: Notify,
+    version: QuicVersion,
+    /// The versions that the server speaks, when it does not speak ours.
+    offered: OnceLock<Vec<u32>>,
+    /// Our own address is gone: packets do not leave any more.
+    stranding: Notify,
     arrived: AtomicBool,
     arrival: Notify,
     /// How many calls have sent something.
@@ -30,11 +38,14 @@ pub(super) struct Direct {
 
 impl Direct {
     /// A socket that is connected to its peer.
-    pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+    pub(super) fn new(socket: std::net::UdpSocket, version: QuicVersion) -> io::Result<Self> {
         Ok(Self {
+            version,
+            offered: OnceLock::new(),
             state: UdpSocketState::new((&socket).into())?,
             socket: Arc::new(UdpSocket::from_std(socket)?),
             refusal: Notify::new(),
+            stranding: Notify::new(),
             arrived: AtomicBool::new(false),
             arrival: Notify::new(),
             sent: AtomicU64::new(0),
@@ -45,8 +56,76 @@ impl Direct {
     /// Returns when the system says that nobody is there. Anyone on the way can make it say so (RFC 9000, section
     /// 21.7), so that this counts for nothing after the handshake.
     pub(super) async fn refused(&self) -> io::Error {
-        self.refusal.notified().await;
+        tokio::select! {
+            () = self.refusal.notified() => {}
+            // Nothing comes to be read with it: without asking, it would be found by the next packet that is sent.
+            () = self.faulty() => {}
+        }
         io::ErrorKind::ConnectionRefused.into()
+    }
+
+    async fn faulty(&self) {
+        while self.socket.ready(Interest::ERROR).await.is_ok() {
+            let taken = self
+                .socket
+                .try_io(Interest::ERROR, || match self.socket.take_error()? {
+                    Some(error) => Ok(error),
+                    None => Err(io::ErrorKind::WouldBlock.into()),
+                });
+            if taken.is_ok_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+                return;
+            }
+        }
+        pending().await
+    }
+
+    /// The versions that the server has said it speaks (version negotiation).
+    pub(super) fn offered(&self) -> &[u32] {
+        self.offered.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Reads what has come: packets of version 2 as quinn knows them, and which versions are offered instead of ours.
+    fn read(&self, slots: &mut [IoSliceMut<'_>], metas: &[RecvMeta]) {
+        for (slot, meta) in slots.iter_mut().zip(metas) {
+            for datagram in slot[..meta.len].chunks_mut(meta.stride.max(1)) {
+                if self.version == QuicVersion::Two {
+                    from_version_2(datagram);
+                }
+                if let Some(offered) = offered_versions(datagram) {
+                    let _ = self.offered.set(offered);
+                }
+            }
+        }
+    }
+
+    /// Returns when the address that packets leave from is ours no more.
+    pub(super) async fn stranded(&self) {
+        self.stranding.notified().await;
+    }
+
+    /// Looks whether what the system has refused means that. Only it knows its addresses.
+    fn look_for_home(&self, error: &io::Error) {
+        use io::ErrorKind::{
+            AddrNotAvailable, HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable,
+        };
+        let suspicious = [
+            AddrNotAvailable,
+            HostUnreachable,
+            InvalidInput,
+            NetworkDown,
+            NetworkUnreachable,
+        ];
+        if !suspicious.contains(&error.kind()) {
+            return;
+        }
+        let Ok(mut local) = self.socket.local_addr() else {
+            return;
+        };
+        local.set_port(0);
+        let tried = std::net::UdpSocket::bind(local);
+        if tried.is_err_and(|error| error.kind() == AddrNotAvailable) {
+            self.stranding.notify_one();
+        }
     }
 
     /// Returns when something has come.
@@ -81,12 +160,15 @@ impl AsyncUdpSocket for Direct {
     /// What the system refuses is lost on the way, and QUIC's to send again.
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let sent = self.socket.try_io(Interest::WRITABLE, || {
-            self.state.try_send((&*self.socket).into(), transmit)
+            in_version(transmit, |transmit| {
+                self.state.try_send((&*self.socket).into(), transmit)
+            })
         });
         match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
             // A refusal is heard of; what is too large was to find out whether it is.
-            Err(error) => drop(self.is_refusal(&error)),
+            Err(error) if self.is_refusal(&error) => {}
+            Err(error) => self.look_for_home(&error),
             Ok(()) => {}
         }
         self.sent.fetch_add(1, SeqCst);
@@ -109,6 +191,7 @@ impl AsyncUdpSocket for Direct {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if self.is_refusal(&error) => {}
                 Ok(received) => {
+                    self.read(slots, &metas[..received]);
                     if !self.arrived.swap(true, SeqCst) {
                         self.arrival.notify_one();
                     }

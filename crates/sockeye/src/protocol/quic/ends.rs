@@ -28,8 +28,7 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    pub(super) fn new(connection: Connection, mut terms: Terms) -> Arc<Self> {
-        let path = Arc::<Path>::default();
+    pub(super) fn new(connection: Connection, mut terms: Terms, path: Arc<Path>) -> Arc<Self> {
         terms.identity = terms.identity.along(path.clone());
         let peer = Mutex::new(connection.remote_address());
         let ends = Self {
@@ -64,6 +63,11 @@ impl Ends {
         self.notice_move();
     }
 
+    /// We have moved ourselves.
+    pub(super) fn count_move(&self) {
+        self.path.note_move();
+    }
+
     /// A session has read a datagram.
     pub(super) fn count_datagram(&self) {
         self.datagrams.fetch_add(1, Relaxed);
@@ -92,6 +96,7 @@ impl Ends {
         let before = std::mem::replace(&mut *known, now);
         drop(known);
         if before != now {
+            self.path.note_move();
             let (before, now) = (Endpoint::from(before), Endpoint::from(now));
             self.terms
                 .identity

@@ -49,7 +49,7 @@ pub(crate) async fn serve(
     grace: Duration,
     host: Arc<dyn Host>,
 ) -> Result<()> {
-    let ends = Ends::new(shaken.connection, terms);
+    let ends = Ends::new(shaken.connection, terms, shaken.path);
     let open = Arc::<Open>::default();
     let mut goodbye = host.goodbye();
     let gone = loop {

@@ -1,6 +1,7 @@
 //! The client's end of TLS: whom it trusts, and how it proves who it is.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -12,7 +13,7 @@ use rustls::sign::SingleCertAndKey;
 use tokio_rustls::TlsConnector;
 
 use super::credentials::{TlsFiles, authorities};
-use super::tickets::Tickets;
+use super::tickets::{Place, QuicTickets, Tickets};
 use super::trust::Trust;
 use super::{HANDSHAKE, KeyLog, QuicClient, TlsVersion, facts, provider, refusal, stream::Secured};
 use crate::certificate::Fingerprint;
@@ -52,8 +53,10 @@ struct Inner {
     options: TlsClientOptions,
     identity: Option<Arc<SingleCertAndKey>>,
     trust: Trust,
-    /// Tickets that came.
+    /// Tickets that came over TCP.
     tickets: Arc<AtomicU64>,
+    /// Those that came over QUIC.
+    of_quic: Arc<QuicTickets>,
     /// Made at first use: reading what the system trusts takes milliseconds.
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
@@ -82,6 +85,7 @@ impl TlsClient {
             options,
             identity,
             trust,
+            of_quic: Arc::default(),
             tickets: Arc::default(),
             config: OnceLock::new(),
         })))
@@ -89,7 +93,7 @@ impl TlsClient {
 
     /// How many tickets servers have sent so far, with which a later connection to them can be resumed.
     pub fn tickets(&self) -> u64 {
-        self.0.tickets.load(Relaxed)
+        self.0.tickets.load(Relaxed) + self.0.of_quic.came()
     }
 
     /// The client's part of the handshake with `host`.
@@ -102,8 +106,7 @@ impl TlsClient {
         host: &str,
         alpn: &[&str],
     ) -> Result<(ByteStream, Tls), TlsError> {
-        let options = &self.0.options;
-        let name = options.server_name.as_deref().unwrap_or(host);
+        let name = self.name_for(host);
         let server = ServerName::try_from(name.to_owned()).map_err(|_| {
             TlsError::Ours(format!("`{name}` is no name that a certificate can have"))
         })?;
@@ -120,16 +123,43 @@ impl TlsClient {
         Ok((ByteStream::new(stream), facts))
     }
 
-    /// What a handshake in QUIC with `host` goes by.
+    /// What a handshake in QUIC with `host` goes by, which is at `peer` and speaks `version` of QUIC. `early`: something
+    /// may be sent with the first packets.
     ///
     /// # Errors
-    /// When nobody would be trusted, or `host` is no name that can be verified.
-    pub(crate) fn quic(&self, host: &str, alpn: &[&str]) -> Result<QuicClient, TlsError> {
-        let options = &self.0.options;
-        let name = options.server_name.as_deref().unwrap_or(host);
-        let verifier = self.0.trust.verifier().map_err(TlsError::Broken)?;
-        let config = (*self.config()?).clone();
-        Ok(QuicClient::new(config, verifier, name, self.alpn(alpn)))
+    /// When nobody would be trusted.
+    pub(crate) fn quic(
+        &self,
+        host: &str,
+        alpn: &[&str],
+        (peer, version): (SocketAddr, u32),
+        early: bool,
+    ) -> Result<QuicClient, TlsError> {
+        let name = self.name_for(host);
+        let mut config = (*self.config()?).clone();
+        let alpn = self.alpn(alpn);
+        let place = Place {
+            peer,
+            version,
+            alpn: alpn.clone(),
+        };
+        let tickets = self.0.of_quic.at(place);
+        let server = ServerName::try_from(name);
+        let can_be_early = early && server.is_ok_and(|server| tickets.allow_early_data(&server));
+        // The verifier stays the same one: a session is resumed by nobody else.
+        config.resumption = Resumption::store(Arc::new(tickets));
+        config.enable_early_data = early;
+        Ok(QuicClient {
+            config: Arc::new(config),
+            server_name: name.to_owned(),
+            alpn,
+            can_be_early,
+        })
+    }
+
+    /// The name that is asked for and verified when `host` is dialed.
+    pub(crate) fn name_for<'a>(&'a self, host: &'a str) -> &'a str {
+        self.0.options.server_name.as_deref().unwrap_or(host)
     }
 
     fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {

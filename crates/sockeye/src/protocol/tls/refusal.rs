@@ -41,6 +41,19 @@ pub(super) async fn explained<T>(
     SHOWN.scope(RefCell::default(), handshake).await
 }
 
+/// The same for one step of a handshake that somebody else goes on with.
+pub(super) fn heard(
+    step: &mut dyn FnMut() -> Result<(), rustls::Error>,
+) -> Result<(), Box<(rustls::Error, TlsError)>> {
+    SHOWN.sync_scope(RefCell::default(), || {
+        step().map_err(|error| {
+            let shown = SHOWN.with(RefCell::take);
+            let plain = of_rustls(error.clone(), shown.as_ref());
+            Box::new((error, plain))
+        })
+    })
+}
+
 /// What went wrong once the handshake was done, for those who read or write.
 pub(super) fn later(error: io::Error) -> io::Error {
     match error
@@ -64,7 +77,7 @@ fn plain(error: io::Error, shown: Option<&Certificate>) -> TlsError {
     }
 }
 
-pub(super) fn of_rustls(error: rustls::Error, shown: Option<&Certificate>) -> TlsError {
+fn of_rustls(error: rustls::Error, shown: Option<&Certificate>) -> TlsError {
     use rustls::Error as E;
     match error {
         E::InvalidMessage(

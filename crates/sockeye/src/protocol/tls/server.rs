@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustls::ServerConfig;
-use rustls::server::Acceptor;
+use rustls::server::{Acceptor, ServerSessionMemoryCache};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::LazyConfigAcceptor;
@@ -77,6 +77,9 @@ struct Inner {
     /// `None` until somebody needs it.
     current: Mutex<Option<Current>>,
 }
+
+/// Sessions over QUIC that can be resumed: the newest.
+const RESUMABLE: usize = 4096;
 
 /// How often it is looked whether another certificate is to be used.
 const LOOK: Duration = Duration::from_secs(1);
@@ -343,8 +346,14 @@ impl Inner {
         let mut streams = build(TlsVersion::V1_3)?;
         let names = std::iter::once(SOCKEYE).chain(self.options.alpn.iter().map(String::as_str));
         streams.alpn_protocols = names.map(|name| name.as_bytes().to_vec()).collect();
+        streams.session_storage = ServerSessionMemoryCache::new(RESUMABLE);
         let mut quic = streams.clone();
         quic.alpn_protocols.push(HTTP3.as_bytes().to_vec());
+        if trusted.is_empty() {
+            // All or nothing (RFC 9001, section 4.6.1). Who has to show a certificate has shown none by then. Sessions are
+            // kept here, and each can be resumed once: what somebody else sends again is not heard (RFC 8446, section 8).
+            quic.max_early_data_size = u32::MAX;
+        }
         let mut plain = build(self.options.oldest)?;
         // A ticket holds all that a session is resumed from, so that nothing is kept here for it.
         plain.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(failed)?;

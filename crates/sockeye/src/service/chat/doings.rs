@@ -215,10 +215,7 @@ impl Talk {
         Keeps {
             lines: options.keep.lines,
             age: options.keep.age,
-            promise: match options.at {
-                Some(_) => "written to disk before you see the tick",
-                None => "kept in memory until the server ends",
-            },
+            promise: self.member.hub().promise(),
         }
     }
 }

@@ -51,5 +51,5 @@ pub(super) struct Welcome {
 pub(super) struct Keeps {
     pub(super) lines: Option<u64>,
     pub(super) age: Option<Duration>,
-    pub(super) promise: &'static str,
+    pub(super) promise: String,
 }

@@ -213,7 +213,7 @@ async fn the_token_comes_first_on_streams_and_in_datagrams() {
 
 #[tokio::test]
 async fn many_strangers_at_once_have_to_prove_that_they_are_there() {
-    let quic = Quic::echo().await;
+    let mut quic = Quic::echo().await;
     // They begin, and never answer.
     let mut answer = vec![0; 2000];
     let mut retried = 0;
@@ -229,8 +229,33 @@ async fn many_strangers_at_once_have_to_prove_that_they_are_there() {
     }
     assert!(retried > 0);
     // Who is there comes in.
-    let mut session = quic.dial().await;
-    exchange(&mut session, "hello").await;
+    for version in [QuicVersion::One, QuicVersion::Two] {
+        quic.options.quic.version = version;
+        let mut session = quic.dial().await;
+        exchange(&mut session, "hello").await;
+        let path = session.info().path().unwrap();
+        assert_eq!(
+            (path.version(), path.was_retried()),
+            (version.number(), true)
+        );
+    }
+    quic.stage.end().await;
+}
+
+#[tokio::test]
+async fn that_nobody_is_there_is_heard_at_once() {
+    let quic = Quic::echo().await;
+    let gone = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let to = address(&format!("quic://{gone}"));
+    let began = std::time::Instant::now();
+    let error = within(dial(&to, &quic.options)).await.unwrap_err();
+    let told = error.to_string();
+    assert!(told.ends_with("connection refused"), "{told}");
+    // Before anything would be sent again, which is after three times 333 ms (RFC 9002, section 6.2.2).
+    assert!(began.elapsed() < Duration::from_millis(900), "{began:?}");
     quic.stage.end().await;
 }
 
@@ -238,9 +263,8 @@ async fn many_strangers_at_once_have_to_prove_that_they_are_there() {
 async fn another_version_is_told_which_there_is() {
     let quic = Quic::echo().await;
     let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    for version in [0x1a2a_3a4au32, 0x6b33_43cf] {
-        // An Initial in form: of version 2 that is another type.
-        let mut first = vec![if version == 0x6b33_43cf { 0xd0 } else { 0xc0 }];
+    for version in [0x1a2a_3a4au32, 0xff00_001d] {
+        let mut first = vec![0xc0];
         first.extend(version.to_be_bytes());
         first.extend(b"\x08invented\x06client\x00\x44\x00");
         first.resize(1200, 0);
@@ -250,11 +274,10 @@ async fn another_version_is_told_which_there_is() {
         // RFC 9000, section 17.2.1: version 0, the ids changed places, and the versions there are.
         assert_eq!(answer[1..5], [0; 4]);
         assert_eq!(&answer[5..21], b"\x06client\x08invented");
-        assert!(
-            answer[21..n]
-                .chunks(4)
-                .any(|version| version == [0, 0, 0, 1])
-        );
+        let versions: Vec<_> = answer[21..n].chunks(4).collect();
+        for version in [b"\0\0\0\x01", b"\x6b\x33\x43\xcf"] {
+            assert!(versions.contains(&&version[..]), "{versions:x?}");
+        }
     }
     quic.stage.end().await;
 }

@@ -1,0 +1,265 @@
+//! A room's lines as a stream of JetStream: said there, and read from there into this machine's store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::{DeliverPolicy, pull::OrderedConfig};
+use async_nats::jetstream::stream::{self, Stream};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{ANSWER, Nats, away, token};
+use crate::hub::line::{Draft, Line, LineKind, Receipt};
+use crate::hub::refusal::{Refusal, Why};
+use crate::hub::store::RoomRow;
+
+/// How long a line is tried to be said while the hub is away.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// After how long it is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// For how long a line with the same tag is known to be the same one.
+const KNOWN: Duration = Duration::from_secs(10 * 60);
+/// How many lines are stored at once.
+const BATCH: usize = 512;
+/// Rooms' streams are called this and a number.
+const STREAMS: &str = "sockeye-room-";
+
+/// A room's stream.
+pub(in crate::hub) struct Log {
+    room: Arc<str>,
+    stream: Stream,
+    /// Lines are said one after the other, so that none overtakes another when it is tried again.
+    turn: Mutex<()>,
+    /// The last line that is in the store.
+    stored: watch::Sender<u64>,
+}
+
+/// A line on its way; its number and its time are the stream's.
+#[derive(Debug, Serialize, Deserialize)]
+struct Said {
+    from: Arc<str>,
+    kind: String,
+    text: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<Arc<str>>,
+}
+
+/// What is noted beside a room's lines: of which stream they are a copy.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Origin {
+    stream: String,
+    created: String,
+}
+
+impl Nats {
+    pub(in crate::hub) async fn append(&self, draft: Draft) -> Result<Receipt, Refusal> {
+        let log = self.log(&draft.room).await?;
+        let said = Said {
+            from: draft.from.clone(),
+            kind: draft.kind.word().to_owned(),
+            text: draft.text,
+            tag: draft.tag.clone(),
+        };
+        let said = serde_json::to_vec(&said).map_err(away)?;
+        // Without a tag of its own it gets one, so that trying again makes no second line.
+        let tag = match &draft.tag {
+            Some(tag) => token(&format!("{}\n{tag}", draft.from)),
+            None => super::hex(&crate::hub::member::random::<16>()),
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", tag.as_str());
+        let _turn = log.turn.lock().await;
+        let began = Instant::now();
+        loop {
+            let subject = subject(&draft.room);
+            let said =
+                self.jetstream
+                    .publish_with_headers(subject, headers.clone(), said.clone().into());
+            let acknowledged = async { said.await?.await };
+            match timeout(ANSWER, acknowledged).await {
+                Ok(Ok(ack)) => {
+                    return Ok(Receipt {
+                        id: ack.sequence,
+                        time: Timestamp::now(),
+                        was_there: ack.duplicate,
+                    });
+                }
+                Ok(Err(error)) if began.elapsed() >= PATIENCE => return Err(away(error)),
+                Err(error) if began.elapsed() >= PATIENCE => return Err(away(error)),
+                Ok(Err(_)) | Err(_) => sleep(AGAIN).await,
+            }
+        }
+    }
+
+    /// Waits until the store has what was said in the room until now.
+    pub(in crate::hub) async fn follow(&self, room: &str) -> Result<(), Refusal> {
+        let log = self.log(room).await?;
+        let info = log.stream.get_info().await.map_err(away)?;
+        let last = info.state.last_sequence;
+        let mut stored = log.stored.subscribe();
+        let caught_up = stored.wait_for(|stored| *stored >= last);
+        match timeout(PATIENCE, caught_up).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => {
+                Err(Why::NotKept
+                    .because(format!("the hub tells too slowly what was said in #{room}")))
+            }
+        }
+    }
+
+    pub(in crate::hub) async fn rooms(&self) -> Result<Vec<RoomRow>, Refusal> {
+        let mut rooms = Vec::new();
+        let mut streams = self.jetstream.streams();
+        while let Some(info) = streams.next().await {
+            let info = info.map_err(away)?;
+            if let (true, Some(room)) = (
+                info.config.name.starts_with(STREAMS),
+                info.config.description,
+            ) {
+                rooms.push(RoomRow {
+                    name: room.into(),
+                    last: info.state.last_sequence,
+                });
+            }
+        }
+        Ok(rooms)
+    }
+
+    /// The room's stream, which is made if it is not there, and read from then on.
+    async fn log(&self, room: &str) -> Result<Arc<Log>, Refusal> {
+        let mut logs = self.logs.lock().await;
+        if let Some(log) = logs.get(room) {
+            return Ok(log.clone());
+        }
+        let made = self.jetstream.get_or_create_stream(self.config(room));
+        let stream = made.await.map_err(away)?;
+        self.check_origin(room, &stream).await?;
+        let (_, last) = self.store.bounds(room).await?;
+        let log = Arc::new(Log {
+            room: room.into(),
+            stream,
+            turn: Mutex::default(),
+            stored: watch::channel(last).0,
+        });
+        logs.insert(log.room.clone(), log.clone());
+        drop(logs);
+        self.beside(read(log.clone(), self.store.clone()));
+        Ok(log)
+    }
+
+    fn config(&self, room: &str) -> stream::Config {
+        stream::Config {
+            name: format!("{STREAMS}{}", token(room)),
+            description: Some(room.to_owned()),
+            subjects: vec![subject(room)],
+            num_replicas: self.replicas,
+            max_age: self.keep.age.unwrap_or_default(),
+            max_messages: self
+                .keep
+                .lines
+                .and_then(|lines| i64::try_from(lines).ok())
+                .unwrap_or(-1),
+            duplicate_window: self.keep.age.map_or(KNOWN, |age| age.min(KNOWN)),
+            ..stream::Config::default()
+        }
+    }
+
+    /// Lines of another stream have numbers that mean something else.
+    async fn check_origin(&self, room: &str, stream: &Stream) -> Result<(), Refusal> {
+        let info = stream.cached_info();
+        let origin = Origin {
+            stream: info.config.name.clone(),
+            created: info.created.to_string(),
+        };
+        // No room has such a name.
+        let note = format!("~{room}");
+        let known = self.store.state(&note).await?;
+        if let Some((_, known)) = &known {
+            return match serde_json::from_str::<Origin>(known) {
+                Ok(known) if known == origin => Ok(()),
+                _ => Err(foreign(room)),
+            };
+        }
+        if self.store.bounds(room).await? != (0, 0) {
+            return Err(foreign(room));
+        }
+        let origin = serde_json::to_string(&origin).map_err(away)?;
+        self.store.set_state(&note, 0, origin).await?;
+        Ok(())
+    }
+}
+
+fn foreign(room: &str) -> Refusal {
+    let text = format!(
+        "#{room} of the hub is another one than that of this server's database: its person must start it with another --history FILE"
+    );
+    Why::NotKept.because(text)
+}
+
+/// Brings what the stream has, and what comes, into the store, which tells everyone.
+async fn read(log: Arc<Log>, store: crate::hub::store::Store) {
+    loop {
+        // Whatever broke off goes on behind the last line that is safe here.
+        let _ = read_on(&log, &store).await;
+        sleep(AGAIN).await;
+    }
+}
+
+async fn read_on(log: &Log, store: &crate::hub::store::Store) -> Result<(), async_nats::Error> {
+    let next = *log.stored.borrow() + 1;
+    let config = OrderedConfig {
+        deliver_policy: DeliverPolicy::ByStartSequence {
+            start_sequence: next,
+        },
+        ..OrderedConfig::default()
+    };
+    let messages = log.stream.create_consumer(config).await?.messages().await?;
+    let mut batches = messages.ready_chunks(BATCH);
+    while let Some(batch) = batches.next().await {
+        let mut lines = Vec::with_capacity(batch.len());
+        let mut broken = None;
+        for message in batch {
+            match message {
+                Ok(message) => lines.extend(line(log, &message)?),
+                Err(error) => broken = Some(error),
+            }
+        }
+        if let Some(last) = lines.last().map(|line| line.id) {
+            store.insert(lines).await?;
+            log.stored.send_replace(last);
+        }
+        if let Some(error) = broken {
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+fn line(
+    log: &Log,
+    message: &async_nats::jetstream::Message,
+) -> Result<Option<Arc<Line>>, async_nats::Error> {
+    let info = message.info()?;
+    // What somebody else has put there is no line.
+    let Ok(said) = serde_json::from_slice::<Said>(&message.payload) else {
+        return Ok(None);
+    };
+    let nanos = info.published.unix_timestamp_nanos();
+    Ok(Some(Arc::new(Line {
+        id: info.stream_sequence,
+        time: Timestamp::from_nanosecond(nanos)?,
+        room: log.room.clone(),
+        from: said.from,
+        kind: LineKind::of(&said.kind).unwrap_or(LineKind::Say),
+        text: said.text,
+        tag: said.tag,
+    })))
+}
+
+fn subject(room: &str) -> String {
+    format!("sockeye.room.{}", token(room))
+}
