@@ -431,6 +431,55 @@ def who_slept_catches_up(world):
 
 
 @check
+def what_was_missed_is_told_and_fetched(world):
+    ann, bob = world.ann, world.bob
+    # A page that is too slow: the server passes over what it would have to keep for it.
+    ann.js(
+        "window.passed = []; const socket = sockets.at(-1); window.deliver = socket.onmessage;"
+        "socket.onmessage = ({ data }) => passed.push(...data.split('\\n').filter(Boolean).map((line) => JSON.parse(line)));")
+    for text in ["missed 1", "missed 2", "missed 3"]:
+        bob.say(text)
+    bob.kept("missed 3")
+    ids = "return passed.filter(({ event }) => event === 'line').map(({ id }) => id)"
+    ann.wait(lambda: len(ann.js(ids)) == 3, "three lines that are passed over")
+    low, high = min(ann.js(ids)), max(ann.js(ids))
+    ann.js(
+        "const [room, from, to] = arguments; sockets.at(-1).onmessage = deliver;"
+        "deliver({ data: JSON.stringify({ v: 1, event: 'missed', room, from, to }) + '\\n' });", "lobby", low, high)
+    ann.wait(lambda: ann.css("#log .gap button") and "3 lines were skipped" in ann["log"].text, "a word about what was missed")
+    ann.shot("missed")
+    ann.css("#log .gap button")[-1].click()
+    ann.hears("missed 3")
+    expect(ann.texts()[-3:] == ["missed 1", "missed 2", "missed 3"], f"the last lines are {ann.texts()[-3:]}")
+    expect("were skipped" not in ann["log"].text, "what was fetched is still called missed")
+
+
+@check
+def notifications_come_only_to_who_has_asked_for_them(world):
+    ann, nc = world.ann, world.nc
+    ann.js(
+        "window.shown = []; window.asked = 0;"
+        "window.Notification = class { static permission = 'default';"
+        " static async requestPermission() { asked += 1; this.permission = 'granted'; return 'granted'; }"
+        " constructor(title, { body }) { shown.push([title, body]); } };"
+        "Object.defineProperty(document, 'hidden', { configurable: true, get: () => window.away === true });")
+    ann.js("window.away = true")
+    nc.say("nobody is called")
+    world.bob.hears("nobody is called")
+    ann.js("window.away = false")
+    expect(ann.js("return [asked, shown]") == [0, []], f"unasked: {ann.js('return [asked, shown]')}")
+    ann["notify"].click()
+    ann.wait(lambda: ann["notify"].get_attribute("aria-pressed") == "true", "the bell is on")
+    ann.js("window.away = true")
+    nc.say("ann, wake up")
+    ann.wait(lambda: ann.js("return shown") == [["gadget · #lobby", "ann, wake up"]], "a notification")
+    ann.js("window.away = false")
+    ann["notify"].click()
+    ann.wait(lambda: ann["notify"].get_attribute("aria-pressed") == "false", "the bell is off")
+    ann.hears("ann, wake up")
+
+
+@check
 def one_is_the_same_in_a_second_tab(world):
     ann = world.ann
     first = ann.driver.current_window_handle

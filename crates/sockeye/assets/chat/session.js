@@ -20,11 +20,14 @@ export class Session {
   #room = 40;
   #filled = 0;
   #pacing = 0;
+  /** The beginning of a line whose end has not come. */
+  #rest = '';
+  #decoder = new TextDecoder();
   /** Makes the tags of this page differ from all others. */
   #own = [...crypto.getRandomValues(new Uint8Array(9))].map((byte) => byte.toString(36).padStart(2, '0')).join('');
 
   /**
-   * @param carry makes the connection, `{state, send(text), connect(), renew()}`, from `{changed, received}`
+   * @param carry makes the connection, a `Link` of page/link.js, from its `{changed, received}`
    * @param on `hello()`: the first object; `heard(object)`; `changed()`; `lost()`
    */
   constructor(carry, on) {
@@ -79,6 +82,8 @@ export class Session {
   #changed() {
     this.#doubt = 0;
     if (this.link.state === 'open') {
+      this.#rest = '';
+      this.#decoder = new TextDecoder();
       this.#heard = Date.now();
       this.greet();
     } else {
@@ -94,8 +99,11 @@ export class Session {
   #received(data) {
     this.#heard = Date.now();
     this.#doubt = 0;
-    const text = typeof data === 'string' ? data : new TextDecoder().decode(data);
-    for (const line of text.split('\n')) {
+    // Bytes come from a carrier that knows no messages: a line may come in pieces.
+    const isText = typeof data === 'string';
+    const lines = (isText ? data : this.#rest + this.#decoder.decode(data, { stream: true })).split('\n');
+    if (!isText) this.#rest = lines.pop();
+    for (const line of lines) {
       if (line.startsWith('{')) this.#take(line);
     }
   }
