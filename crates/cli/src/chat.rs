@@ -113,7 +113,7 @@ fn prompt(mark: &str, room: &str, details: &str) -> String {
 
 /// Whether a typed line must not be remembered.
 fn holds_password(line: &str) -> bool {
-    matches!(typed::read(line, ""), Typed::Order(order) if order.get("password").or(order.get("resume")).is_some())
+    matches!(typed::read(line, ""), Typed::Order(order) if order.get("password").or_else(|| order.get("resume")).is_some())
 }
 
 /// One end of the conversation: ours.
@@ -285,7 +285,7 @@ impl<'a> Client<'a> {
     }
 
     /// Tells the editor what can be completed and what waits elsewhere. Whether the mark at the prompt is another one.
-    fn know(&mut self) -> bool {
+    fn know(&self) -> bool {
         let unread = self.talk.unread();
         let count = |(_, n): &(&str, u64)| *n;
         let mark = match unread.iter().map(count).sum::<u64>() {
@@ -310,7 +310,7 @@ impl<'a> Client<'a> {
     }
 
     /// Shows what came of an event.
-    async fn show(&mut self, shown: Vec<Shown>) {
+    async fn show(&self, shown: Vec<Shown>) {
         for shown in shown {
             match shown {
                 Shown::Line(line) => {

@@ -90,9 +90,8 @@ impl Client<'_> {
                             break ended;
                         }
                     }
-                    Ok(None) if line.quits => break Ended::Left(self.code()),
+                    Ok(None) | Err(_) if line.quits => break Ended::Left(self.code()),
                     Ok(None) => break Ended::Lost(anyhow::anyhow!("the server closed the connection")),
-                    Err(_) if line.quits => break Ended::Left(self.code()),
                     Err(error) => break Ended::Lost(error.into()),
                 },
                 typed = self.input.next(), if reads => {
@@ -102,7 +101,7 @@ impl Client<'_> {
                 }
                 () = self.screen.gone().cancelled() => break Ended::Left(self.code()),
                 () = sleep_until(wake) => {
-                    if let Err(ended) = self.late(&mut line).await {
+                    if let Err(ended) = self.late(&mut line) {
                         break ended;
                     }
                 }
@@ -234,7 +233,7 @@ impl Client<'_> {
             .unwrap_or(line.asked + QUIET)
     }
 
-    async fn late(&mut self, line: &mut Line) -> Result<(), Ended> {
+    fn late(&mut self, line: &mut Line) -> Result<(), Ended> {
         let now = Instant::now();
         if self
             .awaited
@@ -336,7 +335,7 @@ impl Client<'_> {
     }
 
     /// The name is somebody else's, or a room does not let us in. A script has no use for another name.
-    async fn unwelcome(&mut self, event: &Value) -> Result<(), Ended> {
+    async fn unwelcome(&self, event: &Value) -> Result<(), Ended> {
         let is_stale = event["why"] == "password" && self.talk.has_name();
         if is_stale {
             return Ok(());
