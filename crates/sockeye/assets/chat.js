@@ -9,15 +9,20 @@ import { plain } from './chat/show.js';
 import './chat/words.js';
 import { $, remember, remembered } from './page/browser.js';
 import { Link } from './page/link.js';
+import { Socket } from './page/socket.js';
+import { Transport } from './page/transport.js';
 import { count, meaning, speak, t } from './page/words.js';
 
 /** Where the lists lie over the messages. */
 const NARROW = matchMedia('(max-width: 44rem)');
-const chosen = { lang: navigator.language, theme: '', notify: false, ...remembered(localStorage, 'chat.chosen', {}) };
+const chosen = { lang: navigator.language, theme: '', notify: false, over: 'ws', ...remembered(localStorage, 'chat.chosen', {}) };
 const asked = new URLSearchParams(location.search);
+const token = takeToken();
 let facts = {};
+/** Whether WebTransport came to nothing on this visit. */
+let fallen = false;
 
-const chat = new Chat((on) => new Link(`${location.origin.replace('http', 'ws')}/?view=json`, protocols(takeToken()), on), {
+const chat = new Chat((on) => new Link(open, on), {
   changed: () => { showAll(); },
   room: (room, isNews) => { log.changed(room, isNews); showSoon(); },
   state: showState,
@@ -51,6 +56,33 @@ function protocols(token) {
   const safe = btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
   return token ? ['sockeye', `token.${safe}`] : ['sockeye'];
 }
+
+/** What carries the chat: as was chosen, or else a WebSocket. */
+async function open() {
+  // The certificate may be another one since: without its hash now there is nothing to try.
+  if (chosen.over === 'wt' && !fallen && await askFacts() && !lacks()) {
+    try {
+      return await ready(new Transport(transportUrl(), facts.webtransport.sha256));
+    } catch {
+      fallen = true;
+    }
+  }
+  return ready(new Socket(`${location.origin.replace('http', 'ws')}/?view=json`, protocols(token)));
+}
+
+async function ready(carrier) {
+  await carrier.ready;
+  return carrier;
+}
+
+function transportUrl() {
+  const { hostname, port, protocol } = location;
+  const query = token && `&token=${encodeURIComponent(token)}`;
+  return `https://${hostname}:${port || (protocol === 'https:' ? 443 : 80)}/?view=json${query}`;
+}
+
+/** The word for what there is no WebTransport without. */
+const lacks = () => (!('WebTransport' in window) ? 'wtBrowser' : !facts.webtransport && 'wtServer');
 
 /** Shows a room, and takes what is written in the other one along with that one. */
 function show(room) {
@@ -99,7 +131,7 @@ function showState() {
   $('trouble').hidden = isFine;
   $('now').hidden = link.state !== 'waiting' && link.state !== 'closed';
   if (isFine) return;
-  const why = link.ending && `${meaning(link.ending.code)}${link.ending.reason ? ` (${link.ending.reason})` : ''}`;
+  const why = link.ending && `${meaning(link.ending.meaning)}${link.ending.reason ? ` (${link.ending.reason})` : ''}`;
   const words = link.state === 'waiting' ? t('lost', { n: link.left }) : link.state === 'closed' ? t('lostFor', { why }) : t('lostNow');
   put($('trouble').firstElementChild, words);
 }
@@ -138,12 +170,12 @@ function send() {
   const wrong = chat.write($('input').value);
   showError(wrong?.error ?? '');
   if (wrong?.error) return;
-  if (wrong?.show) open(wrong);
+  if (wrong?.show) bring(wrong);
   $('input').value = '';
   log.end();
 }
 
-function open({ show: what, words }) {
+function bring({ show: what, words }) {
   ({
     topic: () => askTopic(chat.current), search: () => search.open(words), people: () => drawers('people', true),
     rooms: goTo, help: settings,
@@ -168,8 +200,16 @@ function places() {
 }
 
 function settings() {
-  showSettings(chat.keeps, facts.ways ?? []);
+  settingsWords();
   $('more').showModal();
+}
+
+function settingsWords() {
+  showSettings(chat.keeps, facts.ways ?? []);
+  const lack = facts.service !== undefined && lacks();
+  $('over').value = chosen.over;
+  $('over').disabled = Boolean(lack);
+  $('over').title = lack ? t(lack) : '';
 }
 
 /** Opens one of the lists where they lie over the messages, and closes the other; beside the messages it shows or hides. */
@@ -203,11 +243,13 @@ function useTheme() {
   document.documentElement.dataset.theme = $('theme').value = chosen.theme;
 }
 
+/** Whether the server has told them: the page works without, too. */
 async function askFacts() {
-  try {
-    const answer = await fetch('/.sockeye/facts.json', { cache: 'no-store' });
-    if (answer.ok) facts = await answer.json();
-  } catch { /* the page works without them */ }
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
+  const asking = fetch('/.sockeye/facts.json', { headers, cache: 'no-store' });
+  const told = await asking.then((answer) => answer.ok && answer.json()).catch(() => null);
+  if (told) facts = told;
+  return Boolean(told);
 }
 
 function complete(event) {
@@ -258,20 +300,17 @@ function wire() {
   on('topic', 'click', () => askTopic(chat.current));
   on('notify', 'click', toggleNotify);
   on('open-search', 'click', () => (search.isOpen ? search.close() : search.open()));
-  on('now', 'click', () => chat.session.link.renew());
+  on('now', 'click', () => chat.session.link.change());
   on('me', 'click', () => askName(chat.me));
   on('settings', 'click', settings);
   on('lang', 'change', ({ target }) => { choose({ lang: target.value }); useLanguage(); settingsWords(); });
   on('theme', 'change', ({ target }) => { choose({ theme: target.value }); useTheme(); });
+  on('over', 'change', ({ target }) => { choose({ over: target.value }); fallen = false; chat.session.link.change(); });
   nameDialog({ enter: (name, password) => chat.enterAs(name, password), guest: () => chat.enterAs() });
   topicDialog((text) => chat.order({ do: 'topic', room: chat.current.name, text }));
   for (const dialog of document.querySelectorAll('dialog')) dialog.addEventListener('close', write);
   document.addEventListener('keydown', key);
   document.addEventListener('visibilitychange', () => { if (!document.hidden && log.isAtEnd) chat.seen(chat.current); });
-}
-
-function settingsWords() {
-  showSettings(chat.keeps, facts.ways ?? []);
 }
 
 wire();

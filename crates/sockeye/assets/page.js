@@ -1,8 +1,10 @@
 // The console page: puts the log, the composer, the connection and its facts together.
 import { Composer } from './page/composer.js';
-import { Facts } from './page/facts.js';
+import { Facts, OVER } from './page/facts.js';
 import { Link } from './page/link.js';
 import { Log } from './page/log.js';
+import { Socket } from './page/socket.js';
+import { Transport } from './page/transport.js';
 import { $, download, make, remember, remembered, toClipboard } from './page/browser.js';
 import { bytesOf, codec } from './page/text.js';
 import { count, speak, t } from './page/words.js';
@@ -18,15 +20,18 @@ const WIDE = matchMedia('(min-width: 64rem)');
 
 /** What the person chose, kept for the next visit; and what the server said of itself. */
 const state = {
-  chosen: { lang: navigator.language, theme: '', eol: '', view: 'text', again: true, ...remembered(localStorage, 'chosen', {}) },
+  chosen: { lang: navigator.language, theme: '', eol: '', view: 'text', again: true, over: 'ws', ...remembered(localStorage, 'chosen', {}) },
   ending: null,
   facts: {},
   codec: codec('UTF-8'),
   token: takeToken(),
   told: 0,
+  /** Why WebTransport came to nothing, and whether WebSocket has taken its place. */
+  failed: '',
+  fallen: false,
 };
 const log = new Log(state);
-const link = new Link(`${location.origin.replace('http', 'ws')}/`, protocols(state.token), { changed, received });
+const link = new Link(open, { changed, received });
 const composer = new Composer(state, link, sent);
 const facts = new Facts(state, link);
 
@@ -45,13 +50,57 @@ function protocols(token) {
   return token ? ['sockeye', `token.${safe}`] : ['sockeye'];
 }
 
+/** What carries the messages: as was chosen, or else a WebSocket. */
+async function open() {
+  state.failed = '';
+  if (state.chosen.over === 'wt' && !state.fallen) {
+    // The certificate may be another one since: without its hash now there is nothing to try.
+    if (!await askFacts()) throw new Error();
+    const lack = lacks();
+    try {
+      if (lack) throw new Error(t(lack));
+      return await ready(new Transport(transportUrl(), state.facts.webtransport.sha256));
+    } catch ({ message }) {
+      state.failed = message || t('c0');
+    }
+  }
+  return ready(new Socket(`${location.origin.replace('http', 'ws')}/`, protocols(state.token)));
+}
+
+async function ready(carrier) {
+  await carrier.ready;
+  return carrier;
+}
+
+function transportUrl() {
+  const { hostname, port, protocol } = location;
+  const query = state.token && `?token=${encodeURIComponent(state.token)}`;
+  return `https://${hostname}:${port || (protocol === 'https:' ? 443 : 80)}/${query}`;
+}
+
+/** The word for what there is no WebTransport without. */
+const lacks = () => (!('WebTransport' in window) ? 'wtBrowser' : !state.facts.webtransport && 'wtServer');
+
+function useOver() {
+  const lack = state.facts.service !== undefined && lacks();
+  for (const radio of document.querySelectorAll('[name=over]')) {
+    radio.checked = radio.value === state.chosen.over;
+    radio.disabled = Boolean(lack) && radio.value === 'wt';
+  }
+  $('over-why').textContent = lack ? t(lack) : '';
+  $('over-why').hidden = !lack;
+}
+
 function changed() {
   const { ending } = link;
   if (link.state === 'open') {
-    log.add('note', () => t('open'));
+    const why = state.failed;
+    if (why) log.add('note', () => t('fallen', { why }));
+    state.fallen ||= Boolean(why);
+    log.add('note', () => `${t('open')}: ${OVER[link.carrier.over]}`);
     askFacts();
-  } else if (ending !== state.ending) {
-    log.add('note', () => `${ending.code ? `${t('closed')}: ` : ''}${facts.ending(ending)}`);
+  } else if (ending && ending !== state.ending) {
+    log.add('note', () => `${ending.meaning ? `${t('closed')}: ` : ''}${facts.ending(ending)}`);
     composer.stop();
   }
   state.ending = ending;
@@ -62,7 +111,17 @@ function changed() {
 function received(data) {
   const bytes = bytesOf(data).length;
   link.count('in', bytes);
-  log.add('in', data, bytes);
+  // A stream has no kinds of messages: what can be read as text is text.
+  const stream = link.carrier.over === 'wt' && state.codec.name === 'utf-8';
+  log.add('in', stream ? asText(data) : data, bytes);
+}
+
+function asText(data) {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data);
+  } catch {
+    return data;
+  }
 }
 
 function sent(data, bytes) {
@@ -70,14 +129,16 @@ function sent(data, bytes) {
   log.add('out', data, bytes);
 }
 
+/** Whether the server has told them: the page works without, too. */
 async function askFacts() {
   const headers = state.token ? { authorization: `Bearer ${state.token}` } : {};
-  try {
-    const answer = await fetch('/.sockeye/facts.json', { headers, cache: 'no-store' });
-    if (answer.ok) state.facts = await answer.json();
-  } catch { /* the page works without them */ }
+  const asking = fetch('/.sockeye/facts.json', { headers, cache: 'no-store' });
+  const told = await asking.then((answer) => answer.ok && answer.json()).catch(() => null);
+  if (told) state.facts = told;
   offerEncodings();
+  useOver();
   facts.show();
+  return Boolean(told);
 }
 
 /** The encodings of the server that this browser has, too. The server's own is chosen until another is. */
@@ -112,6 +173,7 @@ function useLanguage() {
   $('keys-list').replaceChildren(...Object.entries(KEYS).flatMap(([keys, key]) => [make('dt', keys), make('dd', t(key))]));
   $('search').placeholder = t('search');
   composer.show();
+  useOver();
   facts.show();
   log.redraw();
 }
@@ -169,6 +231,13 @@ function wire() {
   on('theme', 'change', ({ target }) => { choose({ theme: target.value }); useTheme(); });
   on('eol', 'change', ({ target }) => choose({ eol: target.value }));
   on('reconnect', 'change', ({ target }) => { choose({ again: target.checked }); link.keep(target.checked); });
+  for (const radio of document.querySelectorAll('[name=over]')) {
+    radio.addEventListener('change', () => {
+      choose({ over: radio.value });
+      state.fallen = false;
+      link.change();
+    });
+  }
   for (const radio of document.querySelectorAll('[name=view]')) {
     radio.addEventListener('change', () => { choose({ view: radio.value }); log.redraw(); });
     radio.checked = radio.value === state.chosen.view;

@@ -33,6 +33,7 @@ mod quic;
 mod udp;
 mod unixgram;
 mod websocket;
+mod webtransport;
 
 pub(crate) use quic::{Early, ask_host, ask_host_early};
 
@@ -81,7 +82,7 @@ pub struct DialOptions {
     pub http2: bool,
     /// How QUIC connections are kept.
     pub quic: QuicSettings,
-    /// Over QUIC, speak by datagrams and not over a stream.
+    /// Over QUIC and WebTransport, speak by datagrams and not over a stream.
     pub datagrams: bool,
     /// A QUIC connection moves to another port of ours after this long.
     pub migrate_after: Option<Duration>,
@@ -169,6 +170,9 @@ async fn open(to: &Address, options: &DialOptions) -> Result<Session> {
         (Target::Net { hosts, path }, Some(Scheme::H3)) => {
             Box::pin(quic::http(hosts, path, options)).await
         }
+        (Target::Net { hosts, path }, Some(Scheme::Wt)) => {
+            Box::pin(webtransport::dial(hosts, path, options)).await
+        }
         (Target::Net { hosts, path }, Some(scheme @ (Scheme::Ws | Scheme::Wss))) => {
             Box::pin(websocket::dial(hosts, path, scheme, options)).await
         }
@@ -181,7 +185,7 @@ async fn open(to: &Address, options: &DialOptions) -> Result<Session> {
         _ => Err(Error::unsupported(
             Operation::Connect,
             to,
-            "only tcp, udp, tls, quic, http, https, h3, ws, wss, unix, unixgram and exec addresses can be dialed",
+            "only tcp, udp, tls, quic, http, https, h3, ws, wss, wt, unix, unixgram and exec addresses can be dialed",
         )),
     }
 }

@@ -87,8 +87,8 @@ pub enum Error {
         reason: String,
     },
 
-    /// The peer ended a QUIC stream or connection, and said why with a code of its application (RFC 9000, section
-    /// 20.2).
+    /// The peer ended a QUIC stream, a connection or a session of WebTransport, and said why with a code of its
+    /// application (RFC 9000, section 20.2; draft-ietf-webtrans-http3, sections 4.4 and 5).
     #[error(
         "cannot {operation} {address}: the peer {end} with code {code}{}",
         after_colon(reason)
@@ -102,7 +102,7 @@ pub enum Error {
         end: QuicEnd,
         /// The code; what it means is the application's to say.
         code: u64,
-        /// What the peer gave as a reason; often empty, and only where a connection is closed.
+        /// What the peer gave as a reason; often empty, and none where a stream is ended.
         reason: String,
     },
 
@@ -222,6 +222,8 @@ pub enum QuicEnd {
     Stopped,
     /// The whole connection (CONNECTION_CLOSE).
     Connection,
+    /// A session of WebTransport (WT_CLOSE_SESSION).
+    Session,
 }
 
 impl std::fmt::Display for QuicEnd {
@@ -230,6 +232,7 @@ impl std::fmt::Display for QuicEnd {
             Self::Reset => "reset the stream",
             Self::Stopped => "stopped reading the stream",
             Self::Connection => "closed the connection",
+            Self::Session => "closed the session",
         })
     }
 }

@@ -4,11 +4,13 @@ pub(crate) mod h3;
 pub(crate) mod http;
 pub(crate) mod quic;
 pub(crate) mod tls;
+mod webtransport;
 pub(crate) mod ws;
 
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::certificate::Fingerprint;
 use crate::session::{Answered, Ending, Session};
 
 /// Where a protocol that carries several sessions brings them: the port, which counts, limits and ends them.
@@ -25,6 +27,9 @@ pub(crate) trait Host: Send + Sync + 'static {
 
     /// A request was answered without a session; `counts`: it was [admitted](Self::admit).
     fn answered(&self, answered: &Answered<'_>, counts: bool);
+
+    /// What the certificate of this end is recognised by, where it is one that nobody else vouches for.
+    fn own_fingerprint(&self) -> Option<Fingerprint>;
 
     /// Runs work that belongs to no session: what comes after an upgrade.
     fn run(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>);

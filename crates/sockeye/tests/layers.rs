@@ -72,6 +72,7 @@ const PORT: &[&str] = &[
     "resolve",
     "task",
     "token",
+    "certificate",
     "error",
 ];
 

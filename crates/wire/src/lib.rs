@@ -18,6 +18,7 @@
 //! | [`tls`] | what do both ends say in the clear before they encrypt? |
 //! | [`upstream`] | how is somebody reached through a proxy: SOCKS5 or HTTP CONNECT? |
 //! | [`quic`] | which datagrams are QUIC's, where others come to the same socket? |
+//! | [`webtransport`] | how do sessions of WebTransport begin and end inside of HTTP/3? |
 //! | [`websocket`] | which messages are in these bytes, and which bytes make a message? |
 
 #![cfg_attr(
@@ -40,3 +41,4 @@ pub mod text;
 pub mod tls;
 pub mod upstream;
 pub mod websocket;
+pub mod webtransport;

@@ -120,6 +120,48 @@ pub fn number(bytes: &[u8]) -> Option<(u64, usize)> {
     Some((value, length))
 }
 
+/// Writes a number of variable length in as few bytes as it takes.
+///
+/// Numbers have 62 bits (RFC 9000, section 16); of one that has more the rest is left out.
+pub fn write_number(number: u64, to: &mut Vec<u8>) {
+    let power = match number {
+        0..0x40 => 0,
+        0x40..0x4000 => 1,
+        0x4000..0x4000_0000 => 2,
+        _ => 3,
+    };
+    let length = 1 << power;
+    let bytes = (number & (u64::MAX >> 2)).to_be_bytes();
+    let start = to.len();
+    to.extend_from_slice(&bytes[bytes.len() - length..]);
+    to[start] |= power << 6;
+}
+
+/// A number of variable length whose bytes come one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Number {
+    value: u64,
+    missing: Option<u8>,
+}
+
+impl Number {
+    /// Goes on by one byte; the number, once it is whole. Then the next one begins.
+    pub fn read(&mut self, byte: u8) -> Option<u64> {
+        let (value, missing) = match self.missing {
+            None => (u64::from(byte & 0x3f), (1 << (byte >> 6)) - 1),
+            Some(missing) => (self.value << 8 | u64::from(byte), missing - 1),
+        };
+        (self.value, self.missing) = (value, (missing > 0).then_some(missing));
+        (missing == 0).then_some(value)
+    }
+
+    /// Whether one has begun and not ended.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.missing.is_some()
+    }
+}
+
 impl<'a> Fields<'a> {
     pub(crate) fn number(&mut self) -> Option<u64> {
         let (value, length) = number(self.0)?;

@@ -15,7 +15,7 @@ use super::{ChildArgs, ConnectTlsArgs, SocketArgs, WebSocketArgs};
 /// What you type goes out, what it says comes in, at the same time.
 ///
 /// ADDR is HOST:PORT, HOST PORT, tcp://…, tls://…, udp://…, quic://…, ws://HOST:PORT/PATH, wss://…,
-/// http://HOST:PORT/PATH, https://…, h3://…, unix:PATH, unix:@NAME, unixgram:PATH, exec:COMMAND for a program, or @NAME for a contact.
+/// http://HOST:PORT/PATH, https://…, h3://…, wt://…, unix:PATH, unix:@NAME, unixgram:PATH, exec:COMMAND for a program, or @NAME for a contact.
 /// Several are talked to at once.
 ///
 /// At a terminal each line you type is a message, and /help shows the commands. Piped input goes
@@ -121,7 +121,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
 
-    /// Over QUIC, speak by datagrams, which may get lost, and not over a stream
+    /// Over QUIC and WebTransport, speak by datagrams, which may get lost, and not over a stream
     #[arg(help_heading = QUIC, long)]
     pub(crate) datagrams: bool,
     /// Move the QUIC connection to another port of ours after this long
@@ -166,8 +166,8 @@ const SHOWN: &str = "What is shown";
 const MESSAGES: &str = "Messages";
 const TIMES: &str = "When it ends";
 const SOURCE: &str = "How it is reached";
-const QUIC: &str = "QUIC (docs/QUIC.md)";
-const REQUEST: &str = "The request of http://, h3:// and ws://";
+const QUIC: &str = "QUIC and WebTransport (docs/QUIC.md, docs/WEBTRANSPORT.md)";
+const REQUEST: &str = "The request of http://, h3://, ws:// and wt://";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -179,6 +179,7 @@ Examples:
   sockeye connect ws://localhost:3000/ -H 'Cookie: a=1'
   sockeye connect http://localhost:3000/ -d  a GET; with input or --send a POST
   sockeye connect quic://localhost:3000 --insecure --send hi
+  sockeye connect wt://localhost:3000/ --insecure --datagrams --send hi
   sockeye connect @george @james             two contacts at once
   sockeye connect udp://255.255.255.255:9000 --broadcast --send ping
 In --send TEXT, \\n \\r \\t \\\\ \\xNN and \\u{1F600} mean what they mean in Rust.";

@@ -480,6 +480,28 @@ def notifications_come_only_to_who_has_asked_for_them(world):
 
 
 @check
+def webtransport_carries_it_as_well(world):
+    ann, bob = world.ann, world.bob
+    carrier = "return sockets.filter((socket) => socket.readyState === 1).length"
+    ann["settings"].click()
+    expect(ann["over"].is_enabled(), f"WebTransport cannot be chosen: {ann['over'].get_attribute('title')!r}")
+    for over, sockets in [("wt", 0), ("ws", 1)]:
+        if not ann["more"].is_displayed():
+            ann["settings"].click()
+        ann.choose("over", over)
+        ann.keys(Keys.ESCAPE)
+        ann.wait(lambda: ann.js(carrier) == sockets, f"{sockets} WebSockets with {over}")
+        ann.connected()
+        ann.say(f"by {over}")
+        ann.kept(f"by {over}")
+        bob.hears(f"by {over}")
+        bob.say(f"to {over}")
+        ann.hears(f"to {over}")
+        texts = [text for text in ann.texts() if text in (f"by {over}", f"to {over}")]
+        expect(len(texts) == 2, f"{texts} with {over}")
+
+
+@check
 def one_is_the_same_in_a_second_tab(world):
     ann = world.ann
     first = ann.driver.current_window_handle

@@ -122,6 +122,12 @@ class Page:
             value,
         )
 
+    def over(self, carrier):
+        """Chooses what carries the messages, and waits until it does."""
+        self.choose("over", carrier)
+        name = {"ws": "WebSocket", "wt": "WebTransport"}[carrier]
+        self.wait(lambda: name in self["session"].text and self.state() == "open", f"a connection by {name}")
+
     def write(self, text):
         """Puts text into the field as pasting does, control characters and all."""
         self["input"].clear()
@@ -483,6 +489,45 @@ def a_closed_connection_comes_back(page):
     page.shot("disconnected")
     page["connect"].click()
     page.connected()
+
+
+@check
+def webtransport_carries_messages_too(page):
+    page.over("wt")
+    expect("WebTransport · HTTP/3 · QUIC · UDP" in page["session"].text, f"the details say {page['session'].text!r}")
+    expect(page.js("return sockets.at(-1).readyState") > 1, "the WebSocket is open still")
+    expect(page.echo("hello") == ["5 B", "hello"], f"hello became {page.rows('in')}")
+    expect(page.echo("世界 ß 😀") == ["14 B", "世界 ß 😀"], f"it became {page.rows('in')}")
+    page.choose("form", "hex")
+    expect(page.echo("fc 2a 00 41") == ["bin 4 B", r"\xfc*\0A"], f"hex became {page.rows('in')}")
+    page.choose("form", "text")
+    for theme in ["dark", "light"]:
+        page.choose("theme", theme)
+        page.shot(f"webtransport-{theme}")
+    page.choose("theme", "")
+    page["connect"].click()
+    page.wait(lambda: page.state() == "closed" and "closed normally (0)" in page["log"].text, "the end with its code")
+    page.shot("webtransport-closed")
+    page["connect"].click()
+    page.connected()
+    expect(page.echo("back")[1] == "back", "the new session does not carry messages")
+
+
+@check
+def webtransport_is_remembered_and_gives_way(page):
+    page.open()
+    page.wait(lambda: "HTTP/3" in page["session"].text, "WebTransport after a reload")
+    # As where a network lets no UDP through.
+    page.js("window.WebTransport = class { constructor() { throw new Error('no way'); } }")
+    page.over("ws")
+    page.clear()
+    page.choose("over", "wt")
+    said = "WebTransport could not be used (no way): WebSocket is used instead"
+    page.wait(lambda: said in page["log"].text, "the reason for another way")
+    page.connected()
+    expect(page.echo("by the other way")[1] == "by the other way", "the other way carries nothing")
+    page.over("ws")
+    page.open()
 
 
 @check

@@ -35,4 +35,5 @@ mod tls;
 mod tls_peers;
 mod trace;
 mod web;
+mod webtransport;
 mod wrong;

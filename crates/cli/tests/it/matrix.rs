@@ -6,7 +6,7 @@ use crate::stage::{Ended, Server, folder, path, sockeye};
 
 /// Where to serve, how to connect (`{at}`, `{port}`: of the server; `{dir}`: a folder), and whether messages
 /// keep their boundaries by themselves.
-const KINDS: [(&str, &str, bool); 12] = [
+const KINDS: [(&str, &str, bool); 14] = [
     ("tcp://127.0.0.1:0", "tcp://{at}", false),
     ("tcp://[::1]:0", "{at}", false),
     ("127.0.0.1:0", "127.0.0.1 {port}", false),
@@ -14,6 +14,8 @@ const KINDS: [(&str, &str, bool); 12] = [
     ("tls://127.0.0.1:0", "tls://{at} --insecure", false),
     ("quic://127.0.0.1:0", "quic://{at} --insecure", false),
     ("127.0.0.1:0", "quic://{at} --insecure --datagrams", true),
+    ("127.0.0.1:0", "wt://{at} --insecure", false),
+    ("127.0.0.1:0", "wt://{at} --insecure --datagrams", true),
     ("udp://127.0.0.1:0", "udp://{at}", true),
     ("udp://[::1]:0", "-u ::1 {port}", true),
     ("unix:{dir}/s", "unix:{dir}/s", false),

@@ -361,7 +361,7 @@ fn a_new_pair_of_files_is_taken_while_the_server_runs() {
 
 /// Tries until it is so.
 #[track_caller]
-fn until(mut done: impl FnMut() -> bool) {
+pub(crate) fn until(mut done: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !done() {
         assert!(start.elapsed() < LONG, "it never came so far");

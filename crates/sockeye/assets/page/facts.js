@@ -3,6 +3,9 @@ import { $, make, toClipboard } from './browser.js';
 import { printable } from './text.js';
 import { clock, count, meaning, size, t } from './words.js';
 
+/** What carries a connection, by name. */
+export const OVER = { ws: 'WebSocket', wt: 'WebTransport' };
+
 export class Facts {
   /** Counters a second ago. */
   #before = {};
@@ -14,8 +17,8 @@ export class Facts {
   }
 
   /** How a connection ended, in words. */
-  ending({ code, reason }) {
-    return `${meaning(code)}${code ? ` (${code})` : ''}${reason ? `: ${printable(reason)}` : ''}`;
+  ending({ meaning: what, code, reason }) {
+    return `${meaning(what)}${what && code !== undefined ? ` (${code})` : ''}${reason ? `: ${printable(reason)}` : ''}`;
   }
 
   show() {
@@ -38,15 +41,20 @@ export class Facts {
     return {
       state,
       ending: link.ending && this.ending(link.ending),
-      url: link.url,
-      stack: `WebSocket${location.protocol === 'https:' ? ' · TLS' : ''} · TCP`,
-      subprotocol: link.protocol,
+      url: link.carrier?.url.replace(/\?token=.*/, ''),
+      stack: link.carrier && this.#stack(link.carrier.over),
+      subprotocol: link.carrier?.protocol,
       since: link.state === 'open' && clock(link.since).slice(0, 8),
       in: traffic(counters.in),
       out: traffic(counters.out),
       rate: this.#rate,
       queued: link.queued && size(link.queued),
     };
+  }
+
+  #stack(over) {
+    if (over === 'wt') return `${OVER.wt} · HTTP/3 · QUIC · UDP`;
+    return `${OVER.ws}${location.protocol === 'https:' ? ' · TLS' : ''} · TCP`;
   }
 
   #server() {

@@ -1,58 +1,71 @@
-// The WebSocket to the server of this page: connects, reconnects after growing pauses, counts.
+// The connection to the server of this page, whatever carries it: connects, reconnects after growing pauses, counts.
 
 const FIRST_PAUSE = 250;
 const LONGEST_PAUSE = 30_000;
 /** A connection that lasted this long begins the pauses anew. */
 const STEADY = 5_000;
-/** Closings after which the server would only say the same again: normal, or refused. */
-const FINAL = [1000, 1005, 1008];
 
 export class Link {
   state = 'closed';
   again = true;
-  /** How the last connection ended: `{code, reason}`; code 0 if there was none. */
+  /** How the last connection ended: `{meaning, code, reason}`; meaning 0 if there was none. */
   ending = null;
   since = null;
   counters = { in: { n: 0, bytes: 0 }, out: { n: 0, bytes: 0 } };
-  #socket = null;
+  /** What carries it, or did. */
+  carrier = null;
+  /** Which attempt it is: what comes of an earlier one counts no more. */
+  #attempt = 0;
   #pause = FIRST_PAUSE;
   #timer = 0;
 
-  /** @param on `changed()`, and `received(data)`: text or bytes */
-  constructor(url, protocols, on) {
-    Object.assign(this, { url, protocols, on });
+  /**
+   * @param open gives a carrier that is ready, or fails
+   * @param on `changed()`, and `received(data)`: text or bytes
+   */
+  constructor(open, on) {
+    Object.assign(this, { open, on });
   }
 
-  connect() {
+  async connect() {
     clearTimeout(this.#timer);
-    const socket = this.#socket = new WebSocket(this.url, this.protocols);
-    socket.binaryType = 'arraybuffer';
+    const attempt = ++this.#attempt;
     this.since = null;
-    socket.onopen = () => {
-      this.since = new Date();
-      this.ending = null;
-      this.#become('open');
-    };
-    socket.onmessage = ({ data }) => this.on.received(typeof data === 'string' ? data : new Uint8Array(data));
-    socket.onclose = ({ code, reason }) => this.#closed(this.since ? code : 0, reason);
     this.#become('connecting');
+    try {
+      const carrier = await this.open();
+      if (attempt !== this.#attempt) return carrier.close();
+      this.carrier = carrier;
+    } catch {
+      if (attempt === this.#attempt) this.#closed({ meaning: 0, code: 0, reason: '' });
+      return;
+    }
+    this.since = new Date();
+    this.ending = null;
+    this.#become('open');
+    this.carrier.listen({
+      received: (data) => { if (attempt === this.#attempt) this.on.received(data); },
+      closed: (ending) => { if (attempt === this.#attempt) this.#closed(ending); },
+    });
   }
 
   disconnect() {
     clearTimeout(this.#timer);
     this.#timer = 0;
     this.#pause = FIRST_PAUSE;
-    if (this.state === 'waiting') return this.#become('closed');
-    this.#become('closing');
-    this.#socket.close(1000);
+    if (this.state === 'open') {
+      this.#become('closing');
+      return this.carrier.close();
+    }
+    this.#attempt += 1;
+    this.#become('closed');
   }
 
-  /** Connects at once: what waits does not wait for its turn, and a connection that may be dead is let go. */
-  renew() {
-    if (this.#socket) {
-      this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
-      this.#socket.close();
-    }
+  /** Begins anew, with what is chosen now. */
+  change() {
+    this.#attempt += 1;
+    if (this.state === 'open') this.carrier.close();
+    this.#pause = FIRST_PAUSE;
     this.connect();
   }
 
@@ -65,7 +78,7 @@ export class Link {
   /** Whether it could be handed over: false if there is no connection. */
   send(data) {
     if (this.state !== 'open') return false;
-    this.#socket.send(data);
+    this.carrier.send(data);
     return true;
   }
 
@@ -75,11 +88,7 @@ export class Link {
   }
 
   get queued() {
-    return this.#socket?.bufferedAmount ?? 0;
-  }
-
-  get protocol() {
-    return this.#socket?.protocol ?? '';
+    return this.carrier?.queued ?? 0;
   }
 
   /** Seconds until the next attempt. */
@@ -87,11 +96,11 @@ export class Link {
     return Math.max(0, Math.ceil((this.due - Date.now()) / 1000));
   }
 
-  #closed(code, reason) {
+  #closed(ending) {
     const wanted = this.state === 'closing';
     if (this.since && Date.now() - this.since > STEADY) this.#pause = FIRST_PAUSE;
-    this.ending = { code, reason };
-    if (wanted || !this.again || FINAL.includes(code)) return this.#become('closed');
+    this.ending = ending;
+    if (wanted || !this.again || ending.final) return this.#become('closed');
     // Many pages that lost the same server must not come back all at once.
     const pause = this.#pause * (0.75 + Math.random() / 2);
     this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);

@@ -23,13 +23,16 @@ pub(super) async fn dial(hosts: &[HostPort], options: &DialOptions) -> Result<Se
         terms,
         ..
     } = connect(hosts, "quic", SOCKEYE, options).await?;
-    let wanted = match options.datagrams {
+    connected
+        .session(wanted(options), terms, moving(peer, options))
+        .await
+}
+
+pub(super) fn wanted(options: &DialOptions) -> Wanted {
+    match options.datagrams {
         true => Wanted::Datagrams,
         false => Wanted::Stream,
-    };
-    connected
-        .session(wanted, terms, moving(peer, options))
-        .await
+    }
 }
 
 /// A session whose messages are the bodies of one request and its answer, over HTTP/3.
@@ -51,7 +54,7 @@ pub(super) async fn http(hosts: &[HostPort], path: &str, options: &DialOptions) 
 }
 
 /// How the connection moves to another port of ours, or to another address.
-fn moving(peer: SocketAddr, options: &DialOptions) -> Move {
+pub(super) fn moving(peer: SocketAddr, options: &DialOptions) -> Move {
     let after = options.migrate_after;
     let options = DialOptions {
         source_port: None,
@@ -64,15 +67,15 @@ fn moving(peer: SocketAddr, options: &DialOptions) -> Move {
 }
 
 /// A connection to one of several hosts.
-struct Reached {
-    connected: Connected,
-    peer: SocketAddr,
-    host: HostPort,
-    terms: quic::Terms,
+pub(super) struct Reached {
+    pub(super) connected: Connected,
+    pub(super) peer: SocketAddr,
+    pub(super) host: HostPort,
+    pub(super) terms: quic::Terms,
 }
 
 /// Reaches one of several hosts that speaks `alpn`, for sessions of `protocol`.
-async fn connect(
+pub(super) async fn connect(
     hosts: &[HostPort],
     protocol: &'static str,
     alpn: &str,

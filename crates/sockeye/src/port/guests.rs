@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use super::gate::Admission;
 use super::route;
 use super::run::{Context, Place};
+use crate::certificate::Fingerprint;
 use crate::protocol::{Host, Told};
 use crate::service::{AnyService, Service};
 use crate::session::{Answered, Ending, Session};
@@ -109,6 +110,13 @@ impl Host for Guests {
 
     fn answered(&self, answered: &Answered<'_>, counts: bool) {
         self.context.answered(answered, counts);
+    }
+
+    fn own_fingerprint(&self) -> Option<Fingerprint> {
+        let context = &self.context;
+        let own = context.config.tls.own(|note| context.note(note));
+        let own = own.ok().filter(|own| own.self_signed);
+        own.map(|own| own.certificate.sha256())
     }
 
     fn run(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>) {

@@ -339,12 +339,15 @@ pub(super) async fn quic(
 fn asked(guests: Guests, identity: Identity, spoken: Spoken) -> http::Connection {
     let context = guests.context.clone();
     let config = &context.config;
+    let local = identity.local().socket_addr();
+    let beside = spoken == Spoken::Any && config.quic_beside;
+    let local = local.filter(|_| beside);
     // Browsers believe it only of who has proven its name.
-    let tells = identity.protocol() == "https" && spoken == Spoken::Any && config.quic_beside;
-    let local = identity.local().socket_addr().filter(|_| tells);
+    let told = local.filter(|_| identity.protocol() == "https");
     http::Connection {
         service: guests.service.clone(),
-        elsewhere: local.and_then(|local| http::elsewhere(local.port())),
+        elsewhere: told.and_then(|told| http::elsewhere(told.port())),
+        webtransport: local.is_some(),
         identity: Arc::new(identity),
         framing: config.framing.clone(),
         max_message: config.max_message,

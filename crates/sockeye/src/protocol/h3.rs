@@ -9,30 +9,39 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use ::h3::error::{Code, ConnectionError, StreamError};
+use ::h3::ext::Protocol;
+use ::h3::quic::ConnectionErrorIncoming as Lost;
 use ::h3::server::{RequestResolver, RequestStream, builder};
-use ::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::{Buf, Bytes};
 use http_body::{Body as _, Frame};
 use quinn::VarInt;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wire::webtransport::SERVER_SETTINGS;
 
 use super::http::{self, Arriving, Driven, HEAD, HEAD_MAX, Pace, Shared, answer, drive};
 use super::quic::{Confirmed, Gauge, Shaken, Terms};
+use super::webtransport::{self, Hears, Says, Sessions, Telling};
+use crate::session::{Identity, RequestHead};
 
-mod bounded;
+mod apart;
 mod client;
+mod frames;
+mod sorting;
+mod streams;
 
+pub(crate) use apart::{Wish, dial as dial_session};
 pub(crate) use client::{Client, Unprocessed, dial};
 
 /// How long a client that was told to leave may take to do so, after its last answer, beyond a few round trips: so
 /// long the last packets may take.
 const LAST: Duration = Duration::from_millis(250);
 
-type Resolver = RequestResolver<bounded::Connection, Bytes>;
-type Sending = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
-type Receiving = RequestStream<bounded::RecvStream, Bytes>;
+type Resolver = RequestResolver<streams::Connection, Bytes>;
+type Sending = RequestStream<streams::SendStream, Bytes>;
+type Receiving = RequestStream<streams::RecvStream, Bytes>;
 
 /// Serves one connection to its end.
 ///
@@ -67,9 +76,15 @@ async fn requests(
     leaving: CancellationToken,
 ) -> io::Result<()> {
     let (quic, confirmed) = (shaken.connection, shaken.confirmed);
+    let sessions = Arc::<Sessions>::default();
+    let streams = streams::Connection::sorted(quic.clone(), sessions.clone(), &SERVER_SETTINGS);
     let mut connection = builder()
         .max_field_section_size(HEAD_MAX.into())
-        .build::<_, Bytes>(bounded::Connection::new(quic.clone()))
+        .enable_extended_connect(true)
+        .enable_datagram(true)
+        .enable_webtransport(true)
+        .max_webtransport_sessions(webtransport::SESSIONS)
+        .build::<_, Bytes>(streams)
         .await
         .map_err(broken)?;
     let under_way = TaskTracker::new();
@@ -89,12 +104,18 @@ async fn requests(
         };
         match accepted {
             Ok(Some(resolver)) => {
-                let (token, shared) = (under_way.token(), shared.clone());
-                let (confirmed, gauge) = (confirmed.clone(), gauge.clone());
+                let token = under_way.token();
+                let asked = Asked {
+                    quic: quic.clone(),
+                    shared: shared.clone(),
+                    sessions: sessions.clone(),
+                    confirmed: confirmed.clone(),
+                    gauge: gauge.clone(),
+                };
                 let host = shared.connection.host.clone();
                 host.run(Box::pin(async move {
                     let _token = token;
-                    one(resolver, shared, confirmed, gauge).await;
+                    asked.answer(resolver).await;
                 }));
             }
             Ok(None) => break,
@@ -106,40 +127,165 @@ async fn requests(
     Ok(())
 }
 
-/// Answers one request.
-async fn one(resolver: Resolver, shared: Arc<Shared>, confirmed: Confirmed, gauge: Gauge) {
-    // Who does not send its head is left; what is none has been answered by a code.
-    let Ok(Ok((request, stream))) = timeout(HEAD, resolver.resolve_request()).await else {
-        return;
-    };
-    if !request.method().is_safe() {
-        // It may have been said before, and somebody else may say it again (RFC 8470, section 4).
+/// What a request needs to be answered.
+struct Asked {
+    quic: quinn::Connection,
+    shared: Arc<Shared>,
+    sessions: Arc<Sessions>,
+    confirmed: Confirmed,
+    gauge: Gauge,
+}
+
+impl Asked {
+    /// Answers one request.
+    async fn answer(self, resolver: Resolver) {
+        // Who does not send its head is left; what is none has been answered by a code.
+        let Ok(Ok((request, stream))) = timeout(HEAD, resolver.resolve_request()).await else {
+            return;
+        };
+        if request.extensions().get() == Some(&Protocol::WEB_TRANSPORT) {
+            // Boxed: few requests are.
+            return Box::pin(self.begin(request, stream)).await;
+        }
+        let Self {
+            shared,
+            confirmed,
+            gauge,
+            ..
+        } = self;
+        if !request.method().is_safe() {
+            // It may have been said before, and somebody else may say it again (RFC 8470, section 4).
+            confirmed.await;
+        }
+        let (mut sending, receiving) = stream.split();
+        let takes_trailers = takes_trailers(request.headers());
+        let is_head = request.method() == Method::HEAD;
+        let mut body = Inbound::new(receiving, &shared, gauge.clone());
+        body.look_ahead().await;
+        let pace = shared.pace.clone();
+        let Ok(response) = answer(shared, request.map(|()| body)).await else {
+            return sending.stop_stream(Code::H3_MESSAGE_ERROR);
+        };
+        let (mut parts, body) = response.into_parts();
+        let length = body.size_hint().exact().filter(|_| !is_head);
+        dress(parts.status, &mut parts.headers, length);
+        let head = Response::from_parts(parts, ());
+        // A client that has left needs no answer; its session hears of that by itself.
+        if sending.send_response(head).await.is_ok() {
+            let _ = send(&mut sending, body, takes_trailers, &pace).await;
+        }
+        gauge.look();
+    }
+
+    /// Answers a request for a session of WebTransport, and serves that to its end.
+    async fn begin(
+        self,
+        mut request: Request<()>,
+        stream: RequestStream<streams::BidiStream, Bytes>,
+    ) {
+        let Self {
+            quic,
+            shared,
+            sessions,
+            confirmed,
+            gauge,
+        } = self;
+        // As for every method that is not safe.
         confirmed.await;
+        let id = 4 * stream.id().index();
+        let (mut sending, mut receiving) = stream.split();
+        let Some(opened) = sessions.open(id) else {
+            receiving.stop_sending(Code::H3_REQUEST_REJECTED);
+            return sending.stop_stream(Code::H3_REQUEST_REJECTED);
+        };
+        request.extensions_mut().insert(http::Apart);
+        let head = RequestHead {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            headers: request.headers().clone(),
+        };
+        let body = request.map(|()| Inbound::none(&shared, gauge));
+        let Ok(response) = answer(shared.clone(), body).await else {
+            return sending.stop_stream(Code::H3_MESSAGE_ERROR);
+        };
+        let (mut parts, body) = response.into_parts();
+        let accepted = parts.status == StatusCode::OK;
+        dress(parts.status, &mut parts.headers, None);
+        if accepted && head.headers.contains_key(DRAFT_2) {
+            parts
+                .headers
+                .insert(DRAFT, HeaderValue::from_static("draft02"));
+        }
+        if sending
+            .send_response(Response::from_parts(parts, ()))
+            .await
+            .is_err()
+        {
+            return;
+        }
+        if !accepted {
+            drop(opened);
+            let _ = send(&mut sending, body, false, &shared.pace).await;
+            return;
+        }
+        let http::Connection {
+            identity,
+            framing,
+            max_message,
+            grace,
+            host,
+            ..
+        } = &shared.connection;
+        let terms = Terms {
+            identity: Identity::clone(identity)
+                .over("wt")
+                .asked_by(Arc::new(head.on_its_own())),
+            framing: framing.clone(),
+            max_message: *max_message,
+        };
+        let telling = Telling::new(sending, receiving);
+        let served = webtransport::serve(quic, terms, opened, telling, *grace, host.clone());
+        match served.await {
+            // The connection tells why by itself.
+            Err(error) if error.io_kind() == Some(io::ErrorKind::NotConnected) => {}
+            Err(error) => identity.note(&error.to_string()),
+            Ok(()) => {}
+        }
+        // Until now the connection was not idle.
+        drop(body);
     }
-    let (mut sending, receiving) = stream.split();
-    let takes_trailers = takes_trailers(request.headers());
-    let is_head = request.method() == Method::HEAD;
-    let mut body = Inbound {
-        receiving,
-        pace: shared.pace.clone(),
-        gauge: gauge.clone(),
-        first: None,
-        ended: false,
-    };
-    body.look_ahead().await;
-    let pace = shared.pace.clone();
-    let Ok(response) = answer(shared, request.map(|()| body)).await else {
-        return sending.stop_stream(Code::H3_MESSAGE_ERROR);
-    };
-    let (mut parts, body) = response.into_parts();
-    let length = body.size_hint().exact().filter(|_| !is_head);
-    dress(parts.status, &mut parts.headers, length);
-    let head = Response::from_parts(parts, ());
-    // A client that has left needs no answer; its session hears of that by itself.
-    if sending.send_response(head).await.is_ok() {
-        let _ = send(&mut sending, body, takes_trailers, &pace).await;
+}
+
+/// What a browser says that speaks draft 2, and what it wants to hear.
+const DRAFT_2: HeaderName = HeaderName::from_static("sec-webtransport-http3-draft02");
+const DRAFT: HeaderName = HeaderName::from_static("sec-webtransport-http3-draft");
+
+impl Says for Sending {
+    async fn say(&mut self, data: Bytes) -> Result<(), StreamError> {
+        self.send_data(data).await
     }
-    gauge.look();
+
+    async fn finish(&mut self) -> Result<(), StreamError> {
+        Self::finish(self).await
+    }
+
+    fn reset(&mut self, code: Code) {
+        self.stop_stream(code);
+    }
+}
+
+impl Hears for Receiving {
+    fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamError>> {
+        let heard = ready!(self.poll_recv_data(cx))?;
+        Poll::Ready(Ok(
+            heard.map(|mut data| data.copy_to_bytes(data.remaining()))
+        ))
+    }
+
+    fn stop(&mut self, code: Code) {
+        self.stop_sending(code);
+    }
 }
 
 async fn send(
@@ -207,7 +353,8 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// The body of a request.
 struct Inbound {
-    receiving: Receiving,
+    /// `None`: there is none.
+    receiving: Option<Receiving>,
     pace: Arc<Pace>,
     gauge: Gauge,
     /// What was read to see whether there is a body at all.
@@ -216,6 +363,23 @@ struct Inbound {
 }
 
 impl Inbound {
+    fn new(receiving: Receiving, shared: &Shared, gauge: Gauge) -> Self {
+        Self {
+            receiving: Some(receiving),
+            ..Self::none(shared, gauge)
+        }
+    }
+
+    fn none(shared: &Shared, gauge: Gauge) -> Self {
+        Self {
+            receiving: None,
+            pace: shared.pace.clone(),
+            gauge,
+            first: None,
+            ended: false,
+        }
+    }
+
     /// Finds out whether there is a body, if that can be known by now: most requests have none.
     async fn look_ahead(&mut self) {
         poll_fn(|cx| {
@@ -230,7 +394,11 @@ impl Inbound {
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        let received = match ready!(self.receiving.poll_recv_data(cx)) {
+        let Some(receiving) = &mut self.receiving else {
+            self.ended = true;
+            return Poll::Ready(None);
+        };
+        let received = match ready!(receiving.poll_recv_data(cx)) {
             Ok(None) => None,
             Ok(Some(mut data)) => Some(Ok(data.copy_to_bytes(data.remaining()))),
             Err(error) => Some(Err(broken_stream(&error))),
@@ -280,7 +448,12 @@ fn broken_stream(error: &StreamError) -> io::Error {
 }
 
 fn broken(error: ConnectionError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+    let words = match error {
+        // Words of our own.
+        ConnectionError::Remote(Lost::Undefined(cause)) => cause.to_string(),
+        other => other.to_string(),
+    };
+    io::Error::new(io::ErrorKind::InvalidData, words)
 }
 
 /// How a connection ended that this end has not closed. Leaving is the client's right, and so is silence.

@@ -37,7 +37,7 @@ mod token;
 mod unread;
 pub(crate) mod upgrade;
 
-pub(super) use answer::{Arriving, answer};
+pub(super) use answer::{Apart, Arriving, answer};
 pub use page::Page;
 
 pub use ask::{Ask, Sends};
@@ -91,6 +91,8 @@ pub(crate) struct Connection {
     pub(crate) grace: Duration,
     /// Where the same is served over HTTP/3 (RFC 7838), if that is to be told.
     pub(crate) elsewhere: Option<HeaderValue>,
+    /// Whether WebTransport is spoken at the same number.
+    pub(crate) webtransport: bool,
 }
 
 /// What a port was told about HTTP.

@@ -23,6 +23,7 @@ mod room;
 mod server;
 mod stream;
 mod versions;
+mod within;
 
 pub(crate) use client::{Connected, Dialing, Early, Wanted, dial};
 pub(super) use client::{Gauge, Lent};
@@ -30,13 +31,18 @@ pub(crate) use closing::Failure;
 use closing::lost;
 pub use crypto::QuicVersion;
 pub(crate) use crypto::Tls;
+pub(super) use datagrams::{Datagrams, NO_DATAGRAMS};
+pub(super) use ends::Ends;
 pub(crate) use keeper::Move;
 pub use keeper::end_connections;
 pub(super) use listener::Confirmed;
 pub(crate) use listener::{Listener, Shaken, Visitor};
 pub(crate) use room::Room;
 pub(crate) use server::serve;
+pub(super) use server::{Brought, serve_within};
+pub(super) use stream::Stream;
 pub(crate) use versions::in_version;
+pub(super) use within::End;
 
 /// How QUIC connections are kept, on either side.
 #[derive(Clone, Debug, PartialEq, Eq)]

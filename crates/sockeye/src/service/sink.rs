@@ -95,9 +95,10 @@ impl Service for Sink {
     }
 }
 
-/// Who began with a request waits for an answer; all others get none.
+/// Who began with a request of its own waits for an answer; all others get none.
 async fn thank(mut session: Session, verb: &str) -> Result<()> {
-    if session.info().request().is_some() {
+    let request = session.info().request();
+    if request.is_some_and(|request| !request.is_shared()) {
         let thanks = format!("{verb} {}\n", bytes(session.info()));
         session.send(thanks).await?;
     }

@@ -24,6 +24,11 @@ impl RequestHead {
         target(&self.uri, self.version)
     }
 
+    /// Whether it can begin several sessions: the streams and datagrams of WebTransport.
+    pub fn is_shared(&self) -> bool {
+        self.version == http::Version::HTTP_3 && self.method == http::Method::CONNECT
+    }
+
     /// The same, with memory of its own: as it was read it is a part of the buffer that it was read into, which is
     /// several times its size, and it may be kept as long as a session.
     #[must_use]

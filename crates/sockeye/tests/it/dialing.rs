@@ -193,7 +193,7 @@ async fn a_source_that_is_not_ours_is_named() {
 
 #[tokio::test]
 async fn what_cannot_be_dialed_says_so() {
-    for to in ["wt://localhost/x", "-"] {
+    for to in ["-"] {
         let error = dial(&address(to), &DialOptions::default())
             .await
             .unwrap_err();

@@ -18,6 +18,7 @@ use crate::stage::{Stage, address, exchange, heard, heard_bytes, heard_to_the_en
 
 mod behaviour;
 mod hostile;
+mod webtransport;
 
 /// A port that somebody speaks QUIC with.
 struct Quic {

@@ -111,3 +111,38 @@ proptest! {
         }
     }
 }
+
+/// The examples of RFC 9000, appendix A.1, both ways; and however their bytes come.
+#[test]
+fn numbers_are_written_as_they_are_read() {
+    for (value, bytes) in [
+        (
+            151_288_809_941_952_652,
+            &b"\xc2\x19\x7c\x5e\xff\x14\xe8\x8c"[..],
+        ),
+        (494_878_333, b"\x9d\x7f\x3e\x7d"),
+        (15_293, b"\x7b\xbd"),
+        (37, b"\x25"),
+    ] {
+        let mut written = Vec::new();
+        write_number(value, &mut written);
+        assert_eq!(written, bytes);
+        assert_eq!(number(bytes), Some((value, bytes.len())));
+        let mut one_by_one = Number::default();
+        let read: Vec<_> = bytes.iter().map(|byte| one_by_one.read(*byte)).collect();
+        let (last, before) = read.split_last().unwrap();
+        assert_eq!((*last, one_by_one.is_begun()), (Some(value), false));
+        assert!(before.iter().all(Option::is_none));
+    }
+    // Two bytes where one would do are read, too.
+    assert_eq!(number(b"\x40\x25"), Some((37, 2)));
+}
+
+proptest! {
+    #[test]
+    fn every_number_comes_back(value in 0..1_u64 << 62) {
+        let mut written = Vec::new();
+        write_number(value, &mut written);
+        prop_assert_eq!(number(&written), Some((value, written.len())));
+    }
+}

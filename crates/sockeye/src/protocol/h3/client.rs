@@ -15,15 +15,15 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::{bounded, broken};
+use super::{broken, streams};
 use crate::protocol::http::{self, Ask, HEAD_MAX, Interim, Resource, Sender};
 use crate::protocol::quic::{Connected, Gauge, Lent, Move, Terms};
 use crate::request::Body;
 use crate::session::{Identity, Session};
 
-type Asking = ::h3::client::SendRequest<bounded::Opener, Bytes>;
-type Sending = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
-type Receiving = RequestStream<bounded::RecvStream, Bytes>;
+type Asking = ::h3::client::SendRequest<streams::Opener, Bytes>;
+pub(super) type Sending = RequestStream<streams::SendStream, Bytes>;
+pub(super) type Receiving = RequestStream<streams::RecvStream, Bytes>;
 
 /// What belongs to a connection of HTTP/1.1 and has no place here (RFC 9114, section 4.2).
 const OF_CONNECTIONS: [HeaderName; 5] = [
@@ -82,7 +82,7 @@ impl Client {
         let lent = connected.lend(code, terms, moving);
         let (mut driver, asking) = builder()
             .max_field_section_size(HEAD_MAX.into())
-            .build::<_, _, Bytes>(bounded::Connection::new(lent.connection()))
+            .build::<_, _, Bytes>(streams::Connection::new(lent.connection()))
             .await
             .map_err(broken)?;
         // The last of these closes the connection when it is dropped, and that is not for the library to decide.
@@ -160,7 +160,7 @@ async fn send(
 }
 
 /// The head of the answer, after those that only came before it (RFC 9114, section 4.1).
-async fn answered(
+pub(super) async fn answered(
     receiving: &mut Receiving,
     interim: Option<&Interim>,
 ) -> Result<Response<()>, StreamError> {
@@ -256,7 +256,7 @@ impl http_body::Body for Coming {
 pub(crate) struct Unprocessed;
 
 /// What went wrong, for who asked.
-fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
+pub(super) fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidData, TimedOut};
     use quinn::ConnectionError as E;
     let rules = |what: &dyn std::fmt::Display| {

@@ -41,6 +41,11 @@ pub(in crate::protocol) async fn answer<B: Arriving>(
     Ok(asked.sent(response))
 }
 
+/// In a request: it asks for a session that its connection carries apart from its requests (WebTransport). Who may
+/// have one is asked here; 200 is the answer to those.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::protocol) struct Apart;
+
 /// A request from its head to the end of its answer.
 struct Asked {
     shared: Arc<Shared>,
@@ -84,15 +89,16 @@ impl Asked {
         is_named: bool,
     ) -> Response {
         let asks_websocket = ws::handshake::is_asked(&request);
-        // WebSocket has a rule of its own for that.
-        let may_come = is_named || asks_websocket;
+        let asks_apart = request.extensions().get::<Apart>().is_some();
+        // Sessions have a rule of their own for that.
+        let may_come = is_named || asks_websocket || asks_apart;
         if let Err(refusal) = self.check(request.headers(), may_come) {
             self.malformed = refusal.status == StatusCode::BAD_REQUEST;
             unread::leave(&self.shared, request);
             return refusal.response();
         }
         match self.method {
-            _ if asks_websocket || self.shared.connection.only_websocket => {}
+            _ if asks_websocket || asks_apart || self.shared.connection.only_websocket => {}
             Method::CONNECT | Method::TRACE => return self.not_allowed(),
             Method::OPTIONS => return self.options(request.headers(), is_named),
             _ => {}
@@ -115,6 +121,15 @@ impl Asked {
         {
             unread::leave(&shared, request);
             return token::ask();
+        }
+        if asks_apart {
+            return match ws::handshake::check_origin(&request, &shared.connection.websocket) {
+                Ok(()) => {
+                    self.by = By::Session;
+                    Response::new(Body::empty())
+                }
+                Err(refusal) => upgrade::refuse(refusal),
+            };
         }
         if asks_websocket {
             return match upgrade::answer(&shared, request) {

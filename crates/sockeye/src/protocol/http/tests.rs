@@ -70,6 +70,10 @@ impl Host for Stage {
         self.told.lock().unwrap().push(line);
     }
 
+    fn own_fingerprint(&self) -> Option<crate::certificate::Fingerprint> {
+        None
+    }
+
     fn run(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
         crate::task::spawn(&self.tracker, work);
     }
@@ -118,6 +122,7 @@ impl Client {
             token: None,
             grace: Duration::from_secs(5),
             elsewhere: None,
+            webtransport: false,
         };
         let serving = serve(ByteStream::new(far), version, connection);
         let served = crate::task::spawn(&stage.tracker, serving);

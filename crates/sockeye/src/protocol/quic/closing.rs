@@ -3,9 +3,11 @@
 use std::io;
 
 use quinn::{ConnectionError, ReadError, StoppedError, TransportErrorCode, VarInt, WriteError};
+use wire::webtransport::{SESSION_GONE, from_http3};
 
 use super::DONE;
 use super::crypto::Notes;
+use super::ends::Ends;
 use crate::error::{Error, Operation, QuicEnd, TlsError};
 
 /// Why a handshake came to nothing.
@@ -45,9 +47,28 @@ pub(super) fn handshake(
     }
 }
 
+/// H3_NO_ERROR (RFC 9114, section 8.1).
+const HTTP3_DONE: VarInt = VarInt::from_u32(0x100);
+
 /// Whether a connection was closed by a peer that was content.
-pub(super) fn is_content(error: &ConnectionError) -> bool {
-    matches!(error, ConnectionError::ApplicationClosed(close) if close.error_code == DONE)
+pub(super) fn is_content(ends: &Ends, error: &ConnectionError) -> bool {
+    let is_done = |code| code == DONE || ends.within.is_some() && code == HTTP3_DONE;
+    matches!(error, ConnectionError::ApplicationClosed(close) if is_done(close.error_code))
+}
+
+/// Whether a stream was ended because its session is over: that says why.
+pub(super) fn is_gone(ends: &Ends, code: VarInt) -> bool {
+    ends.within.is_some() && code.into_inner() == SESSION_GONE
+}
+
+/// How the session of a stream has ended. `Ok`: in good order.
+pub(super) fn of_session(ends: &Ends, operation: Operation) -> io::Result<()> {
+    match &ends.within {
+        Some(within) => within
+            .ended(operation, &ends.address())
+            .map_err(io::Error::other),
+        None => Ok(()),
+    }
 }
 
 /// What the loss of a connection to `address` means for what was tried.
@@ -116,12 +137,12 @@ fn after_colon(words: &str) -> String {
 }
 
 /// The same for those who read; `Ok`: it is the end.
-pub(super) fn read(address: &str, error: ReadError) -> io::Result<()> {
+pub(super) fn read(ends: &Ends, error: ReadError) -> io::Result<()> {
     let operation = Operation::Receive;
     Err(io::Error::other(match error {
-        ReadError::Reset(code) => at_stream(operation, address, QuicEnd::Reset, code),
-        ReadError::ConnectionLost(error) if is_content(&error) => return Ok(()),
-        ReadError::ConnectionLost(error) => lost(operation, address, &error),
+        ReadError::Reset(code) => at_stream(ends, operation, QuicEnd::Reset, code),
+        ReadError::ConnectionLost(error) if is_content(ends, &error) => return Ok(()),
+        ReadError::ConnectionLost(error) => lost(operation, &ends.address(), &error),
         ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => {
             return Err(io::ErrorKind::NotConnected.into());
         }
@@ -129,11 +150,11 @@ pub(super) fn read(address: &str, error: ReadError) -> io::Result<()> {
 }
 
 /// The same for those who write.
-pub(super) fn write(address: &str, error: WriteError) -> io::Error {
+pub(super) fn write(ends: &Ends, error: WriteError) -> io::Error {
     let operation = Operation::Send;
     io::Error::other(match error {
-        WriteError::Stopped(code) => at_stream(operation, address, QuicEnd::Stopped, code),
-        WriteError::ConnectionLost(error) => lost(operation, address, &error),
+        WriteError::Stopped(code) => at_stream(ends, operation, QuicEnd::Stopped, code),
+        WriteError::ConnectionLost(error) => lost(operation, &ends.address(), &error),
         WriteError::ClosedStream | WriteError::ZeroRttRejected => {
             return io::ErrorKind::BrokenPipe.into();
         }
@@ -141,21 +162,31 @@ pub(super) fn write(address: &str, error: WriteError) -> io::Error {
 }
 
 /// The same for those who have written all and wait until it has arrived. A peer that is content has heard enough.
-pub(super) fn finish(address: &str, ended: Result<Option<VarInt>, StoppedError>) -> io::Result<()> {
+pub(super) fn finish(ends: &Ends, ended: Result<Option<VarInt>, StoppedError>) -> io::Result<()> {
     match ended {
-        Ok(None) | Ok(Some(DONE)) => Ok(()),
-        Err(StoppedError::ConnectionLost(error)) if is_content(&error) => Ok(()),
-        Ok(Some(code)) => Err(write(address, WriteError::Stopped(code))),
-        Err(error) => Err(write(address, error.into())),
+        Ok(None) => Ok(()),
+        Ok(Some(code)) if told(ends, code) == 0 => Ok(()),
+        Err(StoppedError::ConnectionLost(error)) if is_content(ends, &error) => Ok(()),
+        Ok(Some(code)) => Err(write(ends, WriteError::Stopped(code))),
+        Err(error) => Err(write(ends, error.into())),
     }
 }
 
-fn at_stream(operation: Operation, address: &str, end: QuicEnd, code: VarInt) -> Error {
+fn at_stream(ends: &Ends, operation: Operation, end: QuicEnd, code: VarInt) -> Error {
     Error::QuicClosed {
         operation,
-        address: address.to_owned(),
+        address: ends.address(),
         end,
-        code: code.into_inner(),
+        code: told(ends, code),
         reason: String::new(),
+    }
+}
+
+/// The application's code; inside of HTTP/3 what is none of those is HTTP/3's.
+fn told(ends: &Ends, code: VarInt) -> u64 {
+    let code = code.into_inner();
+    match &ends.within {
+        Some(_) => from_http3(code).map_or(code, u64::from),
+        None => code,
     }
 }

@@ -142,6 +142,15 @@ impl TlsServer {
         Ok(current.own.clone())
     }
 
+    /// The same for a client that comes now: another one, if the time has come for it.
+    ///
+    /// # Errors
+    /// As [`certificate`](Self::certificate).
+    pub(crate) fn own(&self, tell: impl Fn(&str)) -> Result<OwnCertificate> {
+        self.0.now(tell)?;
+        self.certificate()
+    }
+
     /// Looks at once whether another certificate is to be used at `now`.
     #[cfg(test)]
     pub(super) fn look_again(&self, now: SystemTime) -> Option<String> {

@@ -125,7 +125,10 @@ pub(crate) fn accept<B>(
 
 /// A browser lets any page open a session anywhere, and says whose page it is. Only our own pages may, and
 /// those of origins that were named; who is no browser says nothing (RFC 6455, section 10.2).
-fn check_origin<B>(request: &Request<B>, settings: &Settings) -> Result<(), Refusal> {
+///
+/// # Errors
+/// When it is another page.
+pub(crate) fn check_origin<B>(request: &Request<B>, settings: &Settings) -> Result<(), Refusal> {
     let Some(origin) = request.headers().get(ORIGIN) else {
         return Ok(());
     };

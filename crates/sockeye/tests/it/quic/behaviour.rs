@@ -104,7 +104,7 @@ async fn codes_of_streams_and_connections_are_told() {
 async fn what_a_server_gives_as_a_code_is_an_error_with_it() {
     // The other end is not ours, and says why it leaves.
     let quic = Quic::echo().await;
-    let server = foreign::server(&quic, |connection| async move {
+    let server = foreign::server(&quic, "sockeye", |connection| async move {
         let (mut out, mut into) = connection.accept_bi().await.unwrap();
         let mut what = [0; 5];
         into.read_exact(&mut what).await.unwrap();
@@ -302,20 +302,21 @@ async fn a_client_that_moves_stays_the_same_session() {
     quic.stage.end().await;
 }
 
-mod foreign {
+pub(super) mod foreign {
     use quinn::rustls::pki_types::PrivatePkcs8KeyDer;
 
     use super::*;
 
-    pub(super) struct Server {
-        pub(super) at: SocketAddr,
-        pub(super) options: DialOptions,
+    pub(in crate::quic) struct Server {
+        pub(in crate::quic) at: SocketAddr,
+        pub(in crate::quic) options: DialOptions,
         _serving: tokio::task::JoinHandle<()>,
     }
 
-    /// A server of another make, each of whose connections `serve` has.
-    pub(super) fn server<F: Future<Output = ()> + Send + 'static>(
+    /// A server of another make that agrees on `alpn`, each of whose connections `serve` has.
+    pub(in crate::quic) fn server<F: Future<Output = ()> + Send + 'static>(
         quic: &Quic,
+        alpn: &str,
         serve: impl Fn(Connection) -> F + Send + 'static,
     ) -> Server {
         let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -326,7 +327,7 @@ mod foreign {
                 PrivatePkcs8KeyDer::from(key.signing_key.serialize_der()).into(),
             )
             .unwrap();
-        tls.alpn_protocols = vec![b"sockeye".to_vec()];
+        tls.alpn_protocols = vec![alpn.into()];
         let crypto = quinn::crypto::rustls::QuicServerConfig::try_from(tls).unwrap();
         let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         let endpoint = quinn::Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into()).unwrap();
