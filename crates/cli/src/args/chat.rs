@@ -11,11 +11,12 @@ use super::{ChildArgs, ConnectTlsArgs, SocketArgs, WebSocketArgs};
 /// Talk in the rooms of a `sockeye serve chat`
 ///
 /// ADDR is what `sockeye connect` takes: HOST:PORT, HOST PORT, tcp://…, tls://…, udp://…, quic://…,
-/// ws://…, wss://…, http://…, https://…, h3://…, unix:PATH, exec:COMMAND, or @NAME for a contact.
+/// ws://…, wss://…, wt://…, http://…, https://…, h3://…, unix:PATH, exec:COMMAND, or @NAME for a
+/// contact.
 ///
-/// At a terminal each line you type is said in the room that the prompt names, /help shows the commands,
-/// and Tab completes names, rooms and commands. What others say never disturbs the line you are typing.
-/// When the connection is lost it is made again; nothing is lost and nothing is said twice.
+/// At a terminal each line you type is said in the room that the prompt names, /help shows the
+/// commands, and Tab completes names, rooms and commands. What others say never disturbs the line you
+/// are typing. When the connection is lost it is made again; nothing is lost and nothing is said twice.
 ///
 /// Piped input is said line by line, and what others say is printed as `ROOM NAME: TEXT`. At the end of
 /// input the program waits until every line is kept by the server, and leaves.

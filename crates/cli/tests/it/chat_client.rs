@@ -51,9 +51,9 @@ fn over_every_scheme() {
     let at = &server.at;
     let mut reader = reader(at, "reader");
     for scheme in [
-        "tcp", "udp", "tls", "quic", "ws", "wss", "http", "https", "h3",
+        "tcp", "udp", "tls", "quic", "ws", "wss", "http", "https", "h3", "wt",
     ] {
-        let insecure = if matches!(scheme, "tls" | "quic" | "wss" | "https" | "h3") {
+        let insecure = if matches!(scheme, "tls" | "quic" | "wss" | "https" | "h3" | "wt") {
             "--insecure"
         } else {
             ""
@@ -64,7 +64,7 @@ fn over_every_scheme() {
             .out
             .until(&format!("lobby by-{scheme}: hello over {scheme}\n"));
     }
-    assert_eq!(reader.hang_up_and_end().text().lines().count(), 9);
+    assert_eq!(reader.hang_up_and_end().text().lines().count(), 10);
 }
 
 #[test]
