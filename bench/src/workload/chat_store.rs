@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, params};
-use sockeye::hub::line::{Draft, Line, LineKind};
+use sockeye::hub::{Draft, Line, LineKind};
 use sockeye::hub::store::{Retention, Span, Store};
 use tokio::task::JoinSet;
 

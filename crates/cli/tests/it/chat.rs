@@ -56,6 +56,11 @@ impl Peer {
         self.say(what.to_string());
     }
 
+    /// Whether the server is there is seen by what it answers.
+    pub(crate) fn try_ask(&mut self, what: &Value) {
+        let _ = self.0.get_mut().write_all(format!("{what}\n").as_bytes());
+    }
+
     /// Says something in the lobby, for which nothing is awaited.
     #[track_caller]
     pub(crate) fn tell_all(&mut self, text: &str, tag: &str) {
