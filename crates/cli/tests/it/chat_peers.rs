@@ -1,5 +1,7 @@
 //! One room, and in it everybody's programs: each says something, and everyone hears every line once, in one order.
 
+use std::collections::BTreeSet;
+
 use crate::chat::Peer;
 use crate::stage::{Run, Server, connect, folder, path, program};
 use crate::web::python;
@@ -45,7 +47,7 @@ fn everybody(server: &Server, place: &str) -> Vec<Member> {
             "aioquic",
             python("peers/chat_peers.py", &["h3", port, "aioquic"]),
         ),
-        ("curl", program("curl", ["-sN", "-T", "-", &url])),
+        ("curl", program("curl", ["-sN", "-T", ".", &url])),
         ("quic", connect(&format!("quic://{at} --insecure"))),
         ("wss", connect(&format!("wss://{at} --insecure"))),
         ("unix", connect(&format!("unix:{place}"))),
@@ -93,7 +95,11 @@ fn everybodys_programs_are_in_one_room() {
         if !["curl", "aioquic"].contains(name) {
             run.say(format!("/name {name}\n"));
         }
-        while witness.event("came")["name"] != *name {}
+    }
+    let mut missing: BTreeSet<_> = members.iter().map(|member| member.name).collect();
+    while !missing.is_empty() {
+        let came = witness.event("came");
+        missing.remove(came["name"].as_str().unwrap());
     }
     for n in 0..LINES {
         for Member { name, run } in &mut members {
