@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 use async_nats::jetstream::{self, kv};
 use async_nats::{Client, ConnectOptions, Event};
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +33,10 @@ pub(super) use presence::Remote;
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long a cluster may need to find itself.
+const SETTLING: Duration = Duration::from_secs(20);
+/// After how long something is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How many servers keep each thing, in a cluster.
 const REPLICAS: usize = 3;
 /// How long a resume token is worth something, and so is kept.
@@ -89,7 +95,7 @@ impl Nats {
         };
         let client = dial(options, people.clone())
             .await
-            .map_err(|error| cannot("the hub", &error))?;
+            .map_err(|error| unreachable(&at, &*error))?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(ANSWER);
         let is_cluster = client.server_info().cluster.is_some();
@@ -100,9 +106,7 @@ impl Nats {
             cannot("it needs JetStream, to keep what is said", error)
         };
         let bucket = async |name: &str, age: Duration| {
-            let made = jetstream
-                .get_or_create_stream(bucket(name, age, replicas))
-                .await;
+            let made = made(&jetstream, bucket(name, age, replicas)).await;
             made.map_err(|error| without(&error))?;
             let opened = jetstream.get_key_value(format!("sockeye-{name}")).await;
             opened.map_err(|error| without(&error))
@@ -114,8 +118,7 @@ impl Nats {
             accounts: bucket("accounts", Duration::ZERO).await?,
             tokens: bucket("tokens", TOKENS).await?,
             states: bucket("rooms", Duration::ZERO).await?,
-            mail: jetstream
-                .get_or_create_stream(mail)
+            mail: made(&jetstream, mail)
                 .await
                 .map_err(|error| cannot("it cannot keep messages", &error))?,
             client,
@@ -174,6 +177,28 @@ impl Nats {
     }
 }
 
+/// A stream that is there or is made; a cluster that has just started needs a moment before it can.
+async fn made(
+    jetstream: &jetstream::Context,
+    config: jetstream::stream::Config,
+) -> std::result::Result<jetstream::stream::Stream, CreateStreamError> {
+    let began = Instant::now();
+    loop {
+        let error = match jetstream.get_or_create_stream(config.clone()).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        let may_change = matches!(
+            error.kind(),
+            CreateStreamErrorKind::TimedOut | CreateStreamErrorKind::JetStream(_)
+        );
+        if !may_change || began.elapsed() >= SETTLING {
+            return Err(error);
+        }
+        sleep(AGAIN).await;
+    }
+}
+
 /// A bucket as a stream: asking the library for one asks the server first what only newer ones tell (2.10).
 fn bucket(name: &str, age: Duration, replicas: usize) -> jetstream::stream::Config {
     jetstream::stream::Config {
@@ -224,9 +249,39 @@ async fn dial(
     Ok(connect.connect(servers).await?)
 }
 
+/// Nobody is there, or nobody who speaks NATS.
+fn unreachable(at: &str, error: &(dyn std::error::Error + 'static)) -> Error {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let kind = causes.find_map(|error| {
+        error
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind)
+    });
+    let source = std::io::Error::new(kind.unwrap_or(std::io::ErrorKind::Other), error.to_string());
+    Error::io(Operation::Connect, at, source)
+}
+
 /// Told to somebody when the hub does not do what it was asked for.
 fn away(error: impl std::fmt::Display) -> Refusal {
     Why::NotKept.because(format!("the hub does not answer: {error}"))
+}
+
+/// How long something is tried again: while a cluster replaces a server it answers nothing.
+struct Patience(Instant);
+
+impl Patience {
+    fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Waits until it may be tried again; refuses once that took too long for whoever waits.
+    async fn again(&self, error: impl std::fmt::Display) -> std::result::Result<(), Refusal> {
+        if self.0.elapsed() >= SETTLING {
+            return Err(away(error));
+        }
+        sleep(AGAIN).await;
+        Ok(())
+    }
 }
 
 /// A name of any letters, as subjects and keys can have it.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Nats, away, hex, token};
+use super::{Nats, Patience, away, hex, token};
 use crate::hub::refusal::Refusal;
 use crate::hub::store::{Mail, PersonRow, TokenRow};
 
@@ -104,7 +104,13 @@ impl Nats {
     }
 
     pub(in crate::hub) async fn state(&self, room: &str) -> Result<Option<(u64, String)>, Refusal> {
-        let entry = self.states.entry(token(room)).await.map_err(away)?;
+        let patience = Patience::new();
+        let entry = loop {
+            match self.states.entry(token(room)).await {
+                Ok(entry) => break entry,
+                Err(error) => patience.again(error).await?,
+            }
+        };
         Ok(entry.map(|entry| {
             let json = String::from_utf8_lossy(&entry.value).into_owned();
             (entry.revision, json)
@@ -117,11 +123,16 @@ impl Nats {
         expected: u64,
         json: String,
     ) -> Result<bool, Refusal> {
-        let set = self.states.update(token(room), json.into(), expected).await;
-        match set {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => Ok(false),
-            Err(error) => Err(away(error)),
+        let (room, json) = (token(room), Bytes::from(json));
+        let patience = Patience::new();
+        loop {
+            match self.states.update(&room, json.clone(), expected).await {
+                Ok(_) => return Ok(true),
+                Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => {
+                    return Ok(false);
+                }
+                Err(error) => patience.again(error).await?,
+            }
         }
     }
 
@@ -189,7 +200,13 @@ pub(super) async fn get<T: DeserializeOwned>(
     bucket: &kv::Store,
     key: String,
 ) -> Result<Option<T>, Refusal> {
-    let value = bucket.get(key).await.map_err(away)?;
+    let patience = Patience::new();
+    let value = loop {
+        match bucket.get(key.as_str()).await {
+            Ok(value) => break value,
+            Err(error) => patience.again(error).await?,
+        }
+    };
     value
         .map(|value| serde_json::from_slice(&value).map_err(away))
         .transpose()
@@ -201,5 +218,9 @@ pub(super) async fn put(
     value: &impl Serialize,
 ) -> Result<(), Refusal> {
     let value: Bytes = serde_json::to_vec(value).map_err(away)?.into();
-    bucket.put(key, value).await.map(drop).map_err(away)
+    let patience = Patience::new();
+    while let Err(error) = bucket.put(&key, value.clone()).await {
+        patience.again(error).await?;
+    }
+    Ok(())
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::consumer::{DeliverPolicy, pull::OrderedConfig};
+use async_nats::jetstream::consumer::pull::Config;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::stream::{self, Stream};
 use futures_util::StreamExt;
 use jiff::Timestamp;
@@ -12,17 +13,19 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ANSWER, Nats, away, token};
+use super::{AGAIN, ANSWER, Nats, Patience, away, made, token};
 use crate::hub::line::{Draft, Line, LineKind, Receipt};
 use crate::hub::refusal::{Refusal, Why};
 use crate::hub::store::RoomRow;
 
 /// How long a line is tried to be said while the hub is away.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// After how long it is tried again.
-const AGAIN: Duration = Duration::from_millis(500);
+const WAITING: Duration = Duration::from_secs(120);
 /// For how long a line with the same tag is known to be the same one.
 const KNOWN: Duration = Duration::from_secs(10 * 60);
+/// How often a stream that has nothing to tell shows that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How long it may be asked at once.
+const SILENCE: Duration = Duration::from_secs(30);
 /// How many lines are stored at once.
 const BATCH: usize = 512;
 /// Rooms' streams are called this and a number.
@@ -88,8 +91,8 @@ impl Nats {
                         was_there: ack.duplicate,
                     });
                 }
-                Ok(Err(error)) if began.elapsed() >= PATIENCE => return Err(away(error)),
-                Err(error) if began.elapsed() >= PATIENCE => return Err(away(error)),
+                Ok(Err(error)) if began.elapsed() >= WAITING => return Err(away(error)),
+                Err(error) if began.elapsed() >= WAITING => return Err(away(error)),
                 Ok(Err(_)) | Err(_) => sleep(AGAIN).await,
             }
         }
@@ -98,11 +101,17 @@ impl Nats {
     /// Waits until the store has what was said in the room until now.
     pub(in crate::hub) async fn follow(&self, room: &str) -> Result<(), Refusal> {
         let log = self.log(room).await?;
-        let info = log.stream.get_info().await.map_err(away)?;
+        let patience = Patience::new();
+        let info = loop {
+            match log.stream.get_info().await {
+                Ok(info) => break info,
+                Err(error) => patience.again(error).await?,
+            }
+        };
         let last = info.state.last_sequence;
         let mut stored = log.stored.subscribe();
         let caught_up = stored.wait_for(|stored| *stored >= last);
-        match timeout(PATIENCE, caught_up).await {
+        match timeout(WAITING, caught_up).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => {
                 Err(Why::NotKept
@@ -135,8 +144,8 @@ impl Nats {
         if let Some(log) = logs.get(room) {
             return Ok(log.clone());
         }
-        let made = self.jetstream.get_or_create_stream(self.config(room));
-        let stream = made.await.map_err(away)?;
+        let made = made(&self.jetstream, self.config(room)).await;
+        let stream = made.map_err(away)?;
         self.check_origin(room, &stream).await?;
         let (_, last) = self.store.bounds(room).await?;
         let log = Arc::new(Log {
@@ -211,31 +220,59 @@ async fn read(log: Arc<Log>, store: crate::hub::store::Store) {
 
 async fn read_on(log: &Log, store: &crate::hub::store::Store) -> Result<(), async_nats::Error> {
     let next = *log.stored.borrow() + 1;
-    let config = OrderedConfig {
+    let config = Config {
         deliver_policy: DeliverPolicy::ByStartSequence {
             start_sequence: next,
         },
-        ..OrderedConfig::default()
+        ack_policy: AckPolicy::None,
+        inactive_threshold: SILENCE * 4,
+        memory_storage: true,
+        num_replicas: 1,
+        ..Config::default()
     };
-    let messages = log.stream.create_consumer(config).await?.messages().await?;
-    let mut batches = messages.ready_chunks(BATCH);
+    let consumer = log.stream.create_consumer(config).await?;
+    let messages = consumer.stream().heartbeat(HEARTBEAT).expires(SILENCE);
+    let mut batches = messages.messages().await?.ready_chunks(BATCH);
+    let mut last = None;
     while let Some(batch) = batches.next().await {
         let mut lines = Vec::with_capacity(batch.len());
         let mut broken = None;
         for message in batch {
-            match message {
+            match message
+                .map_err(Into::into)
+                .and_then(|message| in_order(&message, &mut last).map(|()| message))
+            {
                 Ok(message) => lines.extend(line(log, &message)?),
                 Err(error) => broken = Some(error),
             }
+            if broken.is_some() {
+                break;
+            }
         }
-        if let Some(last) = lines.last().map(|line| line.id) {
+        if !lines.is_empty() {
             store.insert(lines).await?;
+        }
+        if let Some(last) = last {
             log.stored.send_replace(last);
         }
         if let Some(error) = broken {
-            return Err(error.into());
+            return Err(error);
         }
     }
+    Ok(())
+}
+
+/// What was on its way when a connection broke does not come again by itself. Lines leave a stream at its beginning alone, so a
+/// gap between two is one of those.
+fn in_order(
+    message: &async_nats::jetstream::Message,
+    last: &mut Option<u64>,
+) -> Result<(), async_nats::Error> {
+    let id = message.info()?.stream_sequence;
+    if last.is_some_and(|last| id != last + 1) {
+        return Err(format!("line {id} came out of its turn").into());
+    }
+    *last = Some(id);
     Ok(())
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::kv::CreateErrorKind;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::accounts::{get, put};
-use super::{Nats, away, token};
+use super::{Nats, Patience, away, token};
 use crate::hub::people::{Claim, HELD};
 use crate::hub::refusal::Refusal;
 use crate::hub::seat::Name;
@@ -31,16 +32,18 @@ impl Nats {
             put(&self.names, key, &holder).await?;
             return Ok(true);
         }
-        let value = serde_json::to_vec(&holder).map_err(away)?;
-        match self.names.create(&key, value.into()).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
-                let holder: Option<Holder> = get(&self.names, key).await?;
-                // What happens on one machine it settles itself.
-                Ok(holder.is_some_and(|holder| holder.node == self.node))
+        let value = Bytes::from(serde_json::to_vec(&holder).map_err(away)?);
+        let patience = Patience::new();
+        loop {
+            match self.names.create(&key, value.clone()).await {
+                Ok(_) => return Ok(true),
+                Err(error) if error.kind() == CreateErrorKind::AlreadyExists => break,
+                Err(error) => patience.again(error).await?,
             }
-            Err(error) => Err(away(error)),
         }
+        let holder: Option<Holder> = get(&self.names, key).await?;
+        // What happens on one machine it settles itself.
+        Ok(holder.is_some_and(|holder| holder.node == self.node))
     }
 
     /// The machine where the person with this key is, or was last.
