@@ -1,6 +1,7 @@
 //! The workloads, and what they have in common: rounds, in which the contenders take turns.
 
 mod bulk;
+mod chat_store;
 mod fetch;
 mod http3;
 mod http_file;
@@ -55,6 +56,8 @@ pub(crate) const ALL: &[Workload] = &[
     ("idle", idle::run),
     ("start-up", start_up::run),
     ("trace-read", trace_read::run),
+    ("chat-store", chat_store::durable),
+    ("chat-join", chat_store::join),
 ];
 
 /// Takes a sample of each contender in each round. Another one begins each round, so that nobody

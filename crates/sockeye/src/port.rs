@@ -182,6 +182,10 @@ impl Port {
                 (Target::Unix(name), _) => {
                     ends.push(End::Unix(unix::Listener::bind(name, &config)?))
                 }
+                (_, Some(Scheme::H3 | Scheme::Wt)) => {
+                    let reason = "an address without a scheme serves that, beside everything else";
+                    return Err(Error::unsupported(Operation::Listen, address, reason));
+                }
                 _ => {
                     let reason = "only tcp, udp, tls, quic, http, https, ws, wss, unix and unixgram addresses can be served";
                     return Err(Error::unsupported(Operation::Listen, address, reason));

@@ -15,7 +15,7 @@ pub(crate) struct RoomsArgs {
     #[arg(long, value_name = "FILE|none")]
     pub(crate) history: Option<PathBuf>,
     /// How long lines are kept: 12h, 30d … [default: for ever]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub(crate) keep: Option<Duration>,
     /// How many lines of each room are kept [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -60,6 +60,14 @@ impl RoomsArgs {
         ];
         let given = flags.into_iter().filter(|(_, given)| *given);
         given.map(|(flag, _)| flag).collect()
+    }
+}
+
+/// Lines that are kept for no time at all could not be read by those who were there, either.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        Duration::ZERO => Err("a line is kept for a while: --history none keeps none".to_owned()),
+        time => Ok(time),
     }
 }
 

@@ -2,7 +2,11 @@
 
 #[path = "../../../sockeye/src/protocol/tls/tests/authority.rs"]
 mod authority;
+mod chat;
 mod chat_client;
+mod chat_faults;
+mod chat_peers;
+mod chat_slow;
 mod console;
 mod editor;
 mod eof;
@@ -20,6 +24,7 @@ mod help;
 mod http;
 mod http3;
 mod http_peers;
+mod hub;
 mod interop;
 mod load;
 mod matrix;

@@ -69,6 +69,12 @@ fn a_session_is_asked_for_the_token_and_its_streams_are_not() {
 }
 
 #[test]
+fn a_stream_for_which_there_is_no_room_ends_its_session() {
+    let server = Server::start("echo 127.0.0.1:0 --max-sessions 1");
+    is_well("full", &server, &[]);
+}
+
+#[test]
 fn who_breaks_the_rules_is_told_and_harms_nobody() {
     let server = Server::start("echo 127.0.0.1:0");
     is_well("rude", &server, &[]);

@@ -1,5 +1,5 @@
-"""WebTransport by others, with `aioquic`: `echo PORT`, `sink PORT` and `token PORT TOKEN` open sessions, `rude PORT` breaks
-the rules, `stop PORT PID` has one while the server stops, `serve CERT KEY` takes them."""
+"""WebTransport by others, with `aioquic`: `echo PORT`, `sink PORT` and `token PORT TOKEN` open sessions, `full PORT` one
+too large, `rude PORT` breaks the rules, `stop PORT PID` has one while the server stops, `serve CERT KEY` takes them."""
 
 import asyncio
 import hashlib
@@ -237,6 +237,16 @@ async def sink(port):
         assert await http.rest(both) == b""
 
 
+async def full(port):
+    async with client(port) as http:
+        session = await http.opened()
+        first = http.stream(session)
+        http.say(first, b"first")
+        assert await http.piece(first, 5) == b"first"
+        http.say(http.stream(session), b"second")
+        assert await http.last_words(session) == close(0, "the server takes no more sessions")
+
+
 async def rude(port):
     for say, end, expected in (
         (close(1, "bye") + b".", False, MESSAGE_ERROR),
@@ -374,6 +384,8 @@ async def main():
             await token(int(port), secret)
         case ["sink", port]:
             await sink(int(port))
+        case ["full", port]:
+            await full(int(port))
         case ["rude", port]:
             await rude(int(port))
         case ["stop", port, pid]:

@@ -33,6 +33,9 @@ const PAGE: usize = 200;
 /// How often a wrong password may be said in a session.
 const ATTEMPTS: u32 = 5;
 
+/// What is kept of a token: whoever reads the store cannot come back as somebody else.
+type Hash = [u8; 32];
+
 /// One session's person. Dropping it takes them out of every room.
 pub struct Member {
     hub: Hub,
@@ -41,8 +44,8 @@ pub struct Member {
     bucket: Option<Bucket>,
     wrong_passwords: u32,
     is_moderator: bool,
-    /// Whether their name waits for them when they are gone.
-    returns: bool,
+    /// What they can come back with, so that their name waits for them when they are gone.
+    tokens: Vec<Hash>,
     nonce: u64,
 }
 
@@ -91,7 +94,7 @@ impl Member {
             bucket,
             wrong_passwords: 0,
             is_moderator: false,
-            returns: false,
+            tokens: Vec::new(),
             nonce: u64::from_be_bytes(random()),
         }
     }
@@ -245,16 +248,14 @@ impl Member {
 
     /// Resolves when they read more slowly than the hub allows ([`Slow::End`]); never where it allows everything.
     pub(crate) async fn falls_behind(&self) {
-        loop {
-            let slow = self.hub.0.options.slow == Slow::End;
-            if slow
-                && self
-                    .places
-                    .iter()
-                    .any(|place| place.room.has_lost(place.position))
-            {
-                return;
-            }
+        if self.hub.0.options.slow != Slow::End {
+            return std::future::pending().await;
+        }
+        while !self
+            .places
+            .iter()
+            .any(|place| place.room.has_lost(place.position))
+        {
             self.seat.bell.notified().await;
         }
     }
@@ -356,7 +357,7 @@ impl Drop for Member {
         for place in &self.places {
             self.hub.0.rooms.leave(&place.room, &self.seat);
         }
-        self.hub.0.people.leave(&self.seat, self.returns);
+        self.hub.0.people.leave(&self.seat, !self.tokens.is_empty());
     }
 }
 

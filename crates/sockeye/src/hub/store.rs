@@ -15,6 +15,7 @@ use crate::hub::line::{Draft, Line, Receipt};
 mod archive;
 mod batch;
 mod database;
+mod index;
 mod lines;
 mod people;
 mod readers;

@@ -14,14 +14,14 @@ use ::h3::quic::ConnectionErrorIncoming as Lost;
 use ::h3::server::{RequestResolver, RequestStream, builder};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::{Buf, Bytes};
-use http_body::{Body as _, Frame};
+use http_body::Body as _;
 use quinn::VarInt;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::webtransport::SERVER_SETTINGS;
 
-use super::http::{self, Arriving, Driven, HEAD, HEAD_MAX, Pace, Shared, answer, drive};
+use super::http::{self, Driven, HEAD, HEAD_MAX, Pace, Shared, answer, drive};
 use super::quic::{Confirmed, Gauge, Shaken, Terms};
 use super::webtransport::{self, Hears, Says, Sessions, Telling};
 use crate::session::{Identity, RequestHead};
@@ -29,11 +29,13 @@ use crate::session::{Identity, RequestHead};
 mod apart;
 mod client;
 mod frames;
+mod inbound;
 mod sorting;
 mod streams;
 
 pub(crate) use apart::{Wish, dial as dial_session};
 pub(crate) use client::{Client, Unprocessed, dial};
+use inbound::Inbound;
 
 /// How long a client that was told to leave may take to do so, after its last answer, beyond a few round trips: so
 /// long the last packets may take.
@@ -195,6 +197,7 @@ impl Asked {
         let id = 4 * stream.id().index();
         let (mut sending, mut receiving) = stream.split();
         let Some(opened) = sessions.open(id) else {
+            sessions.close(id);
             receiving.stop_sending(Code::H3_REQUEST_REJECTED);
             return sending.stop_stream(Code::H3_REQUEST_REJECTED);
         };
@@ -349,102 +352,6 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
     names
         .flat_map(|field| field.split(','))
         .any(|name| name.trim().eq_ignore_ascii_case("trailers"))
-}
-
-/// The body of a request.
-struct Inbound {
-    /// `None`: there is none.
-    receiving: Option<Receiving>,
-    pace: Arc<Pace>,
-    gauge: Gauge,
-    /// What was read to see whether there is a body at all.
-    first: Option<io::Result<Bytes>>,
-    ended: bool,
-}
-
-impl Inbound {
-    fn new(receiving: Receiving, shared: &Shared, gauge: Gauge) -> Self {
-        Self {
-            receiving: Some(receiving),
-            ..Self::none(shared, gauge)
-        }
-    }
-
-    fn none(shared: &Shared, gauge: Gauge) -> Self {
-        Self {
-            receiving: None,
-            pace: shared.pace.clone(),
-            gauge,
-            first: None,
-            ended: false,
-        }
-    }
-
-    /// Finds out whether there is a body, if that can be known by now: most requests have none.
-    async fn look_ahead(&mut self) {
-        poll_fn(|cx| {
-            match self.poll_data(cx) {
-                Poll::Ready(Some(first)) => self.first = Some(first),
-                Poll::Ready(None) => self.ended = true,
-                Poll::Pending => {}
-            }
-            Poll::Ready(())
-        })
-        .await;
-    }
-
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        let Some(receiving) = &mut self.receiving else {
-            self.ended = true;
-            return Poll::Ready(None);
-        };
-        let received = match ready!(receiving.poll_recv_data(cx)) {
-            Ok(None) => None,
-            Ok(Some(mut data)) => Some(Ok(data.copy_to_bytes(data.remaining()))),
-            Err(error) => Some(Err(broken_stream(&error))),
-        };
-        self.pace.received();
-        self.gauge.notice_move_soon();
-        Poll::Ready(received)
-    }
-}
-
-impl http_body::Body for Inbound {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(first.map(Frame::data)));
-        }
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let received = ready!(self.poll_data(cx));
-        self.ended = !matches!(received, Some(Ok(_)));
-        Poll::Ready(received.map(|data| data.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended && self.first.is_none()
-    }
-}
-
-impl Arriving for Inbound {
-    fn broken(error: io::Error) -> io::Error {
-        error
-    }
-}
-
-fn broken_stream(error: &StreamError) -> io::Error {
-    let kind = match error {
-        StreamError::RemoteTerminate { .. } => io::ErrorKind::ConnectionAborted,
-        _ => io::ErrorKind::InvalidData,
-    };
-    io::Error::new(kind, error.to_string())
 }
 
 fn broken(error: ConnectionError) -> io::Error {

@@ -27,6 +27,7 @@ pub(super) const SESSIONS: u64 = 1;
 
 /// What clients hear that may come again.
 const STOPPING: &str = "the server is stopping";
+const FULL: &str = "the server takes no more sessions";
 
 /// Serves `opened`, the session whose request is answered, until one of the ends closes it. `telling` is the stream of
 /// that request, `grace` how long streams may take to end at a goodbye.
@@ -51,7 +52,8 @@ pub(super) async fn serve(
         }
     };
     let parting = match served {
-        Ok(true) => Parting::Close(STOPPING),
+        Ok(true) if host.is_leaving() => Parting::Close(STOPPING),
+        Ok(true) => Parting::Close(FULL),
         _ => Parting::Answer,
     };
     // Another one may begin.

@@ -22,6 +22,7 @@ mod cutter;
 mod doings;
 mod json;
 mod outlet;
+mod parting;
 mod query;
 mod reply;
 mod talk;

@@ -215,9 +215,13 @@ async fn an_address_that_is_not_ours_is_named() {
 
 #[tokio::test]
 async fn what_cannot_be_served_says_so() {
-    for at in ["wt://127.0.0.1:0", "exec:cat", "-"] {
+    for at in ["exec:cat", "-"] {
         let error = refused(at).await;
         assert!(error.contains("can be served"), "{error}");
+    }
+    for at in ["wt://127.0.0.1:0", "h3://127.0.0.1:0"] {
+        let error = refused(at).await;
+        assert!(error.contains("without a scheme serves that"), "{error}");
     }
     let error = refused("nowhere.invalid:0").await;
     assert!(

@@ -51,6 +51,8 @@ impl Asked {
 /// A way to a server on which its answers can be kept from arriving.
 struct OneWay {
     at: SocketAddr,
+    /// Where whoever comes next is led.
+    server: Arc<Mutex<SocketAddr>>,
     muted: Arc<AtomicBool>,
     /// What came from the client meanwhile.
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -67,6 +69,8 @@ impl OneWay {
             Arc::<Mutex<Vec<_>>>::default(),
         );
         let (is_muted, hears) = (muted.clone(), heard.clone());
+        let server = Arc::new(Mutex::new(server));
+        let leads = server.clone();
         let passing = tokio::spawn(async move {
             let (mut there, mut here) = ([0; 2000], [0; 2000]);
             let mut client = None;
@@ -76,6 +80,7 @@ impl OneWay {
                         let (n, from) = got.unwrap();
                         if client != Some(from) {
                             client = Some(from);
+                            let server = *leads.lock().unwrap();
                             back = Self::back(server).await;
                         }
                         if is_muted.load(SeqCst) {
@@ -94,6 +99,7 @@ impl OneWay {
         });
         Self {
             at,
+            server,
             muted,
             heard,
             passing,
@@ -205,12 +211,14 @@ async fn sessions_are_resumed_and_what_is_safe_goes_early_if_it_may() {
 async fn a_server_that_has_forgotten_us_is_asked_again() {
     let asked = Arc::<Asked>::default();
     let stage = Stage::new("127.0.0.1:0", asked.service()).await;
-    let at = stage.socket_addr();
+    let way = OneWay::to(stage.socket_addr()).await;
     let (seen, mut fetcher) = new_fetcher(QuicVersion::One, true);
-    ask(&seen, &mut fetcher, get(at)).await;
+    ask(&seen, &mut fetcher, get(way.at)).await;
     stage.end().await;
-    let stage = Stage::new(&at.to_string(), asked.service()).await;
-    let again = ask(&seen, &mut fetcher, get(at)).await;
+    // The same address, and another server there.
+    let stage = Stage::new("127.0.0.1:0", asked.service()).await;
+    *way.server.lock().unwrap() = stage.socket_addr();
+    let again = ask(&seen, &mut fetcher, get(way.at)).await;
     assert_eq!(again, (EarlyData::Rejected, false));
     assert_eq!(seen.again.lock().unwrap()[..], [NotEarly::Rejected]);
     asked.reaches(2).await;

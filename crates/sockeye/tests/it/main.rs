@@ -28,6 +28,7 @@ mod shutdown;
 mod sink;
 mod site;
 mod stage;
+mod store;
 mod tls;
 mod unix;
 mod websocket;

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use wire::nickname::Nickname;
 
-use super::{ATTEMPTS, Member};
+use super::{ATTEMPTS, Hash, Member};
 use crate::hub::event::{News, Told};
 use crate::hub::password;
 use crate::hub::people::Claim;
@@ -19,6 +19,9 @@ use crate::hub::store::{PersonRow, TokenRow};
 
 /// How long a session may be gone and still come back as the same person.
 const RETURN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How many of a session's tokens follow it to another name; of more, those that were given last.
+const MOST_TOKENS: usize = 4;
 
 /// What the names of those who have chosen none begin with.
 const GUEST: &str = "guest-";
@@ -97,7 +100,9 @@ impl Member {
             };
             store.put_person(row).await?;
         }
-        self.returns = true;
+        for token in &self.tokens {
+            self.store_token(*token).await?;
+        }
         self.fetch_mail().await?;
         self.found_rooms().await?;
         Ok(self.name())
@@ -110,36 +115,51 @@ impl Member {
     pub async fn come_back(&mut self, token: &str) -> Result<Arc<str>, Refusal> {
         self.check_attempts()?;
         let unknown = || Why::Password.because("that token is not known, or too old");
-        let row = self.hub.0.records.token(&hash(token)).await?;
+        let hash = hash(token);
+        let row = self.hub.0.records.token(&hash).await?;
         let Some(row) = row.filter(|row| row.expires > Timestamp::now()) else {
             self.wrong_passwords += 1;
             return Err(unknown());
         };
         let name: Nickname = row.name.parse().map_err(|_| unknown())?;
         self.go_by(&name, Claim::Same).await?;
-        self.returns = true;
+        self.hold(hash);
         self.fetch_mail().await?;
         Ok(self.name())
     }
 
-    /// A token that makes a later session the same person.
+    /// A token that makes a later session the same person, also after they have taken another name.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn token(&mut self) -> Result<String, Refusal> {
         let token = URL_SAFE_NO_PAD.encode(random::<24>());
+        let hash = hash(&token);
+        self.store_token(hash).await?;
+        self.hold(hash);
+        Ok(token)
+    }
+
+    /// From now on the token brings back whoever they are now.
+    async fn store_token(&self, hash: Hash) -> Result<(), Refusal> {
         let name = self.seat.name();
         let row = TokenRow {
-            hash: hash(&token),
+            hash,
             key: name.key.to_string(),
             name: name.shown.to_string(),
             expires: Timestamp::now()
                 .saturating_add(RETURN)
                 .unwrap_or(Timestamp::MAX),
         };
-        self.hub.0.records.put_token(row).await?;
-        self.returns = true;
-        Ok(token)
+        self.hub.0.records.put_token(row).await
+    }
+
+    fn hold(&mut self, token: Hash) {
+        self.tokens.retain(|held| *held != token);
+        if self.tokens.len() == MOST_TOKENS {
+            self.tokens.remove(0);
+        }
+        self.tokens.push(token);
     }
 
     pub(super) fn check_attempts(&self) -> Result<(), Refusal> {
@@ -212,7 +232,7 @@ fn is_guests(name: &Nickname) -> bool {
     name.key().starts_with(begins.key())
 }
 
-fn hash(token: &str) -> [u8; 32] {
+fn hash(token: &str) -> Hash {
     let digest = digest(&SHA256, token.as_bytes());
     let mut hash = [0; 32];
     hash.copy_from_slice(digest.as_ref());

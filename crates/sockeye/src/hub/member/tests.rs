@@ -255,6 +255,21 @@ async fn a_token_brings_the_same_person_back_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_name_waits_only_for_those_who_can_come_back_under_it() {
+    let hub = hub();
+    drop(somebody(&hub, "ann").await);
+    let mut ann = somebody(&hub, "ann").await;
+    let token = ann.token().await.unwrap();
+    ann.take_name("anna", None).await.unwrap();
+    drop(ann);
+    let mut eve = somebody(&hub, "ann").await;
+    let refusal = eve.take_name("anna", None).await.unwrap_err();
+    assert_eq!(refusal.why, Why::NameTaken);
+    let mut back = hub.member(None);
+    assert_eq!(&*back.come_back(&token).await.unwrap(), "anna");
+}
+
+#[tokio::test]
 async fn what_is_told_to_somebody_absent_waits_for_them() {
     let hub = hub();
     let mut ann = hub.member(None);

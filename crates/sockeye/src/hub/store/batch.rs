@@ -7,10 +7,14 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::database::{ID_BITS, MAX_ID, fault};
+use super::index;
 use super::lines::{ends, id, key, number, time};
-use super::words;
 use crate::error::StoreFault;
 use crate::hub::line::{Draft, Line, Receipt};
+
+/// The line of one name with one tag.
+pub(super) const TAGGED: &str =
+    "SELECT key, time FROM lines WHERE room = ? AND sender = ? AND tag = ?";
 
 /// A room as the writer knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub(super) struct Room {
     pub(super) floor: u64,
     /// The last id that was given.
     pub(super) last: u64,
+    /// Lines up to this id are in the index of words.
+    pub(super) indexed: u64,
 }
 
 /// All rooms, with the way back for when a transaction fails.
@@ -32,7 +38,7 @@ pub(super) struct Rooms {
 impl Rooms {
     pub(super) fn load(db: &Connection) -> rusqlite::Result<Self> {
         let mut known = HashMap::new();
-        let mut rows = db.prepare("SELECT name, number, floor FROM rooms")?;
+        let mut rows = db.prepare("SELECT name, number, floor, indexed FROM rooms")?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
             let (number, floor) = (row.get(1)?, row.get(2)?);
@@ -42,6 +48,7 @@ impl Rooms {
                 number,
                 floor,
                 last,
+                indexed: row.get(3)?,
             };
             known.insert(row.get(0)?, room);
         }
@@ -159,26 +166,6 @@ impl<'a> Batch<'a> {
         Ok(set > 0)
     }
 
-    /// Makes the new lines findable. In the order of their keys: the index begins a new piece wherever one is smaller
-    /// than the one before it.
-    pub(super) fn index(&self) -> Result<(), StoreFault> {
-        let mut found_by: Vec<(i64, &str)> = Vec::with_capacity(self.lines.len());
-        for line in &self.lines {
-            let number = self.rooms.get(&line.room).map_or(0, |room| room.number);
-            found_by.push((key(number, line.id), &line.text));
-        }
-        found_by.sort_unstable();
-        let mut insert = self
-            .db
-            .prepare_cached("INSERT INTO words (rowid, tokens) VALUES (?, ?)")
-            .map_err(fault)?;
-        for (key, text) in found_by {
-            let tokens = words::tokens(key >> ID_BITS, text);
-            insert.execute(params![key, tokens]).map_err(fault)?;
-        }
-        Ok(())
-    }
-
     pub(super) fn into_lines(self) -> Vec<Arc<Line>> {
         let mut lines = self.lines;
         // Only lines with ids of their own may have come in another order.
@@ -202,6 +189,7 @@ impl<'a> Batch<'a> {
             number,
             floor: 0,
             last: 0,
+            indexed: 0,
         };
         self.rooms.set(name, room);
         Ok(room)
@@ -226,6 +214,10 @@ impl<'a> Batch<'a> {
                 ])
             })
             .map_err(fault)?;
+        if line.id <= room.indexed {
+            let key = key(room.number, line.id);
+            index::enter(self.db, room.number, key, &line.text).map_err(fault)?;
+        }
         let last = room.last.max(line.id);
         self.rooms.set(&line.room, Room { last, ..room });
         self.lines.push(line.clone());
@@ -248,9 +240,7 @@ impl<'a> Batch<'a> {
     ) -> Result<Option<(u64, Timestamp)>, StoreFault> {
         let find = || {
             self.db
-                .prepare_cached(
-                    "SELECT key, time FROM lines WHERE room = ? AND sender = ? AND tag = ?",
-                )?
+                .prepare_cached(TAGGED)?
                 .query_row(params![room.number, from, tag], |row| {
                     Ok((id(row.get(0)?), time(row.get(1)?)?))
                 })

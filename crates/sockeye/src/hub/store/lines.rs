@@ -13,6 +13,22 @@ use crate::hub::line::{Line, LineKind};
 /// What [`read_line`] reads.
 pub(super) const COLUMNS: &str = "key, time, kind, sender, text, tag";
 
+/// The first line behind a place.
+pub(super) const NEXT: &str =
+    "SELECT key, time FROM lines WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?";
+
+/// Two walks of one step; asked for in one, SQLite reads all that lies between.
+pub(super) const ENDS: &str = "SELECT (SELECT min(key) FROM lines WHERE key BETWEEN ?1 AND ?2), \
+     (SELECT max(key) FROM lines WHERE key BETWEEN ?1 AND ?2)";
+
+/// Whole lines between two keys.
+pub(super) fn between(newest_first: bool) -> String {
+    let direction = if newest_first { "DESC" } else { "ASC" };
+    format!(
+        "SELECT {COLUMNS} FROM lines WHERE key BETWEEN ? AND ? ORDER BY key {direction} LIMIT ?"
+    )
+}
+
 /// The key of a line; id 0 is before the first.
 pub(super) fn key(number: i64, id: u64) -> i64 {
     number << ID_BITS | id.min(MAX_ID) as i64
@@ -71,11 +87,7 @@ pub(super) fn page(
     if from > to {
         return Ok(Vec::new());
     }
-    let direction = if newest_first { "DESC" } else { "ASC" };
-    let page = format!(
-        "SELECT {COLUMNS} FROM lines WHERE key BETWEEN ? AND ? ORDER BY key {direction} LIMIT ?"
-    );
-    let mut page = view.prepare_cached(&page)?;
+    let mut page = view.prepare_cached(&between(newest_first))?;
     let limit = limit.min(MAX_PAGE) as i64;
     let rows = page.query_map(params![key(number, from), key(number, to), limit], |row| {
         read_line(row, room)
@@ -93,13 +105,11 @@ fn first_since(db: &Connection, number: i64, since: Timestamp) -> Result<u64> {
         (0, 0) => return Ok(1),
         (first, last) => (first, last + 1),
     };
-    let mut at_or_after = db.prepare_cached(
-        "SELECT key, time FROM lines WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
-    )?;
+    let mut at_or_after = db.prepare_cached(NEXT)?;
     while low < high {
         let middle = low + (high - low) / 2;
         let found: Option<(i64, i64)> = at_or_after
-            .query_row([key(number, middle), key(number, high - 1)], |row| {
+            .query_row([key(number, middle), key(number, high - 1), 1], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })
             .optional()?;
@@ -120,11 +130,7 @@ pub(super) fn bounds(db: &Connection, room: &str) -> Result<(u64, u64)> {
 
 /// The first and the last id of a room's lines.
 pub(super) fn ends(db: &Connection, number: i64) -> Result<(u64, u64)> {
-    // Two walks of one step; asked for at once, SQLite reads all that lies between.
-    let mut ends = db.prepare_cached(
-        "SELECT (SELECT min(key) FROM lines WHERE key BETWEEN ?1 AND ?2), \
-                (SELECT max(key) FROM lines WHERE key BETWEEN ?1 AND ?2)",
-    )?;
+    let mut ends = db.prepare_cached(ENDS)?;
     ends.query_row([key(number, 0), key(number, MAX_ID)], |row| {
         let end = |at| row.get::<_, Option<i64>>(at).map(|key| key.map_or(0, id));
         Ok((end(0)?, end(1)?))

@@ -9,7 +9,7 @@ use rusqlite::params;
 use super::Retention;
 use super::batch::{Batch, Room};
 use super::database::{MAX_ID, fault};
-use super::lines::{id, key};
+use super::lines::{NEXT, id, key};
 use crate::error::StoreFault;
 
 /// Lines that one step deletes, so that nobody waits long for it.
@@ -168,9 +168,7 @@ impl Cleaner {
     ) -> rusqlite::Result<Vec<i64>> {
         let too_old = self.keep.age.and_then(|age| now.checked_sub(age).ok());
         let too_old = too_old.map(Timestamp::as_millisecond);
-        let mut first = batch.db.prepare_cached(
-            "SELECT key, time FROM lines WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
-        )?;
+        let mut first = batch.db.prepare_cached(NEXT)?;
         let all = (key(room.number, 0), key(room.number, MAX_ID));
         let mut rows = first.query(params![all.0, all.1, STEP as i64])?;
         let mut keys = Vec::new();

@@ -71,22 +71,29 @@ fn stem(word: &str) -> &str {
     end.map_or(word, |(end, _)| &word[..end])
 }
 
-/// All parts of `text` that are `count` characters long.
-fn windows(text: &str, count: usize) -> impl Iterator<Item = &str> {
+/// Each character of `text` with the one after it.
+fn pairs(text: &str) -> impl Iterator<Item = &str> {
     let starts = text.char_indices().map(|(at, _)| at);
     let ends = text.char_indices().map(|(at, _)| at);
-    let ends = ends.chain([text.len()]).skip(count);
+    let ends = ends.chain([text.len()]).skip(2);
     starts.zip(ends).map(|(start, end)| &text[start..end])
 }
 
-/// The tokens of a line in the room of this number, with spaces between: its words, its signs, and its pairs of signs.
+/// The last character of `text`.
+fn tail(text: &str) -> Option<&str> {
+    let (at, _) = text.char_indices().next_back()?;
+    Some(&text[at..])
+}
+
+/// The tokens of a line in the room of this number, with spaces between: its words, and each sign with the one after
+/// it, if there is one.
 pub(super) fn tokens(number: i64, text: &str) -> String {
     let text = fold(text);
     let mut found: Vec<&str> = Vec::new();
     for run in runs(&text) {
         match run.sort {
             Sort::Letter => found.push(stem(run.text)),
-            _ => found.extend(windows(run.text, 1).chain(windows(run.text, 2))),
+            _ => found.extend(pairs(run.text).chain(tail(run.text))),
         }
     }
     found.sort_unstable();
@@ -146,15 +153,17 @@ impl Query {
                 match run.sort {
                     // The last word may go on in the text.
                     Sort::Letter => asked.push((stem(run.text), runs.peek().is_none())),
-                    _ if run.text.chars().nth(1).is_none() => asked.push((run.text, false)),
-                    _ => asked.extend(windows(run.text, 2).map(|pair| (pair, false))),
+                    _ if tail(run.text) == Some(run.text) => asked.push((run.text, true)),
+                    _ => asked.extend(pairs(run.text).map(|pair| (pair, false))),
                 }
             }
         }
         asked.sort_unstable();
         asked.dedup();
-        // Long ones are rare.
+        // Long ones are rare. What begins with one or two letters is not, and all of it would be listed.
         asked.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        let has_long = asked.first().is_some_and(|(text, _)| text.len() > 2);
+        asked.retain(|(text, may_go_on)| !(has_long && *may_go_on && text.len() <= 2));
         asked.truncate(LOOKED_UP);
         let mut expression = String::new();
         for (text, may_go_on) in asked {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
@@ -10,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::batch::{Batch, Rooms};
 use super::database::{Opened, fault};
+use super::index::Indexer;
 use super::retention::Cleaner;
 use super::{Pace, Retention};
 use crate::error::StoreFault;
@@ -17,6 +19,10 @@ use crate::hub::line::Line;
 
 /// The most requests in one commit.
 const GROUP: usize = 1024;
+
+/// When nobody has asked for anything for so long, there is time for other things. Who was just answered and goes on
+/// at once is faster.
+const QUIET: Duration = Duration::from_millis(2);
 
 /// What the writer is told.
 pub(super) enum Order {
@@ -74,6 +80,7 @@ impl<T: Send, F: FnMut(&mut Batch<'_>) -> Result<T, StoreFault> + Send> Job for 
 pub(super) struct Writer<F> {
     db: Arc<Mutex<Connection>>,
     rooms: Rooms,
+    indexer: Indexer,
     cleaner: Cleaner,
     clock: Box<dyn Fn() -> Timestamp + Send>,
     feed: F,
@@ -92,9 +99,14 @@ impl<F: FnMut(&[Arc<Line>]) + Send + 'static> Writer<F> {
             let db = opened.db.lock().unwrap_or_else(PoisonError::into_inner);
             Rooms::load(&db).map_err(fault)?
         };
+        let mut indexer = Indexer::default();
+        for name in rooms.names() {
+            indexer.came(&name, rooms.get(&name));
+        }
         Ok(Self {
             db: opened.db,
             rooms,
+            indexer,
             cleaner: Cleaner::new(keep, pace.every, (pace.clock)()),
             clock: pace.clock,
             feed,
@@ -107,10 +119,11 @@ impl<F: FnMut(&[Arc<Line>]) + Send + 'static> Writer<F> {
         loop {
             let mut jobs = Vec::new();
             let mut closing = None;
+            let mut is_idle = false;
             match self.next(orders) {
                 Ok(Order::Do(job)) => jobs.push(job),
                 Ok(Order::Close(reply)) => closing = Some(reply),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => is_idle = true,
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             while closing.is_none() && !jobs.is_empty() && jobs.len() < GROUP {
@@ -128,12 +141,13 @@ impl<F: FnMut(&[Arc<Line>]) + Send + 'static> Writer<F> {
                 let _ = reply.send(closed);
                 return;
             }
-            self.clean();
+            self.tidy(is_idle);
         }
     }
 
     fn next(&self, orders: &Receiver<Order>) -> Result<Order, RecvTimeoutError> {
         match self.cleaner.pause() {
+            _ if self.indexer.is_due() => orders.recv_timeout(QUIET),
             Some(pause) => orders.recv_timeout(pause),
             None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
@@ -158,18 +172,31 @@ impl<F: FnMut(&[Arc<Line>]) + Send + 'static> Writer<F> {
         }
         let now = (self.clock)();
         let lines = transact(&self.db, &mut self.rooms, now, |batch| {
-            jobs.iter_mut().try_for_each(|job| job.run(batch))?;
-            batch.index()
+            jobs.iter_mut().try_for_each(|job| job.run(batch))
         })?;
         self.cleaner.came(lines.len());
+        for line in lines
+            .chunk_by(|a, b| a.room == b.room)
+            .flat_map(<[_]>::last)
+        {
+            let room = self.rooms.get(&line.room);
+            self.indexer.came(&line.room, room);
+        }
         if !lines.is_empty() {
             (self.feed)(&lines);
         }
         Ok(())
     }
 
-    /// A step of cleaning up, if it is time for one.
-    fn clean(&mut self) {
+    /// A step of what nobody waits for, if it is time for one.
+    fn tidy(&mut self, is_idle: bool) {
+        let indexes = self.indexer.is_due() && (is_idle || self.indexer.is_urgent(&self.rooms));
+        if indexes {
+            let now = (self.clock)();
+            let indexer = &mut self.indexer;
+            // What cannot be entered now is entered when more lines have come, and found without that until then.
+            let _ = transact(&self.db, &mut self.rooms, now, |batch| indexer.step(batch));
+        }
         let cleaner = &mut self.cleaner;
         if cleaner.is_due() {
             let now = (self.clock)();

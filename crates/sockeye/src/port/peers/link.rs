@@ -319,11 +319,6 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
         let Some(size) = self.outgoing.message().map(Bytes::len) else {
             return Poll::Ready(Ok(()));
         };
-        if self.peer.info.has_expired() {
-            self.outgoing.take();
-            self.peer.lose();
-            return Poll::Ready(Ok(()));
-        }
         let on_credit = match self.poll_leave(size, cx.waker()) {
             Poll::Ready(Ok(on_credit)) => on_credit,
             Poll::Ready(Err(error)) => {
@@ -332,7 +327,7 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
                 let peer = self.peer.info.peer();
                 return Poll::Ready(Err(Error::io(Operation::Send, peer, error)));
             }
-            Poll::Pending if self.peer.info.is_stopping() => {
+            Poll::Pending if self.peer.info.is_stopping() || self.peer.info.has_expired() => {
                 // The proof will not come any more.
                 self.outgoing.take();
                 self.peer.lose();

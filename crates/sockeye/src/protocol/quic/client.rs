@@ -229,6 +229,7 @@ fn unwilling(address: &str, error: &ConnectError) -> Failure {
 impl Connected {
     /// Has the connection seen to its end, which comes when what is given back is dropped; it is closed with `code`.
     fn keep(self, code: VarInt, terms: Terms, moving: Move) -> (Arc<Ends>, DropGuard) {
+        let room = self.connection.datagram_send_buffer_space();
         let ends = Ends::new(self.connection, terms, self.path);
         let left = CancellationToken::new();
         let held = left.clone().drop_guard();
@@ -238,6 +239,7 @@ impl Connected {
             version: self.version,
             local: self.local,
             ends: ends.clone(),
+            room,
             left,
             code,
         };

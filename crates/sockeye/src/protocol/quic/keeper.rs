@@ -11,10 +11,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::QuicVersion;
 use super::client::bound;
 use super::direct::Direct;
 use super::ends::Ends;
-use super::{DATAGRAM_ROOM, QuicVersion};
 use crate::error::{Error, Operation, Result};
 use crate::session::Endpoint as End;
 
@@ -58,6 +58,8 @@ pub(super) struct Keeper {
     /// Where we are.
     pub(super) local: End,
     pub(super) ends: Arc<Ends>,
+    /// The room for datagrams while none wait to be sent.
+    pub(super) room: usize,
     pub(super) left: CancellationToken,
     /// The connection is closed with this.
     pub(super) code: VarInt,
@@ -139,7 +141,7 @@ impl Keeper {
             return;
         }
         let queued = async {
-            while connection.datagram_send_buffer_space() < DATAGRAM_ROOM
+            while connection.datagram_send_buffer_space() < self.room
                 && connection.close_reason().is_none()
             {
                 sleep(Duration::from_millis(1)).await;

@@ -1,11 +1,11 @@
 //! One session of a chat, from its first word to its last.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
-use std::pin::Pin;
 use wire::framing::Framing;
 
 use super::cutter::{Cut, Cutter, LONGEST};
@@ -14,7 +14,7 @@ use super::outlet::Outlet;
 use super::query::{Query, View};
 use super::reply::Reply;
 use super::text::{self, Eyes};
-use crate::error::Result;
+use crate::error::{Error, Operation, Result};
 use crate::hub::{Await, Member, News, Refusal, Why};
 use crate::session::{Message, Session};
 
@@ -31,9 +31,9 @@ pub(super) struct Talk {
     pub(super) query: Query,
     pub(super) view: View,
     outlet: Outlet,
-    cutter: Cutter,
+    pub(super) cutter: Cutter,
     /// Lines on their way to safety, in their order.
-    keeping: Option<Box<Keeping>>,
+    pub(super) keeping: Option<Box<Keeping>>,
     /// Lines of people have no tags of their own.
     said: u64,
     /// The room that is meant where none is said.
@@ -44,10 +44,10 @@ pub(super) struct Talk {
     has_heard: bool,
 }
 
-type Keeping = FuturesOrdered<Pin<Box<dyn Future<Output = Kept> + Send>>>;
+pub(super) type Keeping = FuturesOrdered<Pin<Box<dyn Future<Output = Kept> + Send>>>;
 
 /// A line that is safe, or not.
-type Kept = (std::result::Result<Reply, Refusal>, Option<String>);
+pub(super) type Kept = (std::result::Result<Reply, Refusal>, Option<String>);
 
 /// What happens next.
 enum Step {
@@ -89,7 +89,7 @@ impl Talk {
         let mut onward = Box::pin(self.begin()).await?;
         let mut listening = true;
         while onward == Onward::Yes {
-            self.session.flush().await?;
+            self.flush().await?;
             onward = match self.step(listening).await? {
                 Step::Received(Some(message)) => Box::pin(self.heard(message)).await?,
                 Step::Received(None) => {
@@ -144,7 +144,7 @@ impl Talk {
         })
     }
 
-    async fn heard(&mut self, message: Message) -> Result<Onward> {
+    pub(super) async fn heard(&mut self, message: Message) -> Result<Onward> {
         self.outlet.heard(&mut self.session, &message).await?;
         let is_first = !std::mem::replace(&mut self.has_heard, true);
         if is_first && self.view == View::Text && json::is_spoken(first_line(&message.data)) {
@@ -177,42 +177,12 @@ impl Talk {
         self.outlet.speak_json();
     }
 
-    /// The peer will say no more.
-    async fn heard_all(&mut self) -> Result<Onward> {
-        let encoding = self.session.info().encoding();
-        if let Some(cut) = self.cutter.finish()
-            && self.line(cut, encoding).await? == Onward::End
-        {
-            return Ok(Onward::End);
-        }
-        let info = self.session.info();
-        let only_asks = info.request().is_some_and(|head| head.method.is_safe());
-        if !info.is_stopping() && (only_asks || self.view == View::Events) {
-            return Ok(Onward::Yes);
-        }
-        if info.has_expired() {
-            self.answer(
-                Reply::Bye("nothing came from you for a while: say something to come back".into()),
-                None,
-            )
-            .await?;
-        }
-        self.kept_all().await?;
-        Ok(Onward::End)
-    }
-
-    /// Waits for what is on its way to safety.
-    pub(super) async fn kept_all(&mut self) -> Result<()> {
-        while let Some(keeping) = &mut self.keeping
-            && let Some(kept) = keeping.next().await
-        {
-            self.kept(kept).await?;
-        }
-        Ok(())
-    }
-
     /// One line of the peer's.
-    async fn line(&mut self, cut: Cut, encoding: wire::text::Encoding) -> Result<Onward> {
+    pub(super) async fn line(
+        &mut self,
+        cut: Cut,
+        encoding: wire::text::Encoding,
+    ) -> Result<Onward> {
         let line = match cut {
             Cut::Line(line) => line,
             Cut::TooLong(length) => {
@@ -259,7 +229,7 @@ impl Talk {
         }));
     }
 
-    async fn kept(&mut self, (kept, tag): Kept) -> Result<Onward> {
+    pub(super) async fn kept(&mut self, (kept, tag): Kept) -> Result<Onward> {
         let reply = kept.unwrap_or_else(Reply::Refused);
         self.answer(reply, tag.as_deref()).await?;
         if self
@@ -273,47 +243,65 @@ impl Talk {
     }
 
     /// Tells what is new, and what else is by now.
-    async fn tell(&mut self, first: News) -> Result<Onward> {
+    pub(super) async fn tell(&mut self, first: News) -> Result<Onward> {
         let mut next = Some(first);
         let mut lines = Vec::new();
         let mut told = Vec::new();
-        let mut onward = Onward::Yes;
+        let mut bye = None;
         while let Some(news) = next {
+            if matches!(news, News::Bye(_)) {
+                bye = Some(news);
+                break;
+            }
             self.write(&news, &mut lines);
             match news {
                 News::Told(news) => told.push(news),
                 News::Parted { room, .. } => self.leave_current(&room),
-                News::Bye(_) => {
-                    onward = Onward::End;
-                    break;
-                }
                 _ => {}
             }
             next = (lines.len() < BATCH)
                 .then(|| self.member.try_news())
                 .flatten();
         }
-        self.outlet.send(&mut self.session, lines).await?;
+        self.send(lines).await?;
         self.flush().await?;
         for told in told {
             self.member.told(&told).await;
         }
-        Ok(onward)
+        let Some(bye) = bye else {
+            return Ok(Onward::Yes);
+        };
+        Box::pin(self.part(bye)).await?;
+        Ok(Onward::End)
     }
 
-    /// Waits until the carrier has taken what was said, unless that takes longer than the hub allows.
-    async fn flush(&mut self) -> Result<()> {
-        tokio::select! {
-            flushed = self.session.flush() => flushed,
-            () = self.member.falls_behind() => Err(crate::error::Error::Protocol {
-                operation: crate::error::Operation::Send,
-                address: self.session.info().peer().to_string(),
-                reason: "it reads more slowly than people write".to_owned(),
-            }),
+    /// Gives the carrier lines, unless that takes longer than the hub allows.
+    pub(super) async fn send(&mut self, lines: Vec<Bytes>) -> Result<()> {
+        let sent = tokio::select! {
+            sent = self.outlet.send(&mut self.session, lines) => Some(sent),
+            () = self.member.falls_behind() => None,
+        };
+        sent.unwrap_or_else(|| Err(self.is_too_slow()))
+    }
+
+    /// Waits until the carrier has taken what was said, as long as that.
+    pub(super) async fn flush(&mut self) -> Result<()> {
+        let flushed = tokio::select! {
+            flushed = self.session.flush() => Some(flushed),
+            () = self.member.falls_behind() => None,
+        };
+        flushed.unwrap_or_else(|| Err(self.is_too_slow()))
+    }
+
+    fn is_too_slow(&self) -> Error {
+        Error::Protocol {
+            operation: Operation::Send,
+            address: self.session.info().peer().to_string(),
+            reason: "it reads more slowly than people write".to_owned(),
         }
     }
 
-    fn write(&self, news: &News, out: &mut Vec<Bytes>) {
+    pub(super) fn write(&self, news: &News, out: &mut Vec<Bytes>) {
         match self.view {
             View::Text => self.seen(|eyes| eyes.news(news, out)),
             View::Json => json::news(news, &self.member.name(), out),
@@ -345,7 +333,7 @@ impl Talk {
 
     pub(super) async fn answer(&mut self, reply: Reply, tag: Option<&str>) -> Result<()> {
         let lines = self.written(&reply, tag);
-        self.outlet.send(&mut self.session, lines).await
+        self.send(lines).await
     }
 
     async fn refuse(&mut self, refusal: Refusal, tag: Option<&str>) -> Result<()> {

@@ -228,7 +228,11 @@ impl Eyes<'_> {
             Reply::Done { is_kept: true, .. } => "they are not here: it waits for them".to_owned(),
             Reply::Done { .. } | Reply::Pong => return,
             Reply::Refused(refusal) => match refusal.wait {
-                Some(wait) => format!("{}; wait {:.1} s", refusal.text, wait.as_secs_f64()),
+                // Rounded up: nobody is to try again too early.
+                Some(wait) => {
+                    let tenths = wait.as_millis().div_ceil(100);
+                    format!("{}; wait {}.{} s", refusal.text, tenths / 10, tenths % 10)
+                }
                 None => refusal.text.clone(),
             },
             Reply::Found(found) => return self.found(found, out),

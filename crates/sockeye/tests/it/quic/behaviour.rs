@@ -260,6 +260,24 @@ async fn that_nobody_is_there_is_heard_at_once() {
 }
 
 #[tokio::test]
+async fn who_leaves_is_gone_at_once() {
+    let mut quic = Quic::echo().await;
+    let mut quickest = Duration::MAX;
+    for _ in 0..10 {
+        let mut session = quic.dial_datagrams().await;
+        session.send("hello").await.unwrap();
+        assert_eq!(heard(&mut session).await, b"hello");
+        let left = std::time::Instant::now();
+        drop(session);
+        assert_eq!(quic.stage.events.closed().await.how, "PeerFinished");
+        quickest = quickest.min(left.elapsed());
+    }
+    // Nothing waits to be sent, so nothing is waited for.
+    assert!(quickest < Duration::from_millis(50), "{quickest:?}");
+    quic.stage.end().await;
+}
+
+#[tokio::test]
 async fn another_version_is_told_which_there_is() {
     let quic = Quic::echo().await;
     let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();

@@ -40,7 +40,19 @@ async fn buried(texts: &[impl AsRef<str>]) -> Store {
     }
     lines.extend((id + 1..id + 2001).map(|id| line("lobby", id, "")));
     store.insert(lines).await.unwrap();
+    wait_for_index(&store, id).await;
     store
+}
+
+/// Waits until the lobby's lines up to `id` are found by the index alone.
+async fn wait_for_index(store: &Store, id: u64) {
+    let indexed = |db: &rusqlite::Connection| {
+        let indexed = "SELECT indexed FROM rooms WHERE name = 'lobby'";
+        db.query_row(indexed, [], |row| row.get::<_, u64>(0))
+    };
+    let waiting = async { while store.read("read", indexed).await.unwrap() < id {} };
+    let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    waited.expect("the index to get there");
 }
 
 #[tokio::test]
@@ -105,6 +117,7 @@ async fn a_room_finds_only_its_own_lines_and_pages_go_back() {
         lines.push(line("dev", id, "十 ten"));
     }
     store.insert(lines).await.unwrap();
+    wait_for_index(&store, 4001).await;
     for words in ["十", "ten", "十 te"] {
         let mut before = None;
         let mut seen = Vec::new();
