@@ -200,7 +200,8 @@ def in_a_chat_a_refused_line_is_told():
 
 def in_a_chat_the_end_of_input_waits_for_what_was_said():
     terminal, server = start()
-    terminal.type("last words\r")
+    # Ctrl-D is one only where the editor reads.
+    terminal.line("last words")
     said = server.hear_object()
     terminal.type("\x04")
     # Nothing else comes before it is acknowledged.

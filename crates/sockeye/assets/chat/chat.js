@@ -1,15 +1,13 @@
 // The rooms and the person in them: what the server tells changes them, what the person does goes to the server.
-import { remember, remembered } from '../page/browser.js';
 import { t } from '../page/words.js';
 import { read } from './commands.js';
+import { keepRooms, keepWho, recalled } from './memory.js';
 import { Room } from './room.js';
 import { Session } from './session.js';
 import { names } from './show.js';
 
 /** Lines asked for at once. */
 const PAGE = 100;
-/** Lines of a conversation of two that the tab keeps. */
-const DIRECT = 300;
 
 export class Chat {
   /** By `#name` and `@name`. */
@@ -21,8 +19,8 @@ export class Chat {
   /** Rooms of the server, when they were asked for. */
   others = [];
   waitsForName = false;
-  #who = remembered(localStorage, 'chat.who', null);
-  #read = remembered(localStorage, 'chat.rooms', {});
+  #who = null;
+  #read = {};
   #password = '';
   /** The name that the server was asked for. */
   #wanted = '';
@@ -42,10 +40,13 @@ export class Chat {
     this.session = new Session(carry, {
       hello: () => this.#hello(), heard: (object) => this.#heard(object), changed: () => on.state(), lost: () => this.#lost(),
     });
+    const { who, read: marks, direct, pending } = recalled();
+    this.#who = who;
+    this.#read = marks;
     const first = (asked.get('room') ?? '').replace(/^#/u, '');
     for (const name of new Set([...first ? [first] : [], ...Object.keys(this.#read), ...Object.keys(this.#read).length || first ? [] : ['lobby']])) this.#room(name);
-    for (const { name, items } of remembered(sessionStorage, 'chat.direct', [])) this.#remind(name, items);
-    for (const line of remembered(sessionStorage, 'chat.pending', [])) this.#place(line).pending.push(line);
+    for (const { name, items } of direct) this.#remind(name, items);
+    for (const line of pending) this.#place(line).pending.push(line);
     window.addEventListener('pagehide', () => this.#keep());
   }
 
@@ -90,7 +91,7 @@ export class Chat {
   }
 
   direct(name) {
-    return this.#get(`@${name}`) ?? this.#add(`@${name}`, Object.assign(new Room(name, true), { read: 0 }));
+    return this.rooms.get(`@${name}`) ?? this.#add(`@${name}`, Object.assign(new Room(name, true), { read: 0 }));
   }
 
   async enter(name) {
@@ -262,7 +263,7 @@ export class Chat {
     this.#password = '';
     this.#who = { ...(isGuest ? {} : { name }), ...(resume && { resume }) };
     Object.assign(this, { me: name, isGuest, keeps });
-    remember(localStorage, 'chat.who', this.#who);
+    keepWho(this.#who);
     // Whoever got another name than they asked for is told why with the next object.
     if (this.#isWanted(name)) this.#named();
     for (const room of this.rooms.values()) {
@@ -372,7 +373,7 @@ export class Chat {
   #called({ name, is_guest: isGuest }) {
     Object.assign(this, { me: name, isGuest });
     this.#who = { ...this.#who, name: isGuest ? undefined : name };
-    remember(localStorage, 'chat.who', this.#who);
+    keepWho(this.#who);
     this.on.changed();
     this.#askToken();
   }
@@ -382,7 +383,7 @@ export class Chat {
     const answer = await this.session.ask({ do: 'token' });
     if (!answer?.resume) return;
     this.#who.resume = answer.resume;
-    remember(localStorage, 'chat.who', this.#who);
+    keepWho(this.#who);
   }
 
   #renamed({ room: name, name: from, to }) {
@@ -434,12 +435,8 @@ export class Chat {
 
   // --- Keeping -----------------------------------------------------------------------------------------
 
-  #get(key) {
-    return this.rooms.get(key);
-  }
-
   #room(name) {
-    return this.#get(`#${name}`) ?? this.#add(`#${name}`, Object.assign(new Room(name), { read: this.#read[name] ?? null }));
+    return this.rooms.get(`#${name}`) ?? this.#add(`#${name}`, Object.assign(new Room(name), { read: this.#read[name] ?? null }));
   }
 
   #add(key, room) {
@@ -475,16 +472,9 @@ export class Chat {
     this.#saving ||= setTimeout(() => this.#keep(), 200);
   }
 
-  /** Where one is, for the next visit; conversations of two and what is on its way, for this tab alone. */
   #keep() {
     clearTimeout(this.#saving);
     this.#saving = 0;
-    const all = [...this.rooms.values()];
-    const rooms = all.filter((room) => !room.isDirect && !room.left);
-    remember(localStorage, 'chat.rooms', Object.fromEntries(rooms.map((room) => [room.name, room.read])));
-    const bare = ({ node, day, ...line }) => line;
-    const lines = (items) => items.filter((item) => item.from !== undefined).slice(-DIRECT).map(bare);
-    remember(sessionStorage, 'chat.direct', all.filter((room) => room.isDirect).map(({ name, items }) => ({ name, items: lines(items) })));
-    remember(sessionStorage, 'chat.pending', all.flatMap((room) => room.pending.map(bare)));
+    keepRooms([...this.rooms.values()]);
   }
 }

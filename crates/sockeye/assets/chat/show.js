@@ -12,7 +12,7 @@ function hue(name) {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   // Low bits alone would put `ann` beside `anna`.
-  return (hash ^ hash >>> 15) % 360;
+  return ((hash ^ hash >>> 15) >>> 0) % 360;
 }
 
 export function named(name, element = make('b', '', { className: 'name' })) {

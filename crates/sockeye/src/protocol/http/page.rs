@@ -60,18 +60,20 @@ static CONSOLE: Asset = asset!("", HTML, "page.html");
 /// The page of a chat.
 static CHAT: Asset = asset!("", HTML, "chat.html");
 
-static ASSETS: [Asset; 23] = [
+static ASSETS: [Asset; 24] = [
     asset!("chat.css", STYLE),
     asset!("chat.js", SCRIPT),
     asset!("chat/chat.js", SCRIPT),
     asset!("chat/commands.js", SCRIPT),
     asset!("chat/dialogs.js", SCRIPT),
     asset!("chat/log.js", SCRIPT),
+    asset!("chat/memory.js", SCRIPT),
     asset!("chat/room.js", SCRIPT),
     asset!("chat/search.js", SCRIPT),
     asset!("chat/session.js", SCRIPT),
     asset!("chat/show.js", SCRIPT),
     asset!("chat/side.js", SCRIPT),
+    asset!("chat/words.js", SCRIPT),
     asset!("page.css", STYLE),
     asset!("page.js", SCRIPT),
     asset!("page/browser.js", SCRIPT),
@@ -83,7 +85,6 @@ static ASSETS: [Asset; 23] = [
     asset!("page/text.js", SCRIPT),
     asset!("page/transport.js", SCRIPT),
     asset!("page/words.js", SCRIPT),
-    asset!("chat/words.js", SCRIPT),
 ];
 
 impl Asset {
