@@ -1,6 +1,7 @@
 //! The workloads, and what they have in common: rounds, in which the contenders take turns.
 
 mod bulk;
+mod chat;
 mod http3;
 mod http_file;
 mod http_get;
@@ -51,6 +52,8 @@ pub(crate) const ALL: &[Workload] = &[
     ("h3-file", http3::file),
     ("relay", relay::run),
     ("idle", idle::run),
+    ("chat-fanout", chat::fan_out),
+    ("chat-idle", chat::idle),
     ("start-up", start_up::run),
     ("trace-read", trace_read::run),
 ];

@@ -181,7 +181,6 @@ impl Member {
             Some(old) => *old = place,
             None => self.places.push(place),
         }
-        let people = room.people();
         Ok(Entered {
             room: room.name.clone(),
             topic: state.topic.clone(),
@@ -190,12 +189,8 @@ impl Member {
                 .iter()
                 .map(|owner| owner.name.clone())
                 .collect(),
-            count: people.len(),
-            people: people
-                .into_iter()
-                .take(MOST_NAMED)
-                .map(|(_, name, _)| name)
-                .collect(),
+            count: room.count(),
+            people: room.names(MOST_NAMED),
             first,
             last,
             after: seen,

@@ -123,6 +123,13 @@ impl Room {
             .collect()
     }
 
+    /// The names of the first `most` people, in the order of their keys.
+    pub(super) fn names(&self, most: usize) -> Vec<Arc<str>> {
+        let inner = self.inner();
+        let people = inner.people.values().take(most);
+        people.map(|(name, _)| name.clone()).collect()
+    }
+
     pub(super) fn count(&self) -> usize {
         self.inner().people.len()
     }
