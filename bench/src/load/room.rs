@@ -37,17 +37,17 @@ pub(crate) enum Speech {
 
 impl Speech {
     /// What member `number` begins with, and what the line that lets it in has in it.
-    fn enter(self, number: usize) -> (String, Option<&'static str>) {
+    fn enter(self, number: usize) -> (String, &'static str) {
         match self {
-            Self::Sockeye => (String::new(), Some("* you are in #lobby")),
-            Self::Ncat => (String::new(), None),
+            Self::Sockeye => (String::new(), "* you are in #lobby"),
+            Self::Ncat => (String::new(), "<announce>"),
             Self::Irc => (
                 format!("NICK m{number}\r\nUSER m 0 * :m\r\nJOIN #lobby\r\n"),
-                Some(" 366 "),
+                " 366 ",
             ),
             Self::Nats => (
                 "CONNECT {\"verbose\":false}\r\nSUB lobby 1\r\nPING\r\n".to_owned(),
-                Some("PONG"),
+                "PONG",
             ),
         }
     }
@@ -74,9 +74,6 @@ pub(crate) fn enter(address: SocketAddr, speech: Speech, number: usize) -> Resul
     (&stream)
         .write_all(words.as_bytes())
         .context("asking to be let in")?;
-    let Some(answer) = answer else {
-        return Ok(stream);
-    };
     // Nothing of the room has come yet, so nothing is lost with the buffer.
     let mut reader = BufReader::new(&stream);
     let mut line = Vec::new();
