@@ -131,6 +131,7 @@ impl Programs {
                 "haproxy_relay.sh",
                 include_str!("../peers/haproxy_relay.sh"),
             ),
+            ("ngircd_room.sh", include_str!("../peers/ngircd_room.sh")),
         ] {
             fs::write(folder.path().join(name), text).with_context(|| format!("writing {name}"))?;
         }
@@ -147,7 +148,15 @@ impl Programs {
             folder,
         };
         let needed = [
-            "nc", "ncat", "socat", "python3", "nginx", "haproxy", "caddy",
+            "nc",
+            "ncat",
+            "socat",
+            "python3",
+            "nginx",
+            "haproxy",
+            "caddy",
+            "ngircd",
+            "nats-server",
         ]
         .map(PathBuf::from);
         for program in [&programs.sockeye, &programs.epoll()]
@@ -243,6 +252,21 @@ impl Programs {
             eprintln!("not measured, because {place} is not there: uWebSockets.js, node ws");
         }
         present(all)
+    }
+
+    /// A chat, whose lines are kept in a database or not at all.
+    pub(crate) fn chat(&self, name: &'static str, history: &str) -> Contender {
+        let line = format!(
+            "serve chat tcp://127.0.0.1:{{port}} --line-rate 0 --history {history} --idle-timeout 600s \
+             --max-sessions 200000"
+        );
+        Contender::new(name, &self.sockeye, &line)
+    }
+
+    /// ngircd, without the limits that it has for people.
+    pub(crate) fn ngircd(&self) -> Contender {
+        let script = self.script("ngircd_room.sh");
+        Contender::new("ngircd", "sh", &format!("{script} {{port}}")).needs("ngircd")
     }
 
     /// The UDP servers of one service, `echo` or `upper`.

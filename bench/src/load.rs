@@ -3,6 +3,7 @@
 pub(crate) mod burst;
 pub(crate) mod download;
 pub(crate) mod h3;
+pub(crate) mod room;
 pub(crate) mod tcp;
 pub(crate) mod udp;
 pub(crate) mod ws;

@@ -1,6 +1,7 @@
 //! The workloads, and what they have in common: rounds, in which the contenders take turns.
 
 mod bulk;
+mod chat;
 mod chat_store;
 mod fetch;
 mod http3;
@@ -54,6 +55,8 @@ pub(crate) const ALL: &[Workload] = &[
     ("h3-fetch", fetch::run),
     ("relay", relay::run),
     ("idle", idle::run),
+    ("chat-fanout", chat::fan_out),
+    ("chat-idle", chat::idle),
     ("start-up", start_up::run),
     ("trace-read", trace_read::run),
     ("chat-store", chat_store::durable),

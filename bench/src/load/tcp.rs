@@ -101,7 +101,12 @@ pub(crate) fn talk(
 }
 
 /// Runs the load threads while the window is watched; any of them failing is a failed sample.
-fn beside<L>(counters: &Counters, loads: Vec<L>, server: &Group, window: Window) -> Result<Watched>
+pub(super) fn beside<L>(
+    counters: &Counters,
+    loads: Vec<L>,
+    server: &Group,
+    window: Window,
+) -> Result<Watched>
 where
     L: FnOnce() -> Result<()> + Send,
 {

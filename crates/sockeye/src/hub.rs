@@ -151,6 +151,21 @@ impl Hub {
         }
     }
 
+    /// The names of some of those who are in a room, and how many all are.
+    fn names(&self, room: &str, most: usize) -> (Vec<Arc<str>>, usize) {
+        let remote = self.0.rooms.remote().people(room);
+        if !remote.is_empty() {
+            let people = self.people(room);
+            let names = people.iter().take(most).map(|(_, name, _)| name.clone());
+            return (names.collect(), people.len());
+        }
+        // As in most rooms, and thousands may come at once: they are not all looked at for each.
+        match self.0.rooms.get(room) {
+            Some(room) => (room.names(most), room.count()),
+            None => (Vec::new(), 0),
+        }
+    }
+
     /// Keys, names and numbers of sessions of those who are in a room, on this machine and on others.
     fn people(&self, room: &str) -> Vec<(Arc<str>, Arc<str>, usize)> {
         let here = self.0.rooms.get(room).map(|room| room.people());

@@ -48,7 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lib", &["*"]),
 ];
 
-const HUB: &[&str] = &["error", "token"];
+const HUB: &[&str] = &["error", "task", "token"];
 
 const PROTOCOL: &[&str] = &[
     "service::Service",

@@ -14,6 +14,8 @@ pub(crate) struct Peer(BufReader<TcpStream>);
 
 impl Peer {
     pub(crate) fn over(stream: TcpStream) -> Self {
+        // What is written leaves at once: the kernel would hold small lines back until earlier ones are acknowledged.
+        stream.set_nodelay(true).unwrap();
         Self(BufReader::new(stream))
     }
 

@@ -184,7 +184,7 @@ impl Member {
             Some(old) => *old = place,
             None => self.places.push(place),
         }
-        let people = self.hub.people(&room.name);
+        let (people, count) = self.hub.names(&room.name, MOST_NAMED);
         Ok(Entered {
             room: room.name.clone(),
             topic: state.topic.clone(),
@@ -193,12 +193,8 @@ impl Member {
                 .iter()
                 .map(|owner| owner.name.clone())
                 .collect(),
-            count: people.len(),
-            people: people
-                .into_iter()
-                .take(MOST_NAMED)
-                .map(|(_, name, _)| name)
-                .collect(),
+            count,
+            people,
             first,
             last,
             after: seen,

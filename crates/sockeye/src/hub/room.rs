@@ -197,6 +197,17 @@ impl Room {
             .collect()
     }
 
+    /// The names of the first `most` people, in the order of their keys.
+    pub(super) fn names(&self, most: usize) -> Vec<Arc<str>> {
+        let inner = self.inner();
+        let people = inner.people.values().take(most);
+        people.map(|person| person.name.clone()).collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.inner().people.len()
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         self.inner().people.contains_key(key)
     }

@@ -145,7 +145,9 @@ impl Talk {
 
     /// How a program begins, or what a person is told first.
     async fn hello(&mut self, hello: Hello, tag: Option<&str>) -> Done<Onward> {
-        let again = std::mem::replace(&mut self.is_welcome, true);
+        let greeted = std::mem::replace(&mut self.is_welcome, true);
+        let again = greeted && self.has_entered;
+        self.has_entered |= self.view != View::Text;
         let mut refused = None;
         let mut resume = hello.resume.filter(|token| !token.is_empty());
         if let Some(token) = &resume
@@ -178,6 +180,13 @@ impl Talk {
             None if again => BTreeMap::new(),
             None => BTreeMap::from([(LOBBY.to_owned(), None)]),
         };
+        if greeted && !again {
+            // It was taken for a person, and let in where people are.
+            let entered: Vec<_> = self.member.rooms().cloned().collect();
+            for room in entered.iter().filter(|room| !rooms.contains_key(&***room)) {
+                or_refuse!(self.member.part(room));
+            }
+        }
         for (room, after) in rooms {
             if let Err(refusal) = self.join(&room, after, None).await? {
                 self.answer(Reply::Refused(refusal), tag).await?;

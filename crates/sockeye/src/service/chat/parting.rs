@@ -63,11 +63,12 @@ impl Talk {
         }
         self.heard_last().await?;
         self.kept_all().await?;
+        let reader = self.reader();
         let mut lines = Vec::new();
         while let Some(news) = self.member.try_news() {
-            self.write(&news, &mut lines);
+            self.write(&reader, &news, &mut lines);
         }
-        self.write(&bye, &mut lines);
+        self.write(&reader, &bye, &mut lines);
         self.send(lines).await?;
         self.flush().await
     }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -40,8 +41,16 @@ pub(super) struct Talk {
     pub(super) current: Option<String>,
     /// Whether it has been told who it is.
     pub(super) is_welcome: bool,
+    /// Whether a program has been told of its rooms. One that was taken for a person has not.
+    pub(super) has_entered: bool,
     /// Whether its peer has said anything.
     has_heard: bool,
+}
+
+/// By what a session knows itself in what is told.
+pub(super) struct Reader {
+    name: Arc<str>,
+    tags: String,
 }
 
 pub(super) type Keeping = FuturesOrdered<Pin<Box<dyn Future<Output = Kept> + Send>>>;
@@ -77,6 +86,7 @@ impl Talk {
             said: 0,
             current: None,
             is_welcome: false,
+            has_entered: false,
             has_heard: false,
         }
     }
@@ -245,6 +255,7 @@ impl Talk {
     /// Tells what is new, and what else is by now.
     pub(super) async fn tell(&mut self, first: News) -> Result<Onward> {
         let mut next = Some(first);
+        let reader = self.reader();
         let mut lines = Vec::new();
         let mut told = Vec::new();
         let mut bye = None;
@@ -253,7 +264,7 @@ impl Talk {
                 bye = Some(news);
                 break;
             }
-            self.write(&news, &mut lines);
+            self.write(&reader, &news, &mut lines);
             match news {
                 News::Told(news) => told.push(news),
                 News::Parted { room, .. } => self.leave_current(&room),
@@ -301,13 +312,21 @@ impl Talk {
         }
     }
 
-    pub(super) fn write(&self, news: &News, out: &mut Vec<Bytes>) {
+    /// Who reads, looked up once for many lines.
+    pub(super) fn reader(&self) -> Reader {
+        Reader {
+            name: self.member.name(),
+            tags: self.tags(),
+        }
+    }
+
+    pub(super) fn write(&self, reader: &Reader, news: &News, out: &mut Vec<Bytes>) {
         match self.view {
-            View::Text => self.seen(|eyes| eyes.news(news, out)),
-            View::Json => json::news(news, &self.member.name(), out),
+            View::Text => self.eyes(reader).news(news, out),
+            View::Json => json::news(news, &reader.name, out),
             View::Events => {
                 let mut lines = Vec::new();
-                json::news(news, &self.member.name(), &mut lines);
+                json::news(news, &reader.name, &mut lines);
                 out.extend(lines.iter().map(event));
             }
         }
@@ -315,20 +334,21 @@ impl Talk {
 
     fn written(&self, reply: &Reply, tag: Option<&str>) -> Vec<Bytes> {
         let mut out = Vec::new();
+        let reader = self.reader();
         match self.view {
-            View::Text => self.seen(|eyes| eyes.reply(reply, &mut out)),
-            View::Json => out.push(json::reply(reply, tag, &self.member.name())),
-            View::Events => out.push(event(&json::reply(reply, tag, &self.member.name()))),
+            View::Text => self.eyes(&reader).reply(reply, &mut out),
+            View::Json => out.push(json::reply(reply, tag, &reader.name)),
+            View::Events => out.push(event(&json::reply(reply, tag, &reader.name))),
         }
         out
     }
 
-    fn seen<T>(&self, look: impl FnOnce(Eyes<'_>) -> T) -> T {
-        look(Eyes {
+    fn eyes<'a>(&'a self, reader: &'a Reader) -> Eyes<'a> {
+        Eyes {
             current: self.current.as_deref(),
-            name: &self.member.name(),
-            tags: &self.tags(),
-        })
+            name: &reader.name,
+            tags: &reader.tags,
+        }
     }
 
     pub(super) async fn answer(&mut self, reply: Reply, tag: Option<&str>) -> Result<()> {
