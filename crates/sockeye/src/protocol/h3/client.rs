@@ -266,7 +266,7 @@ pub(super) fn told(error: &StreamError, gauge: &Gauge) -> io::Error {
         )
     };
     match error {
-        StreamError::RemoteClosing { .. } => return io::Error::new(ConnectionReset, Unprocessed),
+        StreamError::RemoteClosing => return io::Error::new(ConnectionReset, Unprocessed),
         StreamError::RemoteTerminate { code, .. } if *code == Code::H3_REQUEST_REJECTED => {
             return io::Error::new(ConnectionReset, Unprocessed);
         }
