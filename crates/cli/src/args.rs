@@ -21,6 +21,7 @@ mod fetch;
 mod guard;
 mod refusal;
 mod relay;
+mod rooms;
 mod serve;
 mod socket;
 mod tls;
@@ -29,12 +30,13 @@ mod values;
 mod way;
 mod websocket;
 
-pub(crate) use chat::{ChatArgs, Slow};
+pub(crate) use chat::ChatArgs;
 pub(crate) use connect::{ConnectArgs, Eof, Eol};
 pub(crate) use fetch::{Datum, FetchArgs, Field, From};
 pub(crate) use guard::GuardArgs;
 use refusal::refusal;
 pub(crate) use relay::RelayArgs;
+pub(crate) use rooms::{RoomsArgs, Slow};
 pub(crate) use serve::ServeArgs;
 pub(crate) use socket::SocketArgs;
 pub(crate) use tls::{ConnectTlsArgs, ServeTlsArgs, TargetTlsArgs};
@@ -62,6 +64,7 @@ Examples:
   sockeye serve hello '*:3000'           greet whoever comes, from any network
   sockeye connect 127.0.0.1:3000         talk to it
   echo hi | sockeye connect :3000        pipe through it
+  sockeye chat localhost:3000            talk in the rooms of a `sockeye serve chat`
   sockeye fetch -v https://example.org/  fetch it, and show the conversation
   sockeye relay - unix:/run/app.sock     join two ends of any kind
   sockeye contacts add george udp://127.0.0.1:4001
@@ -78,6 +81,8 @@ pub(crate) enum Verb {
     Serve(Typed<ServeArgs>),
     /// Talk to any server
     Connect(Typed<ConnectArgs>),
+    /// Talk in the rooms of a chat
+    Chat(Typed<ChatArgs>),
     /// Fetch what a URL names, and show how
     Fetch(Typed<FetchArgs>),
     /// Join two ends: what one says the other hears

@@ -19,13 +19,13 @@ use crate::failure::Timeout;
 pub(crate) mod call;
 mod command;
 pub(crate) mod desk;
-mod input;
+pub(crate) mod input;
 mod lines;
 mod notes;
 mod patience;
 mod pipe;
 mod roster;
-mod screen;
+pub(crate) mod screen;
 pub(crate) mod script;
 
 pub(crate) use input::Printer;

@@ -43,6 +43,15 @@ struct Declined {
     status: http::StatusCode,
 }
 
+/// A server does not let us in under the name that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the chat refuses: {0}")]
+struct TurnedAway(String);
+
+pub(crate) fn turned_away(why: String) -> anyhow::Error {
+    TurnedAway(why).into()
+}
+
 /// What a session that asked over HTTP was told in the end, if that is a failure.
 pub(crate) fn refusal(info: &Info) -> Option<anyhow::Error> {
     let status = info.answer()?.status;
@@ -93,7 +102,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Timeout>() {
         return code::TIMEOUT;
     }
-    if error.is::<Declined>() {
+    if error.is::<Declined>() || error.is::<TurnedAway>() {
         return code::PEER;
     }
     if let Some(fault) = error.downcast_ref::<Fault>() {

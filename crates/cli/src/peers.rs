@@ -19,18 +19,38 @@ pub(crate) struct Peer {
 /// # Errors
 /// When a word is no address, or no contact is called so.
 pub(crate) fn peers(args: &ConnectArgs) -> Result<Vec<Peer>> {
-    if let [host, port] = &args.words[..]
+    match host_port(&args.words, args.udp)? {
+        Some(peer) => Ok(vec![peer]),
+        None => args.words.iter().map(|word| peer(word, args.udp)).collect(),
+    }
+}
+
+/// The one whom `words` name: an address, or a host and a port.
+///
+/// # Errors
+/// As [`peer`], and when there are two.
+pub(crate) fn one(words: &[String], udp: bool) -> Result<Peer> {
+    match (host_port(words, udp)?, words) {
+        (Some(peer), _) => Ok(peer),
+        (None, [word]) => peer(word, udp),
+        (None, _) => Err(Usage("one address is enough here".to_owned()).into()),
+    }
+}
+
+/// `HOST PORT` as two words.
+fn host_port(words: &[String], udp: bool) -> Result<Option<Peer>> {
+    if let [host, port] = words
         && port.bytes().all(|byte| byte.is_ascii_digit())
         && !host.starts_with('@')
         && host.parse::<Address>().is_err()
     {
         let address = Address::from_host_port(host, port)?;
-        return Ok(vec![Peer {
+        return Ok(Some(Peer {
             name: address.to_string(),
-            address: plain(address, args.udp),
-        }]);
+            address: plain(address, udp),
+        }));
     }
-    args.words.iter().map(|word| peer(word, args.udp)).collect()
+    Ok(None)
 }
 
 /// Whom a word names; `udp` chooses UDP where it has no scheme.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+pub(crate) mod chat;
 pub(crate) mod connect;
 pub(crate) mod contacts;
 pub(crate) mod fetch;

@@ -10,7 +10,7 @@ use sockeye::{Encoding, Framing};
 
 use super::values::{host_name, origin, size, time};
 use super::{
-    ChatArgs, ChildArgs, Eol, GuardArgs, JoinArgs, ServeTlsArgs, SocketArgs, TargetArgs,
+    ChildArgs, Eol, GuardArgs, JoinArgs, RoomsArgs, ServeTlsArgs, SocketArgs, TargetArgs,
     TargetTlsArgs, WebSocketArgs,
 };
 
@@ -120,7 +120,7 @@ pub(crate) struct ServeArgs {
     pub(crate) no_quic: bool,
 
     #[command(flatten)]
-    pub(crate) chat: ChatArgs,
+    pub(crate) chat: RoomsArgs,
     #[command(flatten)]
     pub(crate) targets: TargetArgs,
     #[command(flatten)]

@@ -5,9 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use rustyline::error::ReadlineError;
-use rustyline::history::FileHistory;
-use rustyline::{Config, Editor, ExternalPrinter};
+use rustyline::history::{FileHistory, History};
+use rustyline::{ColorMode, CompletionType, Config, Editor, ExternalPrinter, Helper};
 use tokio::sync::mpsc;
+
+mod completion;
+
+pub(crate) use completion::Known;
 
 /// What a person or a pipe said.
 #[derive(Debug)]
@@ -33,6 +37,19 @@ pub(crate) enum Cut {
 pub(crate) struct Input {
     typed: mpsc::Receiver<Typed>,
     terminal: bool,
+    /// The editor waits for this before it asks for another line, where the prompt depends on what the last one did.
+    go: Option<std::sync::mpsc::Sender<()>>,
+}
+
+/// How a line editor behaves.
+struct Manner<H, P> {
+    helper: Option<H>,
+    prompt: P,
+    /// The file of its history, in the folder of our state.
+    history: &'static str,
+    /// Whether a line may be remembered.
+    remembers: fn(&str) -> bool,
+    waits: Option<std::sync::mpsc::Receiver<()>>,
 }
 
 /// Prints above the line that is being typed.
@@ -74,15 +91,55 @@ impl Input {
     ///
     /// One printer is for what peers say, the other for what we say.
     pub(crate) fn at_terminal() -> Result<Option<(Self, [Printer; 2])>> {
+        Self::edited(Manner {
+            helper: None::<()>,
+            prompt: || "> ".to_owned(),
+            history: "history",
+            remembers: |_| true,
+            waits: None,
+        })
+    }
+
+    /// The same with a prompt and completions of what is `known`. After each line it waits for [`go`](Self::go).
+    pub(crate) fn knowing(
+        known: &Known,
+        history: &'static str,
+        remembers: fn(&str) -> bool,
+    ) -> Result<Option<(Self, [Printer; 2])>> {
+        let (go, waits) = std::sync::mpsc::channel();
+        let prompt = known.clone();
+        let edited = Self::edited(Manner {
+            helper: Some(known.clone()),
+            prompt: move || prompt.lock().prompt.clone(),
+            history,
+            remembers,
+            waits: Some(waits),
+        })?;
+        Ok(edited.map(|(input, printers)| {
+            (
+                Self {
+                    go: Some(go),
+                    ..input
+                },
+                printers,
+            )
+        }))
+    }
+
+    fn edited<H: Helper + Send + 'static, P: Fn() -> String + Send + 'static>(
+        manner: Manner<H, P>,
+    ) -> Result<Option<(Self, [Printer; 2])>> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Ok(None);
         }
         let config = Config::builder()
-            .auto_add_history(true)
             .max_history_size(1000)?
+            .completion_type(CompletionType::List)
+            // What shows the prompt as it is at the moment is taken for a painter; it paints nothing.
+            .color_mode(ColorMode::Forced)
             .build();
-        let mut editor: Editor<(), FileHistory> = Editor::with_config(config)?;
-        let history = history();
+        let mut editor: Editor<H, FileHistory> = Editor::with_config(config)?;
+        let history = history(manner.history);
         if let Some(path) = &history {
             // The first time there is none.
             let _ = editor.load_history(path);
@@ -94,11 +151,12 @@ impl Input {
         };
         let printers = [printer()?, printer()?];
         let (tell, typed) = mpsc::channel(AHEAD);
-        std::thread::spawn(move || edit(&mut editor, history, &tell));
+        std::thread::spawn(move || edit(&mut editor, manner, history, &tell));
         Ok(Some((
             Self {
                 typed,
                 terminal: true,
+                go: None,
             },
             printers,
         )))
@@ -113,11 +171,18 @@ impl Input {
         Self {
             typed,
             terminal: false,
+            go: None,
         }
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
         self.terminal
+    }
+
+    /// The last line has been dealt with: the next one can be typed.
+    pub(crate) fn go(&self) {
+        // An editor that has ended asks for nothing more.
+        self.go.as_ref().map(|go| go.send(()));
     }
 
     /// What comes next; `None` at the end.
@@ -126,37 +191,51 @@ impl Input {
     }
 }
 
-fn edit(
-    editor: &mut Editor<(), FileHistory>,
+fn edit<H: Helper>(
+    editor: &mut Editor<H, FileHistory>,
+    manner: Manner<H, impl Fn() -> String>,
     history: Option<PathBuf>,
     tell: &mpsc::Sender<Typed>,
 ) {
+    editor.set_helper(manner.helper);
     loop {
-        let typed = match editor.readline("> ") {
-            Ok(line) => Typed::Line {
-                text: line.into_bytes(),
-                ended: true,
-            },
+        let typed = match editor.readline(&(manner.prompt)()) {
+            Ok(line) => {
+                if (manner.remembers)(&line) {
+                    // Losing the history loses no message.
+                    let _ = editor.history_mut().add(&line);
+                }
+                Typed::Line {
+                    text: line.into_bytes(),
+                    ended: true,
+                }
+            }
             Err(ReadlineError::Interrupted) => Typed::Interrupt,
             Err(ReadlineError::Eof) => return,
             Err(error) => Typed::Wrong(format!("cannot read the terminal: {error}")),
         };
         if let Some(path) = &history {
-            // Losing the history loses no message.
             let _ = editor.save_history(path);
         }
         let last = !matches!(typed, Typed::Line { .. });
         if tell.blocking_send(typed).is_err() || last {
             return;
         }
+        if manner
+            .waits
+            .as_ref()
+            .is_some_and(|waits| waits.recv().is_err())
+        {
+            return;
+        }
     }
 }
 
-/// `$XDG_STATE_HOME/sockeye/history`, its folder made.
-fn history() -> Option<PathBuf> {
+/// The file `name` in `$XDG_STATE_HOME/sockeye`, the folder made.
+fn history(name: &str) -> Option<PathBuf> {
     let folder = crate::config::state()?;
     std::fs::create_dir_all(&folder).ok()?;
-    Some(folder.join("history"))
+    Some(folder.join(name))
 }
 
 fn read_lines(tell: &mpsc::Sender<Typed>) {

@@ -180,7 +180,14 @@ impl Screen {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.finish()).await;
     }
 
-    async fn print(&self, bytes: Vec<u8>) -> bool {
+    /// The prompt has changed while nothing was printed.
+    pub(crate) async fn redraw(&self) {
+        // Up a line and down again: the editor draws itself anew after what is printed above it.
+        let _ = self.prints.send(Print::Peer(b"\x1b[A\n".to_vec())).await;
+    }
+
+    /// Standard output, as it is. `false` when nobody looks any more.
+    pub(crate) async fn print(&self, bytes: Vec<u8>) -> bool {
         bytes.is_empty() || self.prints.send(Print::Peer(bytes)).await.is_ok()
     }
 }

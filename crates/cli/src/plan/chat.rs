@@ -8,7 +8,7 @@ use sockeye::hub::store::Retention;
 use sockeye::hub::{Hub, HubOptions, LineRate, NatsOptions, Slow};
 
 use super::port::token;
-use crate::args::{self, ChatArgs};
+use crate::args::{self, RoomsArgs};
 use crate::config;
 use crate::failure::Usage;
 
@@ -20,7 +20,7 @@ const BURST: u32 = 4;
 /// # Errors
 /// When the database cannot be opened, or a file not be read.
 pub(crate) async fn hub(
-    args: &ChatArgs,
+    args: &RoomsArgs,
     at: &[Address],
     mut tell: impl FnMut(&str),
 ) -> Result<Hub> {
@@ -75,7 +75,7 @@ pub(crate) async fn hub(
 }
 
 /// A database for each port: two servers on one machine are two chats.
-fn history(args: &ChatArgs, at: &[Address]) -> Result<Option<PathBuf>> {
+fn history(args: &RoomsArgs, at: &[Address]) -> Result<Option<PathBuf>> {
     if let Some(path) = &args.history {
         return Ok((path.as_os_str() != "none").then(|| path.clone()));
     }

@@ -23,6 +23,17 @@ const WAYS: &[&str] = &[
     "openssl s_client -quiet -connect {host}:{port}",
 ];
 
+/// The same of a chat, which speaks in lines.
+const CHAT_WAYS: &[&str] = &[
+    "sockeye chat {host}:{port}",
+    "nc {host} {port}",
+    "telnet {host} {port}",
+    "nc -u {host} {port}",
+    "curl -T - -N http://{host}:{port}/",
+    "websocat ws://{host}:{port}/",
+    "openssl s_client -quiet -connect {host}:{port}",
+];
+
 /// # Errors
 /// When a file that a flag names cannot be read, or says nothing useful.
 pub(crate) fn config(
@@ -52,7 +63,7 @@ pub(crate) fn config(
             page: Some(Page {
                 service: service.to_owned(),
                 version: env!("CARGO_PKG_VERSION"),
-                ways: WAYS,
+                ways: if service == "chat" { CHAT_WAYS } else { WAYS },
             }),
             content_type: args.content_type.clone(),
             hosts: args.host.clone(),

@@ -89,7 +89,8 @@ async fn reach(peers: Vec<Peer>, options: &DialOptions, retry: bool) -> Result<R
     Ok(reached)
 }
 
-async fn persist(to: &Address, options: &DialOptions, retry: bool) -> Result<Session> {
+/// Dials, again and again if it is to be tried until somebody answers.
+pub(crate) async fn persist(to: &Address, options: &DialOptions, retry: bool) -> Result<Session> {
     let mut pause = Duration::from_millis(250);
     loop {
         let error = match dial(to, options).await {
@@ -106,7 +107,7 @@ async fn persist(to: &Address, options: &DialOptions, retry: bool) -> Result<Ses
 }
 
 /// Up to a fifth more, so that many clients of one server do not all come back at the same moment.
-fn jitter(pause: Duration) -> Duration {
+pub(crate) fn jitter(pause: Duration) -> Duration {
     let part = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs() % 1000;
     pause / 5 * part / 1000
 }

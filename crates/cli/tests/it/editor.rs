@@ -1,12 +1,13 @@
-//! The line editor as a person uses it: editor.py drives it through a pseudo-terminal.
+//! The line editor as a person uses it: editor.py, and chat_editor.py for `chat`, drive it through a pseudo-terminal.
 
 use std::path::Path;
 
 use crate::stage::program;
 
 #[track_caller]
-fn drive(test: &str) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/editor.py");
+fn drive(script: &str, test: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let script = folder.join(script);
     let words = [
         script.to_str().unwrap(),
         test,
@@ -17,15 +18,15 @@ fn drive(test: &str) {
 }
 
 macro_rules! tests {
-    ($($name:ident)*) => {$(
+    ($script:literal: $($name:ident)*) => {$(
         #[test]
         fn $name() {
-            drive(stringify!($name));
+            drive($script, stringify!($name));
         }
     )*};
 }
 
-tests! {
+tests! { "editor.py":
     a_half_typed_line_survives
     history
     ctrl_d_half_closes
@@ -41,4 +42,18 @@ tests! {
     served_console
     served_console_interrupted
     a_script_at_a_terminal
+}
+
+tests! { "chat_editor.py":
+    in_a_chat_a_half_typed_line_survives
+    in_a_chat_names_have_colours
+    in_a_chat_no_colour_is_shown_to_who_wants_none
+    in_a_chat_escapes_do_not_drive_the_terminal
+    in_a_chat_other_rooms_are_counted_in_the_prompt
+    in_a_chat_names_commands_and_rooms_are_completed
+    in_a_chat_the_prompt_names_the_room
+    in_a_chat_a_lost_connection_comes_back
+    in_a_chat_a_refused_line_is_told
+    in_a_chat_the_end_of_input_waits_for_what_was_said
+    in_a_chat_passwords_are_not_remembered
 }

@@ -53,6 +53,12 @@ fn help_of_connect() {
 }
 
 #[test]
+fn help_of_chat() {
+    page("chat.txt", "chat --help");
+    page("chat-short.txt", "chat -h");
+}
+
+#[test]
 fn help_of_fetch() {
     page("fetch.txt", "fetch --help");
     page("fetch-short.txt", "fetch -h");

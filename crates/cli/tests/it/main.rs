@@ -2,6 +2,7 @@
 
 #[path = "../../../sockeye/src/protocol/tls/tests/authority.rs"]
 mod authority;
+mod chat_client;
 mod console;
 mod editor;
 mod eof;

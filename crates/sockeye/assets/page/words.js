@@ -127,6 +127,9 @@ export function speak(tag) {
   return LANGUAGES[language];
 }
 
+/** Takes the words of a page that has more. */
+export const learn = (words) => Object.assign(WORDS, words);
+
 /** The word `key`, with `{name}` from `values`. */
 export const t = (key, values = {}) =>
   WORDS[key][language].replace(/\{(\w+)\}/g, (_, name) => values[name]);

@@ -156,8 +156,11 @@ impl Asked {
             Ok(Answer::Session(request)) if !may_come && self.is_cross_site(request.headers()) => {
                 foreign().response()
             }
-            Ok(Answer::Session(request)) if page.is_some() && page::is_wanted(&request) => {
-                self.without_body_for_head(page::whole(request.headers()))
+            Ok(Answer::Session(request))
+                if let Some(page) = page
+                    && page::is_wanted(&request) =>
+            {
+                self.without_body_for_head(page::whole(page, request.headers()))
             }
             Ok(Answer::Session(_)) if self.method == Method::HEAD => {
                 exchange::head(&shared.connection)

@@ -1,4 +1,4 @@
-//! The page that a browser gets where a service speaks in sessions: a console that talks to it.
+//! The page that a browser gets where a service speaks in sessions: a console that talks to it, or the chat's own.
 
 use std::io::Read;
 use std::sync::OnceLock;
@@ -15,7 +15,7 @@ use crate::request::{Body, Request, Response};
 /// What the page tells about the port it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// What the service is called.
+    /// What the service is called. `chat` has a page of its own, which speaks its JSON lines over WebSocket.
     pub service: String,
     /// The version of the program.
     pub version: &'static str,
@@ -26,6 +26,7 @@ pub struct Page {
 /// Where the page's parts are, whatever the service has at other paths.
 const FOLDER: &str = "/.sockeye/";
 
+const HTML: &str = "text/html; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
@@ -53,10 +54,24 @@ macro_rules! asset {
     };
 }
 
-/// The page itself.
-static WHOLE: Asset = asset!("", "text/html; charset=utf-8", "page.html");
+/// The page of any service.
+static CONSOLE: Asset = asset!("", HTML, "page.html");
 
-static ASSETS: [Asset; 11] = [
+/// The page of a chat.
+static CHAT: Asset = asset!("", HTML, "chat.html");
+
+static ASSETS: [Asset; 23] = [
+    asset!("chat.css", STYLE),
+    asset!("chat.js", SCRIPT),
+    asset!("chat/chat.js", SCRIPT),
+    asset!("chat/commands.js", SCRIPT),
+    asset!("chat/dialogs.js", SCRIPT),
+    asset!("chat/log.js", SCRIPT),
+    asset!("chat/room.js", SCRIPT),
+    asset!("chat/search.js", SCRIPT),
+    asset!("chat/session.js", SCRIPT),
+    asset!("chat/show.js", SCRIPT),
+    asset!("chat/side.js", SCRIPT),
     asset!("page.css", STYLE),
     asset!("page.js", SCRIPT),
     asset!("page/browser.js", SCRIPT),
@@ -68,6 +83,7 @@ static ASSETS: [Asset; 11] = [
     asset!("page/text.js", SCRIPT),
     asset!("page/transport.js", SCRIPT),
     asset!("page/words.js", SCRIPT),
+    asset!("chat/words.js", SCRIPT),
 ];
 
 impl Asset {
@@ -153,7 +169,7 @@ pub(super) fn part(
         return Some(response);
     }
     if name.is_empty() {
-        return Some(whole(request.headers()));
+        return Some(whole(page, request.headers()));
     }
     if name == "facts.json" {
         let facts = facts(page, connection, request.version());
@@ -174,8 +190,11 @@ pub(super) fn is_wanted(request: &Request) -> bool {
 }
 
 /// The page itself, for who asks with these `headers`.
-pub(super) fn whole(headers: &HeaderMap) -> Response {
-    WHOLE.answer(headers)
+pub(super) fn whole(page: &Page, headers: &HeaderMap) -> Response {
+    match &*page.service {
+        "chat" => CHAT.answer(headers),
+        _ => CONSOLE.answer(headers),
+    }
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {
@@ -267,12 +286,12 @@ mod tests {
                 headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static(line));
             }
             assert_eq!(takes_gzip(&headers), takes, "{accepted:?}");
-            let response = whole(&headers);
+            let response = CONSOLE.answer(&headers);
             let coding = response.headers().get(header::CONTENT_ENCODING);
             assert_eq!(coding.is_some_and(|coding| coding == "gzip"), takes);
             assert_eq!(response.headers()[header::VARY], "Accept-Encoding");
             let length = http_body::Body::size_hint(response.body()).exact();
-            let plain = WHOLE.bytes.len() as u64;
+            let plain = CONSOLE.bytes.len() as u64;
             assert!(if takes {
                 length < Some(plain)
             } else {
@@ -282,17 +301,72 @@ mod tests {
     }
 
     #[test]
-    fn the_page_is_small_on_its_way_and_the_same_when_it_has_come() {
-        let mut sent = 0;
-        for asset in ASSETS.iter().chain([&WHOLE]) {
-            let packed = asset.packed().unwrap();
-            let mut plain = Vec::new();
-            let mut unpacker = flate2::read::GzDecoder::new(&packed[..]);
-            unpacker.read_to_end(&mut plain).unwrap();
-            assert!(plain == asset.bytes, "{}", asset.name);
-            sent += packed.len();
+    fn each_page_is_small_on_its_way_and_the_same_when_it_has_come() {
+        let shared = ["browser", "link", "socket", "text", "transport", "words"];
+        let shared = shared.map(|name| format!("page/{name}.js"));
+        for (whole, folder, most) in [(&CONSOLE, "page", 28_000), (&CHAT, "chat", 48_000)] {
+            let parts = ASSETS.iter().filter(|asset| {
+                asset.name.starts_with(folder) || shared.iter().any(|name| name == asset.name)
+            });
+            let sent: usize = parts.chain([whole]).map(unpacked).sum();
+            assert!(sent <= most, "{folder}: {sent} bytes");
         }
-        assert!(sent <= 28_000, "{sent} bytes");
+    }
+
+    /// How long it is on its way; it is the same there.
+    fn unpacked(asset: &Asset) -> usize {
+        let packed = asset.packed().unwrap();
+        let mut plain = Vec::new();
+        let mut unpacker = flate2::read::GzDecoder::new(&packed[..]);
+        unpacker.read_to_end(&mut plain).unwrap();
+        assert!(plain == asset.bytes, "{}", asset.name);
+        packed.len()
+    }
+
+    #[test]
+    fn a_chat_has_a_page_of_its_own() {
+        for (service, style) in [("chat", "chat.css"), ("echo", "page.css")] {
+            let page = Page {
+                service: service.to_owned(),
+                version: "1",
+                ways: &[],
+            };
+            let length = http_body::Body::size_hint(whole(&page, &HeaderMap::new()).body()).exact();
+            let named = [&CONSOLE, &CHAT]
+                .into_iter()
+                .find(|whole| std::str::from_utf8(whole.bytes).unwrap().contains(style));
+            assert_eq!(
+                length,
+                named.map(|whole| whole.bytes.len() as u64),
+                "{service}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_part_that_a_page_names_is_served() {
+        for asset in ASSETS.iter().chain([&CONSOLE, &CHAT]) {
+            let text = std::str::from_utf8(asset.bytes).unwrap();
+            let folder = asset.name.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let imports = text.lines().filter_map(|line| {
+                let (_, path) = line
+                    .split_once("from '")
+                    .or_else(|| line.split_once("import '"))?;
+                path.strip_suffix("';")
+            });
+            for path in imports {
+                let name = match path.strip_prefix("../") {
+                    Some(path) => path.to_owned(),
+                    None => format!("{folder}/{}", path.trim_start_matches("./")),
+                };
+                let name = name.trim_start_matches('/');
+                assert!(
+                    ASSETS.iter().any(|part| part.name == name),
+                    "{}: {name}",
+                    asset.name
+                );
+            }
+        }
     }
 
     #[test]
