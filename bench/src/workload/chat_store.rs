@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, params};
-use sockeye::hub::line::{Draft, Line, LineKind};
 use sockeye::hub::store::{Retention, Span, Store};
+use sockeye::hub::{Draft, Line, LineKind};
 use tokio::task::JoinSet;
 
 use super::{Plan, rounds};

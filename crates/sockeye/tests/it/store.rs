@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use sockeye::hub::line::{Draft, LineKind};
 use sockeye::hub::store::{Archive, Retention, Span, Store};
+use sockeye::hub::{Draft, LineKind};
 use sockeye::{StoreError, StoreFault};
 use tempfile::TempDir;
 
