@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use sockeye::hub::line::{Line, LineKind};
 use sockeye::hub::store::{Archive, MAX_PAGE, Span};
+use sockeye::hub::{Line, LineKind};
 use wire::text::printable;
 
 use crate::args::ExportArgs;
