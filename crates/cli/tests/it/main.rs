@@ -3,6 +3,7 @@
 #[path = "../../../sockeye/src/protocol/tls/tests/authority.rs"]
 mod authority;
 mod chat_client;
+mod chat_export;
 mod console;
 mod editor;
 mod eof;
