@@ -17,6 +17,7 @@ use crate::failure::Usage;
 
 mod chat;
 mod connect;
+mod export;
 mod fetch;
 mod guard;
 mod refusal;
@@ -32,6 +33,7 @@ mod websocket;
 
 pub(crate) use chat::ChatArgs;
 pub(crate) use connect::{ConnectArgs, Eof, Eol};
+pub(crate) use export::{ChatAction, ExportArgs};
 pub(crate) use fetch::{Datum, FetchArgs, Field, From};
 pub(crate) use guard::GuardArgs;
 use refusal::refusal;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 pub(crate) mod chat;
 pub(crate) mod connect;
 pub(crate) mod contacts;
+pub(crate) mod export;
 pub(crate) mod fetch;
 pub(crate) mod relay;
 pub(crate) mod serve;

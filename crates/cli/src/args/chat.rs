@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::{header, time};
-use super::{ChildArgs, ConnectTlsArgs, SocketArgs, WebSocketArgs};
+use super::{ChatAction, ChildArgs, ConnectTlsArgs, SocketArgs, WebSocketArgs};
 
 /// Talk in the rooms of a `sockeye serve chat`
 ///
@@ -22,7 +22,10 @@ use super::{ChildArgs, ConnectTlsArgs, SocketArgs, WebSocketArgs};
 /// input the program waits until every line is kept by the server, and leaves.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct ChatArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<ChatAction>,
     /// Where the chat is
     #[arg(value_name = "ADDR", required = true, num_args = 1..=2)]
     pub(crate) words: Vec<String>,
@@ -87,4 +90,5 @@ Examples:
   sockeye chat localhost:3000 -r dev -r lobby        be in two rooms
   tail -f log | sockeye chat localhost:3000 -r log   say what a program writes
   sockeye chat localhost:3000 --json < /dev/null     the latest lines, for a program
+  sockeye chat export lobby > lobby.txt              all that was said, from the server's database
 Exit code 6: the server refused the name or a line.";

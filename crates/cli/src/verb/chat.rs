@@ -8,7 +8,8 @@ use http::HeaderMap;
 use sockeye::{Address, DialOptions, Family, Framing};
 use wire::address::{Scheme, Target};
 
-use crate::args::ChatArgs;
+use super::export;
+use crate::args::{ChatAction, ChatArgs};
 use crate::chat::{self, Visit};
 use crate::failure::Usage;
 use crate::peers;
@@ -16,6 +17,9 @@ use crate::plan::{self, port::token};
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: ChatArgs) -> Result<ExitCode> {
+    if let Some(ChatAction::Export(args)) = &args.action {
+        return export::run(args);
+    }
     let peer = peers::one(&args.words, args.udp)?;
     let peers = [peer];
     let options = DialOptions {

@@ -4,6 +4,7 @@
 mod authority;
 mod chat;
 mod chat_client;
+mod chat_export;
 mod chat_faults;
 mod chat_peers;
 mod chat_slow;
