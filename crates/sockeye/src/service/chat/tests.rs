@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use wire::framing::Framing;
@@ -304,4 +305,34 @@ async fn requests_say_where_and_how() {
     ann.until("reader came in").await;
     ann.until("reader left").await;
     ann.end().await;
+}
+
+/// A request of a field or two that may or may not fit together, and lines that are none.
+fn requests() -> impl Strategy<Value = String> {
+    let what = r"hello|\\u001b\[2J|\\u202e|say|me|join|part|name|tell|history|who|rooms|topic|kick|mute|ban|token|resume|moderate|[a-z\x1b\x{202e}]{0,3}";
+    let field = "room|text|name|to|tag|before|after|since|words|limit|minutes|rooms|resume";
+    let value = r#""[^"\\]{0,6}"|-?[0-9]{1,20}|null|\{"a":1\}|\[\]|true"#;
+    let object = (what, prop::collection::vec((field, value), 0..4)).prop_map(|(what, fields)| {
+        let fields = fields
+            .iter()
+            .map(|(field, value)| format!(r#","{field}":{value}"#));
+        format!(r#"{{"do":"{what}"{}}}"#, fields.collect::<String>())
+    });
+    let command = "/(name|join|msg|history|kick|mute|topic|me|[a-z]{0,3}|\\PC{0,3}) ?(from|since|search|)? ?[^\n]{0,12}";
+    prop_oneof![object, command, any::<String>()]
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_is_understood_or_refused_in_words(line in requests(), bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        let refusals = [
+            json::read(line.as_bytes()).err().map(|(refusal, _)| refusal),
+            json::read(&bytes).err().map(|(refusal, _)| refusal),
+            text::read(&line).err(),
+        ];
+        json::is_spoken(&bytes);
+        for refusal in refusals.into_iter().flatten() {
+            prop_assert!(refusal.text.chars().all(wire::text::is_printable), "{:?}", refusal.text);
+        }
+    }
 }
