@@ -95,13 +95,30 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) fn fill(address: SocketAddr, speech: Speech, readers: usize) -> Result<Self> {
-        let readers = (1..=readers).map(|number| enter(address, speech, number));
-        let readers = readers.collect::<Result<Vec<_>>>()?;
-        Ok(Self {
+        let mut room = Self {
             writer: enter(address, speech, 0)?,
-            readers,
+            readers: Vec::new(),
             line: speech.say(),
-        })
+        };
+        for number in 1..=readers {
+            room.readers.push(enter(address, speech, number)?);
+            // Who is told of everybody who comes must not be full of that when the first line is said.
+            if number % 20 == 0 || number == readers {
+                room.read_news()?;
+            }
+        }
+        Ok(room)
+    }
+
+    /// Reads what has come for anybody.
+    fn read_news(&self) -> Result<()> {
+        let mut buffer = vec![0; 64 * 1024];
+        for mut stream in self.readers.iter().chain([&self.writer]) {
+            stream.set_nonblocking(true)?;
+            while matches!(stream.read(&mut buffer), Ok(1..)) {}
+            stream.set_nonblocking(false)?;
+        }
+        Ok(())
     }
 
     /// The writer says a batch of lines whenever all readers have heard all of the one before. What is counted is
