@@ -179,10 +179,15 @@ impl Heard {
 }
 
 fn write(room: &Room, counters: &Counters, heard: &Heard) -> Result<()> {
-    let batch = room.line.repeat(BATCH);
+    // Each line is a write of its own, as whoever types or logs lines makes them.
+    room.writer.set_nodelay(true)?;
     let each = (room.readers.len() * BATCH) as u64;
     for round in 1.. {
-        (&room.writer).write_all(&batch).context("saying lines")?;
+        for _ in 0..BATCH {
+            (&room.writer)
+                .write_all(&room.line)
+                .context("saying a line")?;
+        }
         counters.sent.fetch_add(BATCH as u64, Ordering::Relaxed);
         ensure!(
             heard.wait(round * each, counters),

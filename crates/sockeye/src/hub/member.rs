@@ -1,5 +1,6 @@
 //! Somebody in the hub, as their session sees it: which rooms they are in, and what is new there.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -52,8 +53,10 @@ pub struct Member {
 /// A room that a session is in, and how far it has read there.
 struct Place {
     room: Arc<Room>,
-    /// Of the next event.
+    /// Of the next event that is not ready.
     position: u64,
+    /// Events that were taken and not told yet.
+    ready: VecDeque<Arc<Event>>,
     /// The last line that it has, or does not want.
     seen: u64,
     /// Lines up to this one are read from the store.
@@ -172,6 +175,7 @@ impl Member {
         let place = Place {
             room: room.clone(),
             position,
+            ready: VecDeque::new(),
             seen,
             goal: last,
             returning: true,
@@ -290,36 +294,40 @@ impl Place {
             if self.seen < self.goal {
                 return None;
             }
-            let Some(next) = self.room.at(self.position) else {
+            if self.ready.is_empty() {
+                let (position, lost) = self.room.read(self.position, &mut self.ready);
+                self.position = position;
+                if lost && !self.returning && slow == Slow::End {
+                    return Some(News::Bye("you read more slowly than people write".into()));
+                }
+            }
+            let Some(event) = self.ready.front() else {
                 self.returning = false;
+                // A reader who waits holds nothing.
+                self.ready = VecDeque::new();
                 return None;
             };
-            if next.lost && !self.returning && slow == Slow::End {
-                return Some(News::Bye("you read more slowly than people write".into()));
-            }
-            if let Event::Said(said) = &*next.event {
+            if let Event::Said(said) = &**event {
                 let id = said.line.id;
                 if id > self.seen + 1 && self.returning {
                     self.goal = id - 1;
                     continue;
                 }
                 if id > self.seen + 1 {
-                    let news = self.missed(id - 1);
-                    return Some(news);
+                    return Some(self.missed(id - 1));
                 }
-                self.position = next.position;
                 if id <= self.seen {
+                    self.ready.pop_front();
                     continue;
                 }
                 self.seen = id;
                 self.returning = false;
-            } else {
-                self.position = next.position;
             }
-            return Some(News::Event {
-                room: self.room.name.clone(),
-                event: next.event,
-            });
+            let room = self.room.name.clone();
+            return self
+                .ready
+                .pop_front()
+                .map(|event| News::Event { room, event });
         }
     }
 

@@ -1,6 +1,6 @@
 //! A room on this machine: who is in it, and the latest of what happened there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ use super::ring::Ring;
 use super::seat::{Name, Seat};
 use super::state::State;
 
+/// How many events a reader takes at once.
+const AT_ONCE: usize = 64;
 /// How many rooms may have somebody in them at once.
 const MOST: usize = 100_000;
 
@@ -62,15 +64,6 @@ struct Person {
     name: Arc<str>,
     is_guest: bool,
     sessions: usize,
-}
-
-/// One event for a reader.
-pub(super) struct Next {
-    pub(super) event: Arc<Event>,
-    /// Where to go on.
-    pub(super) position: u64,
-    /// Whether something stood before it that is gone.
-    pub(super) lost: bool,
 }
 
 impl Room {
@@ -173,14 +166,16 @@ impl Room {
         inner.ring_bells();
     }
 
-    pub(super) fn at(&self, position: u64) -> Option<Next> {
+    /// Events from `position` on, a few at once, and whether something stood before them that is gone: where to go on.
+    pub(super) fn read(&self, position: u64, into: &mut VecDeque<Arc<Event>>) -> (u64, bool) {
         let inner = self.inner();
-        let (event, next) = inner.ring.at(position)?;
-        Some(Next {
-            event: event.clone(),
-            position: next,
-            lost: inner.ring.has_lost(position),
-        })
+        let lost = inner.ring.has_lost(position);
+        let mut position = position;
+        while let Some((event, next)) = inner.ring.at(position).filter(|_| into.len() < AT_ONCE) {
+            into.push_back(event.clone());
+            position = next;
+        }
+        (position, lost)
     }
 
     /// Whether what stood at `position` is gone.

@@ -514,7 +514,17 @@ mod tests {
         assert!(!arrive(&link, b"late", 4), "a new session is needed");
         assert_eq!(link.next().await.unwrap().unwrap().data, "last");
         assert!(link.next().await.is_none());
-        link.send(Message::binary("to nobody".into()))
+        link.send(Message::binary("goodbye".into())).await.unwrap();
+        assert_eq!(left(&link), [&b"goodbye"[..]]);
+        assert_eq!(link.peer.info.counters().lost(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_has_proven_nothing_when_silence_ends_it_is_told_no_more() {
+        let mut link = link(true);
+        arrive(&link, b"", 0);
+        assert!(link.peer.expire(Moment(60_000), IDLE));
+        link.send(Message::binary(vec![0; 500].into()))
             .await
             .unwrap();
         assert_eq!(link.peer.info.counters().lost(), 1);

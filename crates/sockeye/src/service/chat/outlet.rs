@@ -1,6 +1,6 @@
 //! How lines leave: in the session's encoding, each as its carrier likes it.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use wire::text::Encoding;
 
 use crate::error::Result;
@@ -98,11 +98,20 @@ impl Outlet {
             }
             return Ok(());
         }
-        for line in lines {
-            let message = self.message(&line);
-            session.feed(message).await?;
+        if session.keeps_boundaries() || lines.len() < 2 {
+            for line in lines {
+                let message = self.message(&line);
+                session.feed(message).await?;
+            }
+            return Ok(());
         }
-        Ok(())
+        // In a stream of bytes they may as well be one.
+        let mut joined = BytesMut::with_capacity(lines.iter().map(Bytes::len).sum());
+        for line in &lines {
+            joined.extend_from_slice(line);
+        }
+        let message = self.message(&joined.freeze());
+        session.feed(message).await
     }
 
     /// Asks a peer to show that it is where it says, if that may be asked for so little.
