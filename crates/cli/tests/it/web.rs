@@ -129,6 +129,14 @@ fn the_chat_in_two_real_browsers() {
 }
 
 #[test]
+fn a_real_browser_over_http3() {
+    let server = Server::start("upper 127.0.0.1:0");
+    let mut browser = python("browser/http3.py", &[&server.at]).start();
+    let ended = browser.end_within(Duration::from_secs(60));
+    assert_eq!((ended.code, &*ended.text()), (0, ALL_IS_WELL), "{ended:?}");
+}
+
+#[test]
 fn a_real_browser_lets_pages_ask_that_were_named() {
     let page = Server::start("reply <!doctype_html>page 127.0.0.1:0");
     let named = format!("--origin http://{}", page.at);
