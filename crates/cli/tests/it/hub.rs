@@ -375,16 +375,9 @@ fn nobody_loses_a_line_when_a_server_of_the_hub_and_one_of_the_chat_are_killed()
 fn a_hub_that_is_not_there_is_told() {
     let port = free_ports(1)[0];
     let hub = format!("nats://127.0.0.1:{port}");
-    let ended = crate::stage::sockeye([
-        "serve",
-        "chat",
-        "127.0.0.1:0",
-        "--history",
-        "none",
-        "--hub",
-        &hub,
-    ])
-    .run();
+    let words = ["serve", "chat", "127.0.0.1:0", "--history", "none", "--hub", &hub];
+    let serve = || crate::stage::sockeye(words).run();
+    let ended = serve();
     assert_eq!(ended.code, 1, "{}", ended.err);
     let complaint = ended.complaint();
     assert!(
@@ -393,15 +386,6 @@ fn a_hub_that_is_not_there_is_told() {
     );
     let without = program("nats-server", ["-a", "127.0.0.1", "-p", &port.to_string()]).start();
     without.err.until("Server is ready");
-    let ended = crate::stage::sockeye([
-        "serve",
-        "chat",
-        "127.0.0.1:0",
-        "--history",
-        "none",
-        "--hub",
-        &hub,
-    ])
-    .run();
+    let ended = serve();
     assert!(ended.complaint().contains("JetStream"), "{}", ended.err);
 }

@@ -28,6 +28,19 @@ async fn say(member: &mut Member, text: &str) -> u64 {
     kept.await.unwrap().id
 }
 
+/// Says the numbers below `end`, all of them at once.
+async fn count(member: &mut Member, end: usize) {
+    let mut kept = Vec::new();
+    for n in 0..end {
+        let text = n.to_string();
+        let said = member.say("lobby", LineKind::Say, &text, None).await;
+        kept.push(said.unwrap());
+    }
+    for kept in kept {
+        kept.await.unwrap();
+    }
+}
+
 /// The news as people would tell them, up to a line that says `last`.
 async fn heard(member: &mut Member, last: &str) -> Vec<String> {
     let mut all = Vec::new();
@@ -122,17 +135,7 @@ async fn who_reads_too_slowly_is_told_what_was_missed_and_can_fetch_it() {
     let mut slow = somebody(&hub, "slow").await;
     say(&mut ann, "first").await;
     heard(&mut slow, "first").await;
-    let mut kept = Vec::new();
-    for n in 0..super::super::ring::EVENTS + 100 {
-        kept.push(
-            ann.say("lobby", LineKind::Say, &n.to_string(), None)
-                .await
-                .unwrap(),
-        );
-    }
-    for kept in kept {
-        kept.await.unwrap();
-    }
+    count(&mut ann, super::super::ring::EVENTS + 100).await;
     let last = say(&mut ann, "the end").await;
     let told = heard(&mut slow, "the end").await;
     let lost = last - super::super::ring::EVENTS as u64;
@@ -154,31 +157,11 @@ async fn who_reads_too_slowly_is_told_what_was_missed_and_can_fetch_it() {
 async fn who_comes_back_misses_nothing_however_long_it_was() {
     let hub = hub();
     let mut ann = somebody(&hub, "ann").await;
-    let mut kept = Vec::new();
-    for n in 0..3 * PAGE {
-        kept.push(
-            ann.say("lobby", LineKind::Say, &n.to_string(), None)
-                .await
-                .unwrap(),
-        );
-    }
-    for kept in kept {
-        kept.await.unwrap();
-    }
+    count(&mut ann, 3 * PAGE).await;
     let mut bob = hub.member(None);
     bob.enter("lobby", Some(10), 20).await.unwrap();
     // What leaves the ring while they read the past is read from the store as well.
-    let mut kept = Vec::new();
-    for n in 0..super::super::ring::EVENTS + 50 {
-        kept.push(
-            ann.say("lobby", LineKind::Say, &n.to_string(), None)
-                .await
-                .unwrap(),
-        );
-    }
-    for kept in kept {
-        kept.await.unwrap();
-    }
+    count(&mut ann, super::super::ring::EVENTS + 50).await;
     let last = say(&mut ann, "the end").await;
     let told = heard(&mut bob, "the end").await;
     let ids = told.iter().map(|line| {
