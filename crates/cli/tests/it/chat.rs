@@ -108,7 +108,9 @@ impl Peer {
             if line.starts_with(b"{") {
                 return Some(serde_json::from_slice(&line).unwrap());
             }
-            assert!(line.starts_with(b"*"), "greeted in JSON: {line:?}");
+            // Who is greeted before it has spoken is taken for a person, and is shown the latest lines.
+            let is_greeting = line.starts_with(b"*") || line.starts_with(b"[");
+            assert!(is_greeting, "greeted in JSON: {line:?}");
         }
     }
 

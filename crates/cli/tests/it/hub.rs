@@ -375,7 +375,15 @@ fn nobody_loses_a_line_when_a_server_of_the_hub_and_one_of_the_chat_are_killed()
 fn a_hub_that_is_not_there_is_told() {
     let port = free_ports(1)[0];
     let hub = format!("nats://127.0.0.1:{port}");
-    let words = ["serve", "chat", "127.0.0.1:0", "--history", "none", "--hub", &hub];
+    let words = [
+        "serve",
+        "chat",
+        "127.0.0.1:0",
+        "--history",
+        "none",
+        "--hub",
+        &hub,
+    ];
     let serve = || crate::stage::sockeye(words).run();
     let ended = serve();
     assert_eq!(ended.code, 1, "{}", ended.err);

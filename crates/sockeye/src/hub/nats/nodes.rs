@@ -194,6 +194,8 @@ impl Nats {
             }
             What::Out { room, key, why } => {
                 if let Some(room) = self.rooms.get(&room) {
+                    // The order itself may come later, and who is banned may come back before.
+                    room.unsettle();
                     room.throw_out(&self.people.seats(&key), &why);
                 }
             }
