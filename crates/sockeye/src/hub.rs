@@ -193,16 +193,12 @@ impl Hub {
 
     /// Tells everyone something.
     pub fn notice(&self, text: &str) {
-        self.0.people.notice(text);
+        self.0.people.tell(text, News::Notice);
     }
 
     /// Tells everyone that this is the end.
     pub fn close(&self, text: &str) {
-        let text: Arc<str> = text.into();
-        for seat in self.0.people.all() {
-            // There is always room for this.
-            let _ = seat.put(News::Bye(text.clone()));
-        }
+        self.0.people.tell(text, News::Bye);
         if let Some(nats) = &self.0.records.nats {
             nats.stop();
         }

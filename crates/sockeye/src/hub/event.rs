@@ -123,6 +123,20 @@ pub enum News {
     Bye(Arc<str>),
 }
 
+impl News {
+    /// The id of the line that is told in place `at`, if a line is told there.
+    pub fn line(&self, at: usize) -> Option<u64> {
+        match self {
+            Self::Event { event, .. } => match &**event {
+                Event::Said(said) => Some(said.line.id),
+                _ => None,
+            },
+            Self::Past { lines, .. } => lines.get(at).map(|line| line.id),
+            _ => None,
+        }
+    }
+}
+
 /// Something said to one person.
 #[derive(Debug)]
 pub struct Told {

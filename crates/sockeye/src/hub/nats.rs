@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::event::News;
 use super::people::{HELD, People};
 use super::refusal::{Refusal, Why};
 use super::room::Rooms;
@@ -228,9 +229,12 @@ async fn dial(
             async move {
                 match event {
                     Event::Disconnected => {
-                        people.notice("the hub is away: what you say waits until it is back");
+                        people.tell(
+                            "the hub is away: what you say waits until it is back",
+                            News::Notice,
+                        );
                     }
-                    Event::Connected => people.notice("the hub is back"),
+                    Event::Connected => people.tell("the hub is back", News::Notice),
                     _ => {}
                 }
             }

@@ -95,12 +95,12 @@ impl People {
             .collect()
     }
 
-    /// Tells everyone something.
-    pub(super) fn notice(&self, text: &str) {
+    /// Tells everyone the same in words.
+    pub(super) fn tell(&self, text: &str, news: fn(Arc<str>) -> News) {
         let text: Arc<str> = text.into();
         for seat in self.all() {
-            // Who has no room for it has not read what came before, either.
-            let _ = seat.put(News::Notice(text.clone()));
+            // Who has no room for it has not read what came before, either; for the end there always is.
+            let _ = seat.put(news(text.clone()));
         }
     }
 

@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use ::h3::error::{Code, ConnectionError, StreamError};
@@ -13,7 +12,7 @@ use ::h3::ext::Protocol;
 use ::h3::quic::ConnectionErrorIncoming as Lost;
 use ::h3::server::{RequestResolver, RequestStream, builder};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::Body as _;
 use quinn::VarInt;
 use tokio::time::timeout;
@@ -23,7 +22,7 @@ use wire::webtransport::SERVER_SETTINGS;
 
 use super::http::{self, Driven, HEAD, HEAD_MAX, Pace, Shared, answer, drive};
 use super::quic::{Confirmed, Gauge, Shaken, Terms};
-use super::webtransport::{self, Hears, Says, Sessions, Telling};
+use super::webtransport::{self, Sessions, Telling};
 use crate::session::{Identity, RequestHead};
 
 mod apart;
@@ -32,6 +31,7 @@ mod frames;
 mod inbound;
 mod sorting;
 mod streams;
+mod telling;
 
 pub(crate) use apart::{Wish, dial as dial_session};
 pub(crate) use client::{Client, Unprocessed, dial};
@@ -263,33 +263,6 @@ impl Asked {
 /// What a browser says that speaks draft 2, and what it wants to hear.
 const DRAFT_2: HeaderName = HeaderName::from_static("sec-webtransport-http3-draft02");
 const DRAFT: HeaderName = HeaderName::from_static("sec-webtransport-http3-draft");
-
-impl Says for Sending {
-    async fn say(&mut self, data: Bytes) -> Result<(), StreamError> {
-        self.send_data(data).await
-    }
-
-    async fn finish(&mut self) -> Result<(), StreamError> {
-        Self::finish(self).await
-    }
-
-    fn reset(&mut self, code: Code) {
-        self.stop_stream(code);
-    }
-}
-
-impl Hears for Receiving {
-    fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamError>> {
-        let heard = ready!(self.poll_recv_data(cx))?;
-        Poll::Ready(Ok(
-            heard.map(|mut data| data.copy_to_bytes(data.remaining()))
-        ))
-    }
-
-    fn stop(&mut self, code: Code) {
-        self.stop_sending(code);
-    }
-}
 
 async fn send(
     sending: &mut Sending,

@@ -131,9 +131,12 @@ impl Member {
     /// Makes the first person with a password in a new room its owner.
     pub(super) async fn found(&self, room: &str) -> Result<(), Refusal> {
         let own = self.seat.name();
+        // What is known at once comes first: most who enter a room do not found it.
+        if room == COMMON || own.is_guest || !self.hub.state(room).await?.owners.is_empty() {
+            return Ok(());
+        }
         let row = self.hub.0.records.person(&own.key).await?;
-        let has_password = row.is_some_and(|row| row.password.is_some());
-        if room == COMMON || !has_password || !self.hub.state(room).await?.owners.is_empty() {
+        if row.is_none_or(|row| row.password.is_none()) {
             return Ok(());
         }
         let person = Person {

@@ -3,26 +3,25 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ::h3::ConnectionState;
 use ::h3::client::{SendRequest, builder};
-use ::h3::error::{Code, StreamError};
+use ::h3::error::Code;
 use ::h3::ext::Protocol;
 use ::http::{HeaderValue, Method, Request, Version, header};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use quinn::VarInt;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use wire::webtransport::CLIENT_SETTINGS;
 
-use super::client::{Receiving, Sending, answered, told};
+use super::client::{Receiving, answered, told};
 use super::{DRAFT_2, broken, streams};
 use crate::error::{Error, Operation, Result};
 use crate::protocol::http::{self, HEAD_MAX, Resource};
 use crate::protocol::quic::{Connected, Lent, Move, Terms, Wanted};
-use crate::protocol::webtransport::{self, Hears, Says, Sessions, Telling};
+use crate::protocol::webtransport::{self, Hears, Sessions, Telling};
 use crate::session::{RequestHead, Session};
 
 /// How long a server's settings are waited for that allow it.
@@ -164,31 +163,4 @@ async fn words(hears: &mut Receiving) -> String {
     words.truncate(MOST_WORDS);
     let text = String::from_utf8_lossy(&words);
     text.lines().next().unwrap_or_default().trim().to_owned()
-}
-
-impl Says for Sending {
-    async fn say(&mut self, data: Bytes) -> Result<(), StreamError> {
-        self.send_data(data).await
-    }
-
-    async fn finish(&mut self) -> Result<(), StreamError> {
-        Self::finish(self).await
-    }
-
-    fn reset(&mut self, code: Code) {
-        self.stop_stream(code);
-    }
-}
-
-impl Hears for Receiving {
-    fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamError>> {
-        let heard = ready!(self.poll_recv_data(cx))?;
-        Poll::Ready(Ok(
-            heard.map(|mut data| data.copy_to_bytes(data.remaining()))
-        ))
-    }
-
-    fn stop(&mut self, code: Code) {
-        self.stop_sending(code);
-    }
 }

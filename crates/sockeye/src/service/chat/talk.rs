@@ -327,7 +327,8 @@ impl Talk {
             View::Events => {
                 let mut lines = Vec::new();
                 json::news(news, &reader.name, &mut lines);
-                out.extend(lines.iter().map(event));
+                let lines = lines.iter().enumerate();
+                out.extend(lines.map(|(at, object)| event(news.line(at), object)));
             }
         }
     }
@@ -338,7 +339,7 @@ impl Talk {
         match self.view {
             View::Text => self.eyes(&reader).reply(reply, &mut out),
             View::Json => out.push(json::reply(reply, tag, &reader.name)),
-            View::Events => out.push(event(&json::reply(reply, tag, &reader.name))),
+            View::Events => out.push(event(None, &json::reply(reply, tag, &reader.name))),
         }
         out
     }
@@ -383,12 +384,11 @@ fn first_line(data: &[u8]) -> &[u8] {
     &data[..end.min(LONGEST)]
 }
 
-/// An object as a server-sent event.
-fn event(object: &Bytes) -> Bytes {
+/// An object as a server-sent event, with the id of its line.
+fn event(line: Option<u64>, object: &Bytes) -> Bytes {
     let text = String::from_utf8_lossy(object);
-    let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    match (value["event"].as_str(), value["id"].as_u64()) {
-        (Some("line"), Some(id)) => format!("id: {id}\ndata: {text}\n").into(),
-        _ => format!("data: {text}\n").into(),
+    match line {
+        Some(id) => format!("id: {id}\ndata: {text}\n").into(),
+        None => format!("data: {text}\n").into(),
     }
 }
