@@ -597,6 +597,19 @@ fn a_person_moves_to_another_address_and_is_told_when_time_is_up() {
 }
 
 #[test]
+fn who_is_silent_for_too_long_is_told_why_they_are_out() {
+    let server = Server::start("chat 127.0.0.1:0 -i 1s");
+    for scheme in ["tcp", "tls", "ws", "wss", "quic", "h3"] {
+        let mut client = connect(&format!("{scheme}://{} --insecure", server.at)).start();
+        client.say("/who\n");
+        let why = "* nothing was said for a while: connect again to come back";
+        client.out.until(why);
+        let ended = client.end();
+        assert_eq!(ended.code, 0, "{scheme}: {ended:?}");
+    }
+}
+
+#[test]
 fn everyone_is_told_that_the_server_stops() {
     let mut server = Server::start("chat 127.0.0.1:0");
     let mut clients: Vec<_> = ["tcp", "ws", "wss", "quic", "h3"]
