@@ -42,6 +42,7 @@ mod stage;
 mod tls;
 mod tls_peers;
 mod trace;
+mod two_servers;
 mod web;
 mod webtransport;
 mod wrong;

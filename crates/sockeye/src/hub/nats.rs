@@ -32,7 +32,7 @@ mod rooms;
 
 use log::Log;
 pub(super) use presence::Remote;
-use rooms::Listed;
+use rooms::{Listed, Turns};
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -73,6 +73,7 @@ pub(super) struct Nats {
     people: Arc<People>,
     /// Rooms that are followed.
     logs: std::sync::Mutex<HashMap<Arc<str>, Arc<Log>>>,
+    turns: std::sync::Mutex<Turns>,
     listed: Mutex<Option<Arc<Listed>>>,
     names: kv::Store,
     accounts: kv::Store,
@@ -135,6 +136,7 @@ impl Nats {
             rooms,
             people,
             logs: std::sync::Mutex::default(),
+            turns: std::sync::Mutex::default(),
             listed: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -10,7 +10,7 @@ use async_nats::jetstream::stream::Stream;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{AGAIN, ANSWER, Nats, Patience, away, token};
@@ -30,8 +30,6 @@ const BATCH: usize = 512;
 pub(super) struct Log {
     room: Arc<str>,
     stream: Stream,
-    /// Lines are said one after the other, so that none overtakes another when it is tried again.
-    turn: Mutex<()>,
     /// The last line that is in the store.
     stored: watch::Sender<u64>,
 }
@@ -59,7 +57,6 @@ impl Log {
         Self {
             room,
             stream,
-            turn: Mutex::default(),
             stored: watch::channel(last).0,
         }
     }
@@ -67,7 +64,13 @@ impl Log {
 
 impl Nats {
     pub(in crate::hub) async fn append(&self, draft: Draft) -> Result<Receipt, Refusal> {
-        let log = self.made_log(&draft.room).await?;
+        // Before anything is waited for: a room's lines go in the order in which they were said, its first ones as well.
+        let turn = self.turn(&draft.room);
+        let _turn = turn.lock().await;
+        if let Err(refusal) = self.made_log(&draft.room).await {
+            self.forget_turn(&draft.room);
+            return Err(refusal);
+        }
         let said = Said {
             from: draft.from.clone(),
             kind: draft.kind.word().to_owned(),
@@ -82,7 +85,6 @@ impl Nats {
         };
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", tag.as_str());
-        let _turn = log.turn.lock().await;
         let began = Instant::now();
         loop {
             let subject = subject(&draft.room);

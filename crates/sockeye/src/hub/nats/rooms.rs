@@ -1,7 +1,7 @@
 //! Which rooms there are at the hub: a room is a stream from its first line on, and not because somebody looked for it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
@@ -9,6 +9,7 @@ use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{self, Stream};
 use futures_util::StreamExt;
 use serde::Deserialize;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::log::Log;
@@ -25,6 +26,9 @@ const MOST: usize = 10_000;
 const KNOWN: Duration = Duration::from_secs(10 * 60);
 /// How old a list of rooms may be: they are asked for by strangers, and each makes the hub look at every stream.
 const FRESH: Duration = Duration::from_secs(2);
+
+/// Whose turn it is to speak, for each room.
+pub(super) type Turns = HashMap<Arc<str>, Arc<Mutex<()>>>;
 
 /// Rooms and what their owners settled, as of a moment.
 pub(super) struct Listed {
@@ -222,6 +226,26 @@ impl Nats {
         Ok(states)
     }
 
+    /// Lines of a room are said one after the other, so that none overtakes another when it is tried again.
+    pub(super) fn turn(&self, room: &str) -> Arc<Mutex<()>> {
+        let mut turns = self.turns();
+        if let Some(turn) = turns.get(room) {
+            return turn.clone();
+        }
+        let turn = Arc::<Mutex<()>>::default();
+        turns.insert(room.into(), turn.clone());
+        turn
+    }
+
+    /// Nothing can be said in the room.
+    pub(super) fn forget_turn(&self, room: &str) {
+        self.turns().remove(room);
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn config(&self, room: &str) -> stream::Config {
         stream::Config {
             name: name(room),
@@ -239,7 +263,7 @@ impl Nats {
         }
     }
 
-    fn logs(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Arc<Log>>> {
+    fn logs(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Log>>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
