@@ -20,6 +20,7 @@ mod connect;
 mod export;
 mod fetch;
 mod guard;
+mod nearby;
 mod refusal;
 mod relay;
 mod rooms;
@@ -36,6 +37,7 @@ pub(crate) use connect::{ConnectArgs, Eof, Eol};
 pub(crate) use export::{ChatAction, ExportArgs};
 pub(crate) use fetch::{Datum, FetchArgs, Field, From};
 pub(crate) use guard::GuardArgs;
+pub(crate) use nearby::{FindArgs, NearbyArgs};
 use refusal::refusal;
 pub(crate) use relay::RelayArgs;
 pub(crate) use rooms::{RoomsArgs, Slow};
@@ -85,6 +87,8 @@ pub(crate) enum Verb {
     Connect(Typed<ConnectArgs>),
     /// Talk in the rooms of a chat
     Chat(Typed<ChatArgs>),
+    /// List the servers that announce themselves on this network
+    Find(Typed<FindArgs>),
     /// Fetch what a URL names, and show how
     Fetch(Typed<FetchArgs>),
     /// Join two ends: what one says the other hears

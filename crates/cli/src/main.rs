@@ -31,6 +31,7 @@ fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
         Verb::Serve(serve) => run(Threads::ByCores, || verb::serve::run(*serve.0)),
         Verb::Connect(connect) => run(Threads::One, || verb::connect::run(*connect.0, said)),
         Verb::Chat(chat) => run(Threads::One, || verb::chat::run(*chat.0)),
+        Verb::Find(find) => run(Threads::One, || verb::find::run(*find.0)),
         Verb::Fetch(fetch) => run(Threads::One, || verb::fetch::run(*fetch.0)),
         Verb::Relay(relay) => run(Threads::One, || verb::relay::run(*relay.0)),
         Verb::Trace(trace) => verb::trace::run(&trace.0),

@@ -17,6 +17,7 @@ pub(crate) mod ask;
 mod chat;
 pub(crate) mod exposure;
 pub(crate) mod fetch;
+pub(crate) mod nearby;
 pub(crate) mod port;
 pub(crate) mod tls;
 pub(crate) mod way;

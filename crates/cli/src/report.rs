@@ -10,6 +10,8 @@ pub(crate) mod announce;
 pub(crate) mod conversation;
 pub(crate) mod json;
 mod log;
+pub(crate) mod nearby;
+pub(crate) mod qr;
 pub(crate) mod text;
 pub(crate) mod timing;
 pub(crate) mod write_out;

@@ -11,6 +11,7 @@ pub(crate) mod connect;
 pub(crate) mod contacts;
 pub(crate) mod export;
 pub(crate) mod fetch;
+pub(crate) mod find;
 pub(crate) mod relay;
 pub(crate) mod serve;
 pub(crate) mod trace;

@@ -255,6 +255,10 @@ pub enum Operation {
     Send,
     /// Fetching what a URL names.
     Fetch,
+    /// Telling the network what is served.
+    Announce,
+    /// Asking the network who serves what.
+    Find,
     /// Starting a program.
     Start,
     /// Setting a socket option.
@@ -271,6 +275,8 @@ impl std::fmt::Display for Operation {
             Self::Receive => f.write_str("receive from"),
             Self::Send => f.write_str("send to"),
             Self::Fetch => f.write_str("fetch"),
+            Self::Announce => f.write_str("announce"),
+            Self::Find => f.write_str("find"),
             Self::Start => f.write_str("start"),
             Self::Configure(option) => write!(f, "set {option} on"),
         }

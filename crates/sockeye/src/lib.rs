@@ -50,6 +50,7 @@ mod dial;
 mod error;
 pub mod fetch;
 pub mod hub;
+pub mod nearby;
 mod port;
 mod protocol;
 mod request;

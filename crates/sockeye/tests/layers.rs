@@ -44,6 +44,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // A client of HTTP asks over what was dialed.
     ("fetch/*", FETCH),
     ("fetch", FETCH),
+    // Announcements are told where something listens, and know no port.
+    ("nearby/*", &["error"]),
+    ("nearby", &["error"]),
     // The front door shows everything.
     ("lib", &["*"]),
 ];

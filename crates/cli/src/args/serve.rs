@@ -10,8 +10,8 @@ use sockeye::{Encoding, Framing};
 
 use super::values::{host_name, origin, size, time};
 use super::{
-    ChildArgs, Eol, GuardArgs, JoinArgs, RoomsArgs, ServeTlsArgs, SocketArgs, TargetArgs,
-    TargetTlsArgs, WebSocketArgs,
+    ChildArgs, Eol, GuardArgs, JoinArgs, NearbyArgs, RoomsArgs, ServeTlsArgs, SocketArgs,
+    TargetArgs, TargetTlsArgs, WebSocketArgs,
 };
 
 /// Listen, and serve whoever comes
@@ -122,6 +122,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) chat: RoomsArgs,
     #[command(flatten)]
+    pub(crate) nearby: NearbyArgs,
+    #[command(flatten)]
     pub(crate) targets: TargetArgs,
     #[command(flatten)]
     pub(crate) join: JoinArgs,
@@ -150,6 +152,7 @@ const EXAMPLES: &str = "\
 Examples:
   sockeye serve                                 a chat on 127.0.0.1:3000, over every protocol
   sockeye serve chat '*:3000' --keep 30d        for the whole network, forgotten after a month
+  sockeye serve '*:3000' --announce             a chat that `sockeye find` finds
   sockeye serve echo 4000                       whatever comes to port 4000 goes back
   sockeye serve upper 4000 --encoding gb2312    upper case, in Chinese encodings too
   sockeye serve hello --greeting 'Welcome!' --delay 1s

@@ -303,7 +303,9 @@ impl Client<'_> {
             return self.unwelcome(event).await;
         }
         if is("again") {
-            self.orders.push_back(json!({"do": "ping"}));
+            // Who can repeat what was sent to an address is there.
+            self.orders
+                .push_back(json!({"do": "here", "here": event["here"]}));
         }
         let shown = self.talk.heard(event);
         if !self.visit.json {

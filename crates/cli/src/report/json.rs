@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sockeye::fetch::Exchange;
+use sockeye::nearby::Found;
 use sockeye::{
     Answered, Certificate, Direction, Ending, Info, Kind, Listening, Message, OwnCertificate, Path,
     Tls,
@@ -120,6 +121,24 @@ pub(crate) fn message(info: &Info, direction: Direction, message: &Message) -> S
         Err(_) => fields["hex"] = wire::hex::grouped(&message.data).into(),
     }
     line("message", fields)
+}
+
+/// A server that announces itself. All of it is its own word.
+pub(crate) fn found(found: &Found, address: &str) -> String {
+    let facts = &found.facts;
+    line(
+        "found",
+        json!({
+            "name": found.name,
+            "service": facts.service,
+            "room": facts.room,
+            "address": address,
+            "at": found.at.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "transport": if found.is_tcp { "tcp" } else { "udp" },
+            "schemes": facts.schemes,
+            "path": facts.path,
+        }),
+    )
 }
 
 pub(crate) fn note(what: &str) -> String {

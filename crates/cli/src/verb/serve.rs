@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::ServeArgs;
 use crate::console::{Desk, desk};
 use crate::plan::{self, Chosen, Plan};
-use crate::report::{Form, Log, Reporter, announce::announce};
+use crate::report::{self, Form, Log, Reporter, announce::announce};
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode> {
@@ -35,32 +35,54 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode> {
     // Heard from the first socket on: a signal right after `listening` removes Unix sockets, too.
     let mut signals = Signals::listen()?;
     let port = Port::bind_all(&plan.addresses, config).await?;
-    announce(&reporter, &port.listening());
+    let listening = port.listening();
+    let announced = plan::nearby::announce(&args, plan.service, &listening)?;
+    announce(&reporter, &listening);
     if plan.addresses.iter().any(plan::tls::may_speak_tls) {
         reporter.certificate(&tls.certificate()?);
     }
+    report::nearby::code(
+        &reporter,
+        plan::nearby::page(&args, plan.service, &listening).as_deref(),
+        args.nearby.qr,
+    );
 
     let stop = CancellationToken::new();
-    let code = match service {
-        Chosen::Echo => {
-            until_signalled(port.serve(Echo, stop.clone()), &stop, &mut signals).await?
-        }
-        Chosen::Upper => {
-            until_signalled(port.serve(Upper, stop.clone()), &stop, &mut signals).await?
-        }
-        Chosen::Service(service) => {
-            until_signalled(port.serve(service, stop.clone()), &stop, &mut signals).await?
-        }
-        Chosen::Console => {
-            let desk = desk::open(&args, &log)?;
-            let serving = port.serve(Desk(desk.console.clone()), stop.clone());
-            desk.run(until_signalled(serving, &stop, &mut signals), &stop)
-                .await?
-        }
+    let serving = async {
+        let code = serve(service, port, &args, &log, &stop, &mut signals).await;
+        stop.cancel();
+        code
     };
+    let announcing = report::nearby::announced(&reporter, announced, &stop);
+    let (code, ()) = tokio::join!(serving, announcing);
+    let code = code?;
     drop((reporter, log));
     writer.finish().await;
     Ok(code)
+}
+
+/// Until it has ended, or a signal came.
+async fn serve(
+    service: Chosen,
+    port: Port,
+    args: &ServeArgs,
+    log: &Log,
+    stop: &CancellationToken,
+    signals: &mut Signals,
+) -> Result<ExitCode> {
+    match service {
+        Chosen::Echo => until_signalled(port.serve(Echo, stop.clone()), stop, signals).await,
+        Chosen::Upper => until_signalled(port.serve(Upper, stop.clone()), stop, signals).await,
+        Chosen::Service(service) => {
+            until_signalled(port.serve(service, stop.clone()), stop, signals).await
+        }
+        Chosen::Console => {
+            let desk = desk::open(args, log)?;
+            let serving = port.serve(Desk(desk.console.clone()), stop.clone());
+            desk.run(until_signalled(serving, stop, signals), stop)
+                .await
+        }
+    }
 }
 
 /// The first signal stops in good order, the second at once.

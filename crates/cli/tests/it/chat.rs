@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::apart::{ALONE, is_apart, runs_apart};
 use crate::stage::{LONG, Server, connect, dial, folder, path, sockeye, words};
 
 /// Somebody in a room, over TCP.
@@ -531,49 +532,82 @@ fn hear(socket: &UdpSocket, words: &str) -> String {
     }
 }
 
+/// IP's and UDP's, in each datagram.
+const HEADS: usize = 28;
+
+/// All that comes until nothing does for a moment: its size on the wire, and its text.
+fn drain(socket: &UdpSocket) -> (usize, String) {
+    let (mut size, mut text, mut buffer) = (0, String::new(), [0; 65536]);
+    socket
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    while let Ok(n) = socket.recv(&mut buffer) {
+        size += n + HEADS;
+        text += &String::from_utf8_lossy(&buffer[..n]);
+        text.push('\n');
+    }
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    (size, text)
+}
+
 #[test]
 fn an_address_that_may_be_forged_is_sent_little() {
-    /// IP's and UDP's, in each datagram.
-    const HEADS: usize = 28;
-    let server = Server::start("chat 127.0.0.1:0");
+    if runs_apart("chat::an_address_that_may_be_forged_is_sent_little", ALONE) || !is_apart() {
+        return;
+    }
+    // Not loopback, as which nobody else can send.
+    let server = Server::start("chat 10.9.7.1:0");
     let mut ann = Peer::program(&server.at, "ann");
     for n in 0..30 {
         ann.tell(&format!(
             "a long line, so that there is something to send {n}"
         ));
     }
-    for (first, asks_again) in [
-        ("", true),
-        ("hi", true),
-        (r#"{"do":"hello"}"#, true),
-        ("/history 200", true),
-    ] {
-        let socket = datagrams(&server);
-        socket.send(first.as_bytes()).unwrap();
-        let mut sent = 0;
-        let mut buffer = [0; 65536];
-        if asks_again {
-            sent += socket.recv(&mut buffer).unwrap() + HEADS;
+    for first in ["", "hi", r#"{"do":"hello"}"#, "/history 200"] {
+        let socket = UdpSocket::bind("10.9.7.1:0").unwrap();
+        socket.connect(&server.at).unwrap();
+        let is_json = first.starts_with('{');
+        let second = if is_json { r#"{"do":"ping"}"# } else { "/who" };
+        let (mut came, mut sent, mut told) = (0, 0, String::new());
+        for text in [first, second, second] {
+            socket.send(text.as_bytes()).unwrap();
+            came += text.len() + HEADS;
+            // Whatever else is said in the room.
+            ann.tell("meanwhile");
+            let (size, text) = drain(&socket);
+            sent += size;
+            told += &text;
+            assert!(sent <= 3 * came, "{first:?}: {sent} bytes for {came}");
         }
-        // Whatever else is said in the room.
-        ann.tell("meanwhile");
-        socket
-            .set_read_timeout(Some(Duration::from_millis(200)))
-            .unwrap();
-        while let Ok(n) = socket.recv(&mut buffer) {
-            sent += n + HEADS;
-        }
-        assert!(sent <= 3 * (first.len() + HEADS), "{first:?}: {sent} bytes");
-        socket.set_read_timeout(Some(LONG)).unwrap();
-        socket
-            .send(if first.starts_with('{') {
-                br#"{"do":"ping"}"#
-            } else {
-                b"/who"
-            })
-            .unwrap();
-        hear(&socket, "meanwhile");
+        let before = if is_json { r#""here":""# } else { "/here " };
+        let word = told
+            .split(before)
+            .nth(1)
+            .unwrap_or_else(|| panic!("{told}"));
+        let word = &word[..6];
+        let proof = match is_json {
+            true => json!({"do": "here", "here": word}).to_string(),
+            false => format!("/here {word}"),
+        };
+        socket.send(proof.as_bytes()).unwrap();
+        ann.tell("to everyone");
+        hear(&socket, "to everyone");
     }
+
+    // Our own client says the word by itself, and whoever has nc can speak without.
+    let mut client = sockeye(words(&format!("chat udp://{} --name bob", server.at))).start();
+    client.say("from bob\n");
+    while ann.event("line")["text"] != "from bob" {}
+    ann.tell("to bob");
+    client.out.until("lobby ann: to bob");
+    let mut nc = crate::stage::program("nc", ["-u", "10.9.7.1", server.port()]).start();
+    nc.say("from nc\n");
+    while ann.event("line")["text"] != "from nc" {}
+    let word: String = nc.out.rest_of("type /here ").chars().take(6).collect();
+    nc.say(format!("/here {word}\n"));
+    nc.out.until("* you hear everything now");
+    ann.tell("to nc");
+    nc.out.until("ann: to nc");
 }
 
 #[test]
@@ -594,6 +628,19 @@ fn a_person_moves_to_another_address_and_is_told_when_time_is_up() {
     hear(&moved, "you are ann now");
     hear(&moved, "in #lobby: ann");
     hear(&moved, "nothing came from you for a while");
+}
+
+#[test]
+fn who_is_silent_for_too_long_is_told_why_they_are_out() {
+    let server = Server::start("chat 127.0.0.1:0 -i 1s");
+    for scheme in ["tcp", "tls", "ws", "wss", "quic", "h3"] {
+        let mut client = connect(&format!("{scheme}://{} --insecure", server.at)).start();
+        client.say("/who\n");
+        let why = "* nothing was said for a while: connect again to come back";
+        client.out.until(why);
+        let ended = client.end();
+        assert_eq!(ended.code, 0, "{scheme}: {ended:?}");
+    }
 }
 
 #[test]

@@ -264,3 +264,84 @@ fn a_full_disk_refuses_lines_and_the_room_goes_on() {
     assert_eq!(id, kept.len() as u64 + 1, "ids have no gaps");
     bob.until("there is room again");
 }
+
+/// Tells a program another time of day, by what the file says.
+fn deceived(line: crate::stage::Line, file: &std::path::Path) -> crate::stage::Line {
+    // Where the library is, it says itself.
+    let library = program("faketime", ["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).run();
+    assert_eq!(library.code, 0, "{library:?}");
+    line.env("LD_PRELOAD", library.text().trim())
+        .env("FAKETIME_TIMESTAMP_FILE", file)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1")
+}
+
+#[test]
+fn a_clock_that_goes_back_takes_no_line_with_it() {
+    const HOUR: i64 = 3600;
+    let home = folder();
+    let (clock, history) = (path(&home, "clock"), path(&home, "chat.db"));
+    let start = || {
+        let words = ["serve", "chat", "127.0.0.1:0", "--keep", "30d", "--history"];
+        let words = words.iter().map(std::ffi::OsStr::new);
+        let line = crate::stage::sockeye(words.chain([history.as_os_str()]));
+        Server::ready(deceived(line, &clock))
+    };
+    std::fs::write(&clock, "+0").unwrap();
+    let mut server = start();
+    let hello = json!({"do": "hello", "name": "ann"});
+    let (mut ann, welcome) = Peer::hello(&server.at, &hello);
+    assert_eq!(ann.tell("before"), 1);
+    std::fs::write(&clock, "-1h").unwrap();
+    assert_eq!(ann.tell("an hour earlier"), 2);
+
+    // What one has seen goes by ids, and so nothing is missing and nothing comes twice.
+    let mut bob = Peer::over(crate::stage::dial(&server.at));
+    bob.ask(&json!({"do": "hello", "name": "bob", "rooms": {"lobby": 1}}));
+    assert_eq!(bob.event("line")["text"], "an hour earlier");
+    assert_eq!(ann.tell("for bob"), 3);
+    assert_eq!(bob.event("line")["text"], "for bob");
+
+    // The next server begins in the past, too.
+    server.run.signal(Signal::KILL);
+    server.run.end();
+    let server = start();
+    let mut ann = Peer::over(crate::stage::dial(&server.at));
+    ann.ask(&json!({"do": "hello", "resume": welcome["resume"], "rooms": {"lobby": 3}}));
+    assert_eq!(ann.event("welcome")["name"], "ann");
+    assert_eq!(ann.tell("after the restart"), 4);
+    std::fs::write(&clock, "+0").unwrap();
+    assert_eq!(ann.tell("in the present"), 5);
+
+    let lines = ann.history(0);
+    let texts: Vec<_> = lines
+        .iter()
+        .map(|line| line["text"].as_str().unwrap())
+        .collect();
+    let all = [
+        "before",
+        "an hour earlier",
+        "for bob",
+        "after the restart",
+        "in the present",
+    ];
+    assert_eq!(texts, all);
+    // Each has the time that the server had: none is made up.
+    let second = |at: usize| {
+        let time: jiff::Timestamp = lines[at]["time"].as_str().unwrap().parse().unwrap();
+        time.as_second()
+    };
+    for (at, hours) in [(1, -1), (2, -1), (3, -1), (4, 0)] {
+        let passed = second(at) - second(0) - hours * HOUR;
+        assert!((0..60).contains(&passed), "{}: {passed} s", texts[at]);
+    }
+    ann.ask(&json!({"do": "history", "room": "lobby", "since": lines[0]["time"]}));
+    // That is at two places here; the answer begins at one of them, and leaves nothing out from there on.
+    let since = ann.event("history")["lines"].clone();
+    let since = since.as_array().unwrap();
+    assert!(
+        [1, 5].contains(&since.len()) && lines.ends_with(since),
+        "{since:?}"
+    );
+}

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::chat::Peer;
-use crate::stage::{Run, Server, connect, folder, path, program};
-use crate::web::python;
+use crate::stage::{LONG, Run, Server, connect, folder, path, program};
+use crate::web::{python, websocat};
 
 /// How many lines each of them says.
 const LINES: usize = 5;
+
+/// Those who are shown their own lines as well.
+const PAGES: [&str; 2] = ["page", "phone"];
 
 struct Member {
     name: &'static str,
@@ -29,12 +32,39 @@ impl Member {
     }
 }
 
+/// Two real browsers, which take longest to come.
+fn pages(server: &Server) -> Vec<Member> {
+    let page = |name, size: &[&str]| {
+        let words = [&[server.at.as_str(), name], size].concat();
+        python("browser/member.py", &words).start()
+    };
+    let pages: Vec<_> = vec![
+        Member {
+            name: PAGES[0],
+            run: page(PAGES[0], &[]),
+        },
+        Member {
+            name: PAGES[1],
+            run: page(PAGES[1], &["390", "740"]),
+        },
+    ];
+    for page in &pages {
+        page.run.out.until("ready\n");
+    }
+    for page in &pages {
+        page.run.out.until("in\n");
+    }
+    pages
+}
+
 fn everybody(server: &Server, place: &str) -> Vec<Member> {
     let (at, port) = (&server.at, server.port());
     let url = format!("http://{at}/?room=lobby&name=curl");
     let plain = [
         ("nc", program("nc", ["127.0.0.1", port])),
         ("ncat", program("ncat", ["127.0.0.1", port])),
+        ("ncat-tls", program("ncat", ["--ssl", "127.0.0.1", port])),
+        ("websocat", websocat(&format!("ws://{at}/"))),
         (
             "socat",
             program("socat", ["-", &format!("UNIX-CONNECT:{place}")]),
@@ -48,6 +78,7 @@ fn everybody(server: &Server, place: &str) -> Vec<Member> {
             python("peers/chat_peers.py", &["h3", port, "aioquic"]),
         ),
         ("curl", program("curl", ["-sN", "-T", ".", &url])),
+        ("tls", connect(&format!("tls://{at} --insecure"))),
         ("quic", connect(&format!("quic://{at} --insecure"))),
         ("wss", connect(&format!("wss://{at} --insecure"))),
         ("unix", connect(&format!("unix:{place}"))),
@@ -66,7 +97,8 @@ fn everybodys_programs_are_in_one_room() {
     let place = path(&folder, "chat").display().to_string();
     let server = Server::start(&format!("chat 127.0.0.1:0 unix:{place}"));
     let mut witness = Peer::program(&server.at, "witness");
-    let mut members = everybody(&server, &place);
+    let mut members = pages(&server);
+    members.extend(everybody(&server, &place));
     let listen = |view: &str| {
         program(
             "curl",
@@ -92,7 +124,7 @@ fn everybodys_programs_are_in_one_room() {
             // That it gets what is sent there it shows with a second datagram.
             run.say("/who\n");
         }
-        if !["curl", "aioquic"].contains(name) {
+        if !["curl", "aioquic", PAGES[0], PAGES[1]].contains(name) {
             run.say(format!("/name {name}\n"));
         }
     }
@@ -128,7 +160,7 @@ fn everybodys_programs_are_in_one_room() {
         let name = member.name;
         let others: Vec<_> = said
             .iter()
-            .filter(|line| !line.starts_with(&format!("{name} ")))
+            .filter(|line| PAGES.contains(&name) || !line.starts_with(&format!("{name} ")))
             .collect();
         assert_eq!(
             member.heard().iter().collect::<Vec<_>>(),
@@ -145,5 +177,9 @@ fn everybodys_programs_are_in_one_room() {
             let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
             assert!(ids.eq((1..=lines + 1).map(|id| id.to_string())), "{text}");
         }
+    }
+    for Member { run, .. } in members.iter_mut().take(PAGES.len()) {
+        run.hang_up();
+        run.end_within(LONG * 2);
     }
 }

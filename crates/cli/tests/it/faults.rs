@@ -1,11 +1,11 @@
 //! QUIC and HTTP/3 over a path with faults: what was sent arrives whole, and text beside it arrives or is counted.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::io::Write;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
+use crate::apart::{LOOPBACK, runs_apart};
 use crate::rough::{RoughPath, Weather};
 use crate::stage::{LONG, Run, Server, binary, connect, folder, path, program};
 
@@ -52,41 +52,9 @@ fn transfers_over(weather: Weather) -> RoughPath {
     path
 }
 
-/// Set where a test runs again.
-const APART: &str = "SOCKEYE_TEST_APART";
-
-/// Runs a test of this file again in a network namespace of its own, which has nothing but loopback and nobody else on it.
-/// `false`: this is there, or none can be made.
-#[track_caller]
-fn runs_apart(test: &str) -> bool {
-    if std::env::var_os(APART).is_some() {
-        return false;
-    }
-    let may = program("unshare", ["--map-root-user", "--net", "true"]).run();
-    if may.code != 0 {
-        eprintln!("not in a namespace, because none can be made here: {may:?}");
-        return false;
-    }
-    let own = std::env::current_exe().unwrap();
-    let test = format!("faults::{test}");
-    let script = "ip link set lo up && exec \"$0\" --exact \"$1\" --nocapture";
-    let words = ["--map-root-user", "--net", "sh", "-c", script];
-    let words = words
-        .iter()
-        .map(OsStr::new)
-        .chain([own.as_os_str(), OsStr::new(&test)]);
-    let ended = program("unshare", words)
-        .env(APART, "1")
-        .start()
-        .end_within(LONG * 9);
-    assert_eq!(ended.code, 0, "{}{}", ended.text(), ended.err);
-    assert!(ended.text().contains("1 passed"), "{}", ended.text());
-    true
-}
-
 #[test]
 fn one_of_twenty_datagrams_is_lost() {
-    if runs_apart("one_of_twenty_datagrams_is_lost") {
+    if runs_apart("faults::one_of_twenty_datagrams_is_lost", LOOPBACK) {
         return;
     }
     const TEXTS: usize = 300;
@@ -134,7 +102,7 @@ fn one_of_twenty_datagrams_is_lost() {
 
 #[test]
 fn datagrams_overtake_each_other() {
-    if runs_apart("datagrams_overtake_each_other") {
+    if runs_apart("faults::datagrams_overtake_each_other", LOOPBACK) {
         return;
     }
     let path = transfers_over(Weather {
@@ -147,7 +115,7 @@ fn datagrams_overtake_each_other() {
 
 #[test]
 fn every_datagram_takes_a_tenth_of_a_second() {
-    if runs_apart("every_datagram_takes_a_tenth_of_a_second") {
+    if runs_apart("faults::every_datagram_takes_a_tenth_of_a_second", LOOPBACK) {
         return;
     }
     let began = Instant::now();
@@ -162,7 +130,7 @@ fn every_datagram_takes_a_tenth_of_a_second() {
 
 #[test]
 fn nothing_passes_for_ten_seconds() {
-    if runs_apart("nothing_passes_for_ten_seconds") {
+    if runs_apart("faults::nothing_passes_for_ten_seconds", LOOPBACK) {
         return;
     }
     const HOLE: Duration = Duration::from_secs(10);
@@ -188,7 +156,7 @@ fn nothing_passes_for_ten_seconds() {
 
 #[test]
 fn the_clients_address_changes_on_the_way() {
-    if runs_apart("the_clients_address_changes_on_the_way") {
+    if runs_apart("faults::the_clients_address_changes_on_the_way", LOOPBACK) {
         return;
     }
     for scheme in ["quic", "h3"] {

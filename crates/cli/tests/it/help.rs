@@ -59,6 +59,12 @@ fn help_of_chat() {
 }
 
 #[test]
+fn help_of_find() {
+    page("find.txt", "find --help");
+    page("find-short.txt", "find -h");
+}
+
+#[test]
 fn help_of_fetch() {
     page("fetch.txt", "fetch --help");
     page("fetch-short.txt", "fetch -h");
@@ -107,6 +113,7 @@ fn manual() {
         "sockeye.1",
         "sockeye-serve.1",
         "sockeye-connect.1",
+        "sockeye-find.1",
         "sockeye-fetch.1",
         "sockeye-relay.1",
         "sockeye-trace.1",

@@ -2,6 +2,7 @@
 //! when servers of either kind are killed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Instant;
@@ -14,9 +15,9 @@ use crate::chat::Peer;
 use crate::stage::{LONG, Run, Server, folder, program};
 
 /// A server of NATS.
-struct Nats {
+pub(crate) struct Nats {
     run: Run,
-    at: String,
+    pub(crate) at: String,
 }
 
 impl Nats {
@@ -37,7 +38,7 @@ impl Nats {
     }
 
     /// Three that are one.
-    fn cluster(folder: &TempDir) -> Vec<Self> {
+    pub(crate) fn cluster(folder: &TempDir) -> Vec<Self> {
         let (ports, routes) = (free_ports(3), free_ports(3));
         let others: Vec<_> = routes
             .iter()
@@ -68,7 +69,7 @@ impl Nats {
 }
 
 /// Ports that nobody had a moment ago: these servers cannot say which one the system gave them.
-fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let listeners: Vec<_> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
         .collect();
@@ -78,10 +79,14 @@ fn free_ports(count: usize) -> Vec<u16> {
         .collect()
 }
 
-fn node(hub: &str) -> Server {
+pub(crate) fn node(hub: &str) -> Server {
+    node_at(hub, "tcp://127.0.0.1:0")
+}
+
+pub(crate) fn node_at(hub: &str, at: &str) -> Server {
     Server::of([
         "chat",
-        "tcp://127.0.0.1:0",
+        at,
         "--history",
         "none",
         "--line-rate",
@@ -181,6 +186,87 @@ fn two_servers_are_one_chat() {
         refused(&mut carl, json!({"do": "join", "room": "dev"})),
         "banned"
     );
+}
+
+/// The rooms' streams, by NATS's own protocol.
+fn streams(nats: &Nats) -> usize {
+    let mut peer = crate::stage::dial(nats.at.trim_start_matches("nats://"));
+    peer.write_all(
+        b"CONNECT {\"verbose\":false}\r\nSUB mine 1\r\nPUB $JS.API.STREAM.NAMES mine 0\r\n\r\n",
+    )
+    .unwrap();
+    for line in BufReader::new(peer).lines() {
+        let line = line.unwrap();
+        if line.starts_with('{') {
+            let answer: Value = serde_json::from_str(&line).unwrap();
+            let names = answer["streams"].as_array().unwrap().iter();
+            let is_room = |name: &&Value| name.as_str().unwrap().starts_with("sockeye-room-");
+            return names.filter(is_room).count();
+        }
+    }
+    panic!("it hung up");
+}
+
+#[test]
+fn a_room_is_kept_by_the_hub_from_its_first_line_on() {
+    let kept = folder();
+    let nats = Nats::alone(kept.path(), free_ports(1)[0]);
+    let (a, b) = (node(&nats.at), node(&nats.at));
+    let mut ann = Peer::program(&a.at, "ann");
+    let mut bob = Peer::program(&b.at, "bob");
+    for peer in [&mut ann, &mut bob] {
+        peer.ask(&json!({"do": "join", "room": "dev"}));
+        assert_eq!(peer.event("joined")["last"], 0);
+        peer.ask(&json!({"do": "history", "room": "elsewhere"}));
+        assert_eq!(peer.event("history")["lines"], json!([]));
+        peer.ask(&json!({"do": "topic", "room": "elsewhere"}));
+        assert_eq!(peer.event("topic")["topic"], "");
+    }
+    assert_eq!(streams(&nats), 0, "nobody has said anything");
+    // Several at once, of which the first makes the room.
+    for text in ["1", "2", "3", "4", "5"] {
+        ann.ask(&json!({"do": "say", "room": "dev", "text": text, "tag": text}));
+    }
+    for id in 1..=5 {
+        let done = ann.event("done");
+        assert_eq!(
+            (&done["id"], &done["tag"]),
+            (&json!(id), &json!(id.to_string()))
+        );
+    }
+    // Who was there before on another server hears it, and who comes later reads it.
+    for text in ["1", "2", "3", "4", "5"] {
+        assert_eq!(bob.event("line")["text"], text);
+    }
+    assert_eq!(streams(&nats), 1);
+    bob.ask(&json!({"do": "say", "room": "dev", "text": "six", "tag": "s"}));
+    assert_eq!(bob.event("done")["id"], 6);
+    ann.ask(&json!({"do": "topic", "room": "dev", "text": "fish", "tag": "t"}));
+    assert_eq!(ann.event("done")["id"], 7);
+    let c = node(&nats.at);
+    let mut late = Peer::program(&c.at, "late");
+    late.ask(&json!({"do": "join", "room": "dev", "after": 0}));
+    assert_eq!(late.event("joined")["last"], 7);
+    bob.ask(&json!({"do": "rooms"}));
+    let rooms = bob.event("rooms")["rooms"].clone();
+    let dev = rooms
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|room| room["room"] == "dev");
+    let dev = dev.unwrap_or_else(|| panic!("{rooms}"));
+    assert_eq!((&dev["topic"], &dev["last"]), (&json!("fish"), &json!(7)));
+    let lobby = rooms
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|room| room["room"] == "lobby");
+    assert_eq!(
+        lobby.unwrap()["last"],
+        0,
+        "people are there, and nothing was said"
+    );
+    assert_eq!(streams(&nats), 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The command line as a person or a script runs it: real processes, over sockets of this machine only.
 
+mod apart;
 #[path = "../../../sockeye/src/protocol/tls/tests/authority.rs"]
 mod authority;
 mod chat;
@@ -29,6 +30,7 @@ mod hub;
 mod interop;
 mod load;
 mod matrix;
+mod nearby;
 mod quic;
 mod quic_peers;
 mod relay;
@@ -40,6 +42,7 @@ mod stage;
 mod tls;
 mod tls_peers;
 mod trace;
+mod two_servers;
 mod web;
 mod webtransport;
 mod wrong;

@@ -43,6 +43,7 @@ pub struct Member {
     seat: Arc<Seat>,
     places: Vec<Place>,
     bucket: Option<Bucket>,
+    looks: Bucket,
     wrong_passwords: u32,
     is_moderator: bool,
     /// What they can come back with, so that their name waits for them when they are gone.
@@ -95,6 +96,7 @@ impl Member {
             seat,
             places: Vec::new(),
             bucket,
+            looks: Bucket::full(looks::LOOKS),
             wrong_passwords: 0,
             is_moderator: false,
             tokens: Vec::new(),
@@ -151,7 +153,10 @@ impl Member {
             .rooms
             .enter(&name, &self.seat)
             .ok_or_else(|| Why::Full.because("there are too many rooms"))?;
-        let found = self.look_around(&room, after, latest, position).await;
+        let found = match self.hub.0.records.follow_begun(&name).await {
+            Ok(()) => self.look_around(&room, after, latest, position).await,
+            Err(refusal) => Err(refusal),
+        };
         if found.is_err() && self.place(&name).is_none() {
             self.hub.0.rooms.leave(&room, &self.seat);
         }

@@ -28,9 +28,11 @@ mod log;
 mod names;
 mod nodes;
 mod presence;
+mod rooms;
 
 use log::Log;
 pub(super) use presence::Remote;
+use rooms::{Listed, Turns};
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -69,7 +71,10 @@ pub(super) struct Nats {
     store: Store,
     rooms: Arc<Rooms>,
     people: Arc<People>,
-    logs: Mutex<HashMap<Arc<str>, Arc<Log>>>,
+    /// Rooms that are followed.
+    logs: std::sync::Mutex<HashMap<Arc<str>, Arc<Log>>>,
+    turns: std::sync::Mutex<Turns>,
+    listed: Mutex<Option<Arc<Listed>>>,
     names: kv::Store,
     accounts: kv::Store,
     tokens: kv::Store,
@@ -130,7 +135,9 @@ impl Nats {
             store,
             rooms,
             people,
-            logs: Mutex::default(),
+            logs: std::sync::Mutex::default(),
+            turns: std::sync::Mutex::default(),
+            listed: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });

@@ -45,6 +45,14 @@ impl Records {
         }
     }
 
+    /// The same for somebody who has entered since, when the first line was said meanwhile: who is not there is not told.
+    pub(super) async fn follow_begun(&self, room: &str) -> Result<(), Refusal> {
+        match &self.nats {
+            Some(nats) => nats.follow_begun(room).await,
+            None => Ok(()),
+        }
+    }
+
     pub(super) async fn bounds(&self, room: &str) -> Result<(u64, u64), StoreError> {
         self.store.bounds(room).await
     }
@@ -62,6 +70,14 @@ impl Records {
         match &self.nats {
             Some(nats) => nats.rooms().await,
             None => Ok(self.store.rooms().await?),
+        }
+    }
+
+    /// What was settled in these rooms.
+    pub(super) async fn states(&self, rooms: &[Arc<str>]) -> Result<Vec<Option<String>>, Refusal> {
+        match &self.nats {
+            Some(nats) => nats.states(rooms).await,
+            None => Ok(self.store.states(rooms).await?),
         }
     }
 

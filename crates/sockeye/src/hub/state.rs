@@ -73,6 +73,12 @@ impl State {
     }
 }
 
+/// What a later version wrote and this one cannot read settles nothing.
+pub(super) fn read(json: Option<&str>) -> State {
+    json.and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default()
+}
+
 /// Adds a measure in place of an older one against the same person; those that are over leave. Whether there was room.
 pub(super) fn impose(measures: &mut Vec<Measure>, measure: Measure, now: Timestamp) -> bool {
     measures.retain(|old| {

@@ -244,6 +244,19 @@ impl Store {
         self.read("read", move |db| lines::state(db, &room)).await
     }
 
+    /// What was set for each of these rooms.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn states(&self, rooms: &[Arc<str>]) -> Result<Vec<Option<String>>, StoreError> {
+        let rooms = rooms.to_vec();
+        self.read("read", move |db| {
+            let state = |room: &Arc<str>| Ok(lines::state(db, room)?.map(|(_, json)| json));
+            rooms.iter().map(state).collect()
+        })
+        .await
+    }
+
     /// Sets what belongs to `room` if its revision still is `expected`, 0 being that of a room without; the revision
     /// is then one more. Says whether it was set.
     ///

@@ -84,7 +84,7 @@ impl Guests {
                 }
             }
             let mut served = place.limit(pin!(service.serve(session))).await;
-            if served.is_err() && place.info().is_stopping() {
+            if served.is_err() && place.info().is_stopping() && !place.info().has_expired() {
                 // It was not the peer that broke it off.
                 served = Err(Ending::Stopped);
             }

@@ -97,6 +97,9 @@ impl Context {
     }
 }
 
+/// How long a service may take to end a session in which it was silent for too long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// A session's place in the port, given back also when its service panics or is cut off.
 pub(super) struct Place {
     context: Arc<Context>,
@@ -174,8 +177,10 @@ impl Place {
             }
             Some(limit) => {
                 let quiet = self.until_goodbye_or_silence(serving.as_mut(), limit);
-                if let Some(served) = Box::pin(quiet).await? {
-                    return served.map_err(Ending::Failed);
+                match Box::pin(quiet).await {
+                    Ok(Some(served)) => return served.map_err(Ending::Failed),
+                    Ok(None) => {}
+                    Err(idle) => return Box::pin(self.last_words(serving)).await.ok_or(idle)?,
                 }
             }
         }
@@ -193,6 +198,18 @@ impl Place {
             served = self.until_goodbye(serving) => Ok(served),
             () = silence(&self.info, limit) => Err(Ending::Idle(limit)),
         }
+    }
+
+    /// Lets the service see that nothing more comes, so that the peer can be told why. `None`: a peer that takes nothing
+    /// is not waited for.
+    async fn last_words<F>(&self, serving: Pin<&mut F>) -> Option<Result<(), Ending>>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        self.info.expire();
+        self.info.stop();
+        let served = tokio::time::timeout(LAST_WORDS, serving).await.ok()?;
+        Some(served.map_err(Ending::Failed))
     }
 
     /// What a session may still do when the port stops.

@@ -314,9 +314,9 @@ impl Info {
         self.has(STOPPING)
     }
 
-    /// Whether a stop lets `recv` end before the peer has.
+    /// Whether a stop lets `recv` end before the peer has. For who was silent for too long there is nothing to wait for.
     pub(crate) fn ends_when_stopping(&self) -> bool {
-        self.has(STOPPING) && !self.has(PATIENT)
+        self.has(IDLE) || (self.has(STOPPING) && !self.has(PATIENT))
     }
 
     /// From now on `recv` gives what has arrived and then ends. The session's task must be polled next.

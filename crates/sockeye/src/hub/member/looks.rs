@@ -1,18 +1,25 @@
 //! Looking around: what was said, who is there, which rooms there are.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::{Member, room_name};
-use crate::hub::Line;
+use crate::hub::rate::LineRate;
 use crate::hub::refusal::{Refusal, Why};
 use crate::hub::store::Span;
+use crate::hub::{Line, state};
 
 /// How many lines may be asked for at once.
 const MOST: usize = 500;
 /// How many rooms or people are listed.
 const MOST_LISTED: usize = 1000;
+/// How often one session may look around. The page asks for a screen at a time while somebody scrolls.
+pub(super) const LOOKS: LineRate = LineRate {
+    burst: 40,
+    per_second: 10.0,
+};
 
 /// Which lines of a room are looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,9 +77,10 @@ impl Member {
     /// What was said in a room, `limit` lines at the most.
     ///
     /// # Errors
-    /// When they are banned there, or the store fails.
-    pub async fn look(&self, room: &str, look: Look, limit: usize) -> Result<Found, Refusal> {
+    /// When they are banned there, ask too much, or the store fails.
+    pub async fn look(&mut self, room: &str, look: Look, limit: usize) -> Result<Found, Refusal> {
         let name = room_name(room)?;
+        self.check_look()?;
         self.check_ban(&name).await?;
         self.hub.0.records.follow(&name).await?;
         let limit = limit.clamp(1, MOST);
@@ -112,9 +120,10 @@ impl Member {
     /// Who is in a room.
     ///
     /// # Errors
-    /// When they are banned there, or the store fails.
-    pub async fn who(&self, room: &str) -> Result<Vec<Presence>, Refusal> {
+    /// When they are banned there, ask too much, or the store fails.
+    pub async fn who(&mut self, room: &str) -> Result<Vec<Presence>, Refusal> {
         let name = room_name(room)?;
+        self.check_look()?;
         self.check_ban(&name).await?;
         let state = self.hub.state(&name).await?;
         let now = Timestamp::now();
@@ -131,40 +140,50 @@ impl Member {
     /// Which rooms there are: those with people in them, and those with something to read.
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn list(&self) -> Result<Vec<RoomFacts>, Refusal> {
-        let store = &self.hub.0.records;
-        let mut facts: Vec<RoomFacts> = Vec::new();
-        let kept = store.rooms().await?;
-        for room in self.hub.0.rooms.all() {
-            let room = room.name.clone();
-            let people = self.hub.people(&room).len();
-            let last = kept
-                .iter()
-                .find(|row| *row.name == *room)
-                .map_or(0, |row| row.last);
-            facts.push(RoomFacts {
-                room,
-                topic: String::new(),
-                people,
-                last,
-            });
+    /// When they ask too much, or the store fails.
+    pub async fn list(&mut self) -> Result<Vec<RoomFacts>, Refusal> {
+        self.check_look()?;
+        let hub = &self.hub.0;
+        let mut last: HashMap<Arc<str>, u64> = HashMap::new();
+        last.extend(
+            hub.records
+                .rooms()
+                .await?
+                .into_iter()
+                .map(|row| (row.name, row.last)),
+        );
+        let here = hub.rooms.all().into_iter().map(|room| room.name.clone());
+        for room in here.chain(hub.rooms.remote().rooms()) {
+            last.entry(room).or_default();
         }
-        for row in kept {
-            if !facts.iter().any(|facts| *facts.room == *row.name) {
-                facts.push(RoomFacts {
-                    room: row.name,
-                    topic: String::new(),
-                    people: 0,
-                    last: row.last,
-                });
-            }
-        }
+        let facts = last.into_iter().map(|(room, last)| RoomFacts {
+            people: self.hub.names(&room, 0).1,
+            topic: String::new(),
+            room,
+            last,
+        });
+        let mut facts: Vec<_> = facts.collect();
         facts.sort_by(|a, b| b.people.cmp(&a.people).then_with(|| a.room.cmp(&b.room)));
         facts.truncate(MOST_LISTED);
-        for facts in &mut facts {
-            facts.topic = self.hub.state(&facts.room).await?.topic.clone();
+        let rooms: Vec<_> = facts.iter().map(|facts| facts.room.clone()).collect();
+        let states = hub.records.states(&rooms).await?;
+        for (facts, state) in facts.iter_mut().zip(states) {
+            facts.topic = state::read(state.as_deref()).topic;
         }
         Ok(facts)
+    }
+
+    /// Looking around costs the store and the hub more than a line does.
+    pub(super) fn check_look(&mut self) -> Result<(), Refusal> {
+        if self.hub.0.options.rate.is_none() {
+            return Ok(());
+        }
+        self.looks.take(LOOKS).map_err(|wait| {
+            let text = format!(
+                "too fast: {} questions at once and then {} a second",
+                LOOKS.burst, LOOKS.per_second
+            );
+            Why::Rate.because(text).wait(wait)
+        })
     }
 }

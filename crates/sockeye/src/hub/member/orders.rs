@@ -38,9 +38,10 @@ impl Member {
     /// What a room is about; empty if nothing was said of that.
     ///
     /// # Errors
-    /// When they are banned there, or the store fails.
-    pub async fn topic(&self, room: &str) -> Result<String, Refusal> {
+    /// When they are banned there, ask too much, or the store fails.
+    pub async fn topic(&mut self, room: &str) -> Result<String, Refusal> {
         let name = room_name(room)?;
+        self.check_look()?;
         self.check_ban(&name).await?;
         Ok(self.hub.state(&name).await?.topic.clone())
     }
@@ -235,7 +236,7 @@ impl Hub {
         }
         let before = open.as_ref().map(|room| room.changes());
         let kept = self.0.records.state(room).await?;
-        let state = Arc::new(read(kept.as_ref().map(|(_, json)| json.as_str())));
+        let state = Arc::new(state::read(kept.as_ref().map(|(_, json)| json.as_str())));
         if let (Some(room), Some(before)) = (open, before) {
             room.settle(state.clone(), before);
         }
@@ -250,7 +251,7 @@ impl Hub {
     ) -> Result<Arc<str>, Refusal> {
         loop {
             let kept = self.0.records.state(room).await?;
-            let mut state = read(kept.as_ref().map(|(_, json)| json.as_str()));
+            let mut state = state::read(kept.as_ref().map(|(_, json)| json.as_str()));
             change(&mut state)?;
             let revision = kept.map_or(0, |(revision, _)| revision);
             let json = serde_json::to_string(&state)
@@ -263,12 +264,6 @@ impl Hub {
             }
         }
     }
-}
-
-/// What a later version wrote and this one cannot read settles nothing.
-fn read(json: Option<&str>) -> State {
-    json.and_then(|json| serde_json::from_str(json).ok())
-        .unwrap_or_default()
 }
 
 fn impose(

@@ -452,3 +452,57 @@ async fn people_come_and_go_and_guests_unseen() {
         ["+ann", "+bob", "bob=rob", "-rob"]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_too_much_is_told_and_may_still_speak() {
+    let hub = Hub::open(HubOptions::default()).unwrap();
+    let mut ann = somebody(&hub, "ann").await;
+    say(&mut ann, "one").await;
+    let mut refusal = None;
+    for asked in 0.. {
+        let done = match asked % 4 {
+            0 => ann.list().await.map(drop),
+            1 => ann.who("lobby").await.map(drop),
+            2 => ann.topic("lobby").await.map(drop),
+            _ => ann.look("lobby", Look::Latest, 10).await.map(drop),
+        };
+        if let Err(why) = done {
+            assert_eq!(asked, looks::LOOKS.burst, "{why:?}");
+            refusal = Some(why);
+            break;
+        }
+    }
+    let refusal = refusal.unwrap();
+    assert_eq!(refusal.why, Why::Rate);
+    say(&mut ann, "two").await;
+    tokio::time::advance(refusal.wait.unwrap()).await;
+    assert_eq!(
+        ann.look("lobby", Look::Latest, 10)
+            .await
+            .unwrap()
+            .lines
+            .len(),
+        2
+    );
+    assert!(ann.list().await.is_err());
+}
+
+#[tokio::test]
+async fn rooms_are_listed_with_what_they_are_about() {
+    let hub = hub();
+    let (mut ann, mut bob) = (hub.member(None), hub.member(None));
+    for room in ["lobby", "dev", "quiet"] {
+        ann.enter(room, None, 20).await.unwrap();
+    }
+    bob.enter("dev", None, 20).await.unwrap();
+    ann.set_topic("dev", "fish").await.unwrap().await.unwrap();
+    ann.part("lobby").unwrap();
+    let said = ann.say("dev", LineKind::Say, "hello", None).await.unwrap();
+    said.await.unwrap();
+    let facts = bob.list().await.unwrap();
+    let facts: Vec<_> = facts
+        .iter()
+        .map(|facts| (&*facts.room, &*facts.topic, facts.people, facts.last))
+        .collect();
+    assert_eq!(facts, [("dev", "fish", 2, 2), ("quiet", "", 1, 0)]);
+}

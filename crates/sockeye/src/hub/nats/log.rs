@@ -6,37 +6,30 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
-use async_nats::jetstream::stream::{self, Stream};
+use async_nats::jetstream::stream::Stream;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{AGAIN, ANSWER, Nats, Patience, away, made, token};
+use super::{AGAIN, ANSWER, Nats, Patience, away, token};
 use crate::hub::line::{Draft, Line, LineKind, Receipt};
 use crate::hub::refusal::{Refusal, Why};
-use crate::hub::store::RoomRow;
 
 /// How long a line is tried to be said while the hub is away.
 const WAITING: Duration = Duration::from_secs(120);
-/// For how long a line with the same tag is known to be the same one.
-const KNOWN: Duration = Duration::from_secs(10 * 60);
 /// How often a stream that has nothing to tell shows that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long it may be asked at once.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How many lines are stored at once.
 const BATCH: usize = 512;
-/// Rooms' streams are called this and a number.
-const STREAMS: &str = "sockeye-room-";
 
 /// A room's stream.
-pub(in crate::hub) struct Log {
+pub(super) struct Log {
     room: Arc<str>,
     stream: Stream,
-    /// Lines are said one after the other, so that none overtakes another when it is tried again.
-    turn: Mutex<()>,
     /// The last line that is in the store.
     stored: watch::Sender<u64>,
 }
@@ -58,9 +51,26 @@ struct Origin {
     created: String,
 }
 
+impl Log {
+    /// `last` is the last line of it that is in the store.
+    pub(super) fn new(room: Arc<str>, stream: Stream, last: u64) -> Self {
+        Self {
+            room,
+            stream,
+            stored: watch::channel(last).0,
+        }
+    }
+}
+
 impl Nats {
     pub(in crate::hub) async fn append(&self, draft: Draft) -> Result<Receipt, Refusal> {
-        let log = self.log(&draft.room).await?;
+        // Before anything is waited for: a room's lines go in the order in which they were said, its first ones as well.
+        let turn = self.turn(&draft.room);
+        let _turn = turn.lock().await;
+        if let Err(refusal) = self.made_log(&draft.room).await {
+            self.forget_turn(&draft.room);
+            return Err(refusal);
+        }
         let said = Said {
             from: draft.from.clone(),
             kind: draft.kind.word().to_owned(),
@@ -75,7 +85,6 @@ impl Nats {
         };
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", tag.as_str());
-        let _turn = log.turn.lock().await;
         let began = Instant::now();
         loop {
             let subject = subject(&draft.room);
@@ -98,9 +107,11 @@ impl Nats {
         }
     }
 
-    /// Waits until the store has what was said in the room until now.
+    /// Waits until the store has what was said in the room until now, if anything was.
     pub(in crate::hub) async fn follow(&self, room: &str) -> Result<(), Refusal> {
-        let log = self.log(room).await?;
+        let Some(log) = self.log(room).await? else {
+            return Ok(());
+        };
         let patience = Patience::new();
         let info = loop {
             match log.stream.get_info().await {
@@ -120,65 +131,16 @@ impl Nats {
         }
     }
 
-    pub(in crate::hub) async fn rooms(&self) -> Result<Vec<RoomRow>, Refusal> {
-        let mut rooms = Vec::new();
-        let mut streams = self.jetstream.streams();
-        while let Some(info) = streams.next().await {
-            let info = info.map_err(away)?;
-            if let (true, Some(room)) = (
-                info.config.name.starts_with(STREAMS),
-                info.config.description,
-            ) {
-                rooms.push(RoomRow {
-                    name: room.into(),
-                    last: info.state.last_sequence,
-                });
-            }
-        }
-        Ok(rooms)
-    }
-
-    /// The room's stream, which is made if it is not there, and read from then on.
-    async fn log(&self, room: &str) -> Result<Arc<Log>, Refusal> {
-        let mut logs = self.logs.lock().await;
-        if let Some(log) = logs.get(room) {
-            return Ok(log.clone());
-        }
-        let made = made(&self.jetstream, self.config(room)).await;
-        let stream = made.map_err(away)?;
-        self.check_origin(room, &stream).await?;
-        let (_, last) = self.store.bounds(room).await?;
-        let log = Arc::new(Log {
-            room: room.into(),
-            stream,
-            turn: Mutex::default(),
-            stored: watch::channel(last).0,
-        });
-        logs.insert(log.room.clone(), log.clone());
-        drop(logs);
-        self.beside(read(log.clone(), self.store.clone()));
-        Ok(log)
-    }
-
-    fn config(&self, room: &str) -> stream::Config {
-        stream::Config {
-            name: format!("{STREAMS}{}", token(room)),
-            description: Some(room.to_owned()),
-            subjects: vec![subject(room)],
-            num_replicas: self.replicas,
-            max_age: self.keep.age.unwrap_or_default(),
-            max_messages: self
-                .keep
-                .lines
-                .and_then(|lines| i64::try_from(lines).ok())
-                .unwrap_or(-1),
-            duplicate_window: self.keep.age.map_or(KNOWN, |age| age.min(KNOWN)),
-            ..stream::Config::default()
+    /// The same, unless it is followed already.
+    pub(in crate::hub) async fn follow_begun(&self, room: &str) -> Result<(), Refusal> {
+        match self.is_followed(room) {
+            true => Ok(()),
+            false => self.follow(room).await,
         }
     }
 
     /// Lines of another stream have numbers that mean something else.
-    async fn check_origin(&self, room: &str, stream: &Stream) -> Result<(), Refusal> {
+    pub(super) async fn check_origin(&self, room: &str, stream: &Stream) -> Result<(), Refusal> {
         let info = stream.cached_info();
         let origin = Origin {
             stream: info.config.name.clone(),
@@ -202,7 +164,7 @@ impl Nats {
     }
 }
 
-fn foreign(room: &str) -> Refusal {
+pub(super) fn foreign(room: &str) -> Refusal {
     let text = format!(
         "#{room} of the hub is another one than that of this server's database: its person must start it with another --history FILE"
     );
@@ -210,7 +172,7 @@ fn foreign(room: &str) -> Refusal {
 }
 
 /// Brings what the stream has, and what comes, into the store, which tells everyone.
-async fn read(log: Arc<Log>, store: crate::hub::store::Store) {
+pub(super) async fn read(log: Arc<Log>, store: crate::hub::store::Store) {
     loop {
         // Whatever broke off goes on behind the last line that is safe here.
         let _ = read_on(&log, &store).await;
@@ -297,6 +259,10 @@ fn line(
     })))
 }
 
-fn subject(room: &str) -> String {
-    format!("sockeye.room.{}", token(room))
+pub(super) fn subject(room: &str) -> String {
+    subject_of(&token(room))
+}
+
+pub(super) fn subject_of(token: &str) -> String {
+    format!("sockeye.room.{token}")
 }

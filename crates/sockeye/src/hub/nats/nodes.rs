@@ -37,8 +37,12 @@ struct Word {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "lowercase")]
-enum What {
+pub(super) enum What {
     Alive,
+    /// The first line of this room is about to be said.
+    Begun {
+        room: Arc<str>,
+    },
     /// Tell me who is there.
     Ask,
     /// All who are in a room here.
@@ -165,7 +169,7 @@ impl Nats {
         let _ = self.client.publish(reply, answer.into()).await;
     }
 
-    async fn hear(&self, message: &Message) {
+    async fn hear(self: &Arc<Self>, message: &Message) {
         let Ok(word) = serde_json::from_slice::<Word>(&message.payload) else {
             return;
         };
@@ -175,6 +179,10 @@ impl Nats {
         let remote = self.rooms.remote();
         match word.what {
             What::Alive => remote.heard(&word.node),
+            What::Begun { room } => {
+                let nats = self.clone();
+                self.beside(async move { nats.begun(&room).await });
+            }
             What::Ask => self.retell().await,
             What::People { room, people } => self.moved(remote.replace(&word.node, &room, people)),
             What::Change(change) => {
@@ -231,6 +239,7 @@ impl Nats {
             self.say(What::Alive).await;
             if tick.is_multiple_of(RETOLD) {
                 self.retell().await;
+                self.look_for_begun().await;
             }
             self.moved(self.rooms.remote().sweep());
         }
@@ -252,7 +261,7 @@ impl Nats {
         }
     }
 
-    async fn say(&self, what: What) {
+    pub(super) async fn say(&self, what: What) {
         let word = Word {
             node: self.node.clone(),
             what,

@@ -1,6 +1,6 @@
 //! Who is in which room on other machines, as far as those have told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +42,15 @@ impl Remote {
         crowds
             .flatten()
             .map(|(key, name)| (key.clone(), name.clone()))
+            .collect()
+    }
+
+    /// Rooms with somebody in them.
+    pub(in crate::hub) fn rooms(&self) -> BTreeSet<Arc<str>> {
+        let nodes = self.nodes();
+        nodes
+            .values()
+            .flat_map(|node| node.rooms.keys().cloned())
             .collect()
     }
 

@@ -50,6 +50,8 @@ pub(super) enum Ask {
     Token,
     Resume(String),
     Moderate(String),
+    /// They read what is sent to where they say they are.
+    Here(String),
     Help,
     Ping,
     Quit,

@@ -99,6 +99,7 @@ impl Talk {
                 self.await_kept(kept, room, tag);
                 return Ok(Ok(Onward::Yes));
             }
+            Ask::Here(word) => or_refuse!(self.prove(&word).await?),
             Ask::Moderate(token) => {
                 or_refuse!(self.member.moderate(&token));
                 Reply::Notice("you may give orders in every room now")

@@ -42,6 +42,7 @@ struct Fields {
     limit: Option<usize>,
     minutes: Option<u64>,
     why: Option<String>,
+    here: Option<String>,
 }
 
 /// Whether a session that begins with this speaks JSON.
@@ -129,6 +130,7 @@ impl Fields {
                 topic: self.text,
             },
             "resume" => Ask::Resume(need(self.resume, "resume")?),
+            "here" => Ask::Here(need(self.here, "here")?),
             "moderate" => Ask::Moderate(need(self.password, "password")?),
             "token" => Ask::Token,
             "help" => Ask::Help,
@@ -259,7 +261,9 @@ pub(super) fn reply(reply: &Reply, tag: Option<&str>, own: &str) -> Bytes {
             "notice",
             json!({"text": "docs/CHAT.md says what there is to do"}),
         ),
-        Reply::Again => return Bytes::from_static(b"{\"event\":\"again\"}\n"),
+        Reply::Again(word) => {
+            return format!("{{\"event\":\"again\",\"here\":\"{word}\"}}\n").into();
+        }
         Reply::Pong => ("pong", json!({})),
         Reply::Bye(text) => ("bye", json!({"text": text})),
     };

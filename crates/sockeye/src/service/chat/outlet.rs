@@ -1,5 +1,7 @@
 //! How lines leave: in the session's encoding, each as its carrier likes it.
 
+use std::collections::VecDeque;
+
 use bytes::{Bytes, BytesMut};
 use wire::text::Encoding;
 
@@ -12,6 +14,12 @@ const HEADS: usize = 28;
 const FACTOR: usize = 3;
 /// How much waits until it is known that the peer is where it says.
 const HELD: usize = 64 * 1024;
+/// With less than this to spend, what others say stays in the room: it could not be sent, and answers come first.
+const SPARE: usize = 200;
+/// How often the word may be said wrongly: whoever was not sent it can only guess.
+const ATTEMPTS: u32 = 5;
+/// Each so many datagrams it is asked for: the first question may have been lost.
+const ASKED: u32 = 8;
 
 /// Where a session's lines go.
 #[derive(Debug)]
@@ -19,31 +27,50 @@ pub(super) struct Outlet {
     encoding: Encoding,
     /// Each line is a message that ends without a line end: so does what the peer sends.
     is_bare: bool,
-    proof: Proof,
+    /// None for a peer that is where it says: its carrier knows, or it has said the word that was sent there.
+    owed: Option<Box<Owed>>,
 }
 
-/// Whether a peer is where it says.
+/// What is owed to an address that may be forged.
+///
+/// That more comes from there shows nothing: it may be forged as well. So in all it is sent three times what came,
+/// until it says a word that only who reads there can know.
 #[derive(Debug)]
-enum Proof {
-    /// It has come back with what was sent there, or its carrier knows.
-    Given,
-    /// How much may be sent, and what waits.
-    Owed { budget: usize, held: Vec<Bytes> },
+struct Owed {
+    word: String,
+    /// How much may be sent.
+    budget: usize,
+    /// Datagrams that came.
+    came: u32,
+    wrong: u32,
+    held: VecDeque<Bytes>,
+    waiting: usize,
+    /// Something was left out because too much waited.
+    is_lost: bool,
 }
 
 impl Outlet {
-    pub(super) fn new(session: &Session) -> Self {
+    /// `word` is what shows that the peer reads what it is sent.
+    pub(super) fn new(session: &Session, word: impl FnOnce() -> String) -> Self {
         let info = session.info();
+        // Nobody else can send as this machine's loopback, and a Unix socket's path is its owner's.
+        let peer = info.peer().socket_addr();
+        let may_be_forged =
+            !info.has_end() && peer.is_some_and(|peer| !peer.ip().to_canonical().is_loopback());
         Self {
             encoding: info.encoding(),
             is_bare: session.keeps_boundaries(),
-            proof: match info.has_end() {
-                true => Proof::Given,
-                false => Proof::Owed {
+            owed: may_be_forged.then(|| {
+                Box::new(Owed {
+                    word: word(),
                     budget: 0,
-                    held: Vec::new(),
-                },
-            },
+                    came: 0,
+                    wrong: 0,
+                    held: VecDeque::new(),
+                    waiting: 0,
+                    is_lost: false,
+                })
+            }),
         }
     }
 
@@ -58,45 +85,58 @@ impl Outlet {
     }
 
     /// Whether the peer may be told what it did not ask for.
-    pub(super) fn is_proven(&self) -> bool {
-        matches!(self.proof, Proof::Given)
+    pub(super) fn takes_news(&self) -> bool {
+        match &self.owed {
+            Some(owed) => owed.held.is_empty() && owed.budget >= SPARE,
+            None => true,
+        }
     }
 
-    /// Something came from the peer. What waited for that leaves.
-    pub(super) async fn heard(&mut self, session: &mut Session, message: &Message) -> Result<()> {
+    /// Something came from the peer. The word, if it is to be asked for that.
+    pub(super) fn heard(&mut self, session: &Session, message: &Message) -> Option<String> {
         if session.keeps_boundaries() {
             // Who sends lines reads lines; who sends bare messages gets bare messages.
             self.is_bare = !message.data.ends_with(b"\n");
         }
-        match &mut self.proof {
-            Proof::Owed { budget: 0, .. } => {
-                let budget = (message.data.len() + HEADS) * FACTOR;
-                self.proof = Proof::Owed {
-                    budget,
-                    held: Vec::new(),
-                };
-                Ok(())
-            }
-            Proof::Owed { held, .. } => {
-                let held = std::mem::take(held);
-                self.proof = Proof::Given;
-                self.send(session, held).await
-            }
-            Proof::Given => Ok(()),
+        let owed = self.owed.as_mut()?;
+        owed.budget += (message.data.len() + HEADS) * FACTOR;
+        owed.came = owed.came.wrapping_add(1);
+        (owed.came % ASKED == 1).then(|| owed.word.clone())
+    }
+
+    /// The peer says the word: whether it is the right one, and whether something was left out before. What waited
+    /// leaves.
+    pub(super) async fn prove(
+        &mut self,
+        session: &mut Session,
+        word: &str,
+    ) -> Result<Option<bool>> {
+        let Some(owed) = &mut self.owed else {
+            return Ok(Some(false));
+        };
+        let is_right = owed.wrong < ATTEMPTS && owed.word.eq_ignore_ascii_case(word);
+        if !is_right {
+            owed.wrong += 1;
+            return Ok(None);
         }
+        let (held, is_lost) = (std::mem::take(&mut owed.held), owed.is_lost);
+        self.owed = None;
+        self.send(session, held.into()).await?;
+        Ok(Some(is_lost))
     }
 
     /// Sends lines, each with its end, but lets them gather.
     pub(super) async fn send(&mut self, session: &mut Session, lines: Vec<Bytes>) -> Result<()> {
-        if let Proof::Owed { held, .. } = &mut self.proof {
-            let mut waiting: usize = held.iter().map(Bytes::len).sum();
+        if let Some(owed) = &mut self.owed {
             for line in lines {
-                waiting += line.len();
-                if waiting <= HELD {
-                    held.push(line);
+                if owed.waiting + line.len() > HELD {
+                    owed.is_lost = true;
+                    continue;
                 }
+                owed.waiting += line.len();
+                owed.held.push_back(line);
             }
-            return Ok(());
+            return self.pay(session).await;
         }
         if session.keeps_boundaries() || lines.len() < 2 {
             for line in lines {
@@ -114,18 +154,34 @@ impl Outlet {
         session.feed(message).await
     }
 
-    /// Asks a peer to show that it is where it says, if that may be asked for so little.
-    pub(super) async fn challenge(&mut self, session: &mut Session, line: &Bytes) -> Result<()> {
-        let message = self.message(line);
-        let Proof::Owed { budget, .. } = &mut self.proof else {
-            return Ok(());
-        };
-        let cost = message.data.len() + HEADS;
-        if cost > *budget {
-            return Ok(());
+    /// Sends as much of what waits as came in for it.
+    async fn pay(&mut self, session: &mut Session) -> Result<()> {
+        while let Some(line) = self
+            .owed
+            .as_ref()
+            .and_then(|owed| owed.held.front().cloned())
+        {
+            if !self.challenge(session, &line).await? {
+                break;
+            }
+            if let Some(owed) = &mut self.owed {
+                owed.held.pop_front();
+                owed.waiting -= line.len();
+            }
         }
-        *budget -= cost;
-        session.feed(message).await
+        Ok(())
+    }
+
+    /// Sends a line if it may be sent for what came: whether it was.
+    pub(super) async fn challenge(&mut self, session: &mut Session, line: &Bytes) -> Result<bool> {
+        let message = self.message(line);
+        let cost = message.data.len() + HEADS;
+        let Some(owed) = self.owed.as_mut().filter(|owed| owed.budget >= cost) else {
+            return Ok(false);
+        };
+        owed.budget -= cost;
+        session.feed(message).await?;
+        Ok(true)
     }
 
     fn message(&self, line: &Bytes) -> Message {

@@ -28,11 +28,11 @@ impl Talk {
             return Ok(Onward::Yes);
         }
         if info.has_expired() {
-            self.answer(
-                Reply::Bye("nothing came from you for a while: say something to come back".into()),
-                None,
-            )
-            .await?;
+            let why = match info.has_end() {
+                true => "nothing was said for a while: connect again to come back",
+                false => "nothing came from you for a while: say something to come back",
+            };
+            self.answer(Reply::Bye(why.into()), None).await?;
         }
         self.kept_all().await?;
         // That the server stops may be known here before it is told.

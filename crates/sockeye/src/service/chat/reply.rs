@@ -29,8 +29,8 @@ pub(super) enum Reply {
     Token(String),
     Notice(&'static str),
     Help,
-    /// Say something again: whoever is asked to must be where they say they are.
-    Again,
+    /// Say this word: whoever can must be where they say they are.
+    Again(String),
     Pong,
     Bye(Arc<str>),
 }

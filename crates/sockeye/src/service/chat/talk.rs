@@ -76,7 +76,7 @@ pub(super) enum Onward {
 impl Talk {
     pub(super) fn new(member: Member, session: Session, query: Query) -> Self {
         Self {
-            outlet: Outlet::new(&session),
+            outlet: Outlet::new(&session, || format!("{:06x}", member.nonce() >> 40)),
             view: query.view.unwrap_or(View::Text),
             session,
             member,
@@ -150,23 +150,25 @@ impl Talk {
         Ok(tokio::select! {
             received = session.recv(), if listening && on_their_way < ON_THEIR_WAY => Step::Received(received?),
             Some(kept) = kept, if on_their_way > 0 => Step::Kept(kept),
-            news = member.news(), if outlet.is_proven() => Step::News(news),
+            news = member.news(), if outlet.takes_news() => Step::News(news),
         })
     }
 
     pub(super) async fn heard(&mut self, message: Message) -> Result<Onward> {
-        self.outlet.heard(&mut self.session, &message).await?;
+        let word = self.outlet.heard(&self.session, &message);
         let is_first = !std::mem::replace(&mut self.has_heard, true);
         if is_first && self.view == View::Text && json::is_spoken(first_line(&message.data)) {
             self.speak_json();
         }
-        if !self.is_welcome && self.view == View::Text {
-            self.welcome().await?;
-        }
-        if !self.outlet.is_proven() {
-            for line in self.written(&Reply::Again, None) {
+        if let Some(word) = word {
+            for line in self.written(&Reply::Again(word), None) {
                 self.outlet.challenge(&mut self.session, &line).await?;
             }
+        }
+        // What waits may leave for what came.
+        self.send(Vec::new()).await?;
+        if !self.is_welcome && self.view == View::Text {
+            self.welcome().await?;
         }
         let encoding = self.outlet.encoding(&message);
         let ends = self.session.keeps_boundaries();
@@ -370,6 +372,21 @@ impl Talk {
     pub(super) fn next_tag(&mut self) -> String {
         self.said += 1;
         format!("{}{}", self.tags(), self.said)
+    }
+
+    /// The peer says the word that was sent to where it says it is.
+    pub(super) async fn prove(
+        &mut self,
+        word: &str,
+    ) -> Result<std::result::Result<Reply, Refusal>> {
+        Ok(match self.outlet.prove(&mut self.session, word).await? {
+            None => Err(Why::Password.because("that is not what was sent to your address")),
+            Some(true) => Ok(Reply::Notice(
+                "you hear everything now; some answers were left out, because too much waited",
+            )),
+            Some(false) if self.view == View::Text => Ok(Reply::Notice("you hear everything now")),
+            Some(false) => Ok(Reply::Pong),
+        })
     }
 
     pub(super) fn leave_current(&mut self, room: &str) {

@@ -336,3 +336,81 @@ proptest! {
         }
     }
 }
+
+/// A peer whose packets may be forged.
+fn forgeable(chat: &Chat) -> Peer {
+    let (near, far) = Session::packet_pair();
+    let at = |at: &str| crate::session::Endpoint::Net(at.parse().unwrap());
+    let identity = Identity::new(
+        crate::session::Side::Accepted,
+        "udp",
+        at("192.0.2.1:3000"),
+        at("192.0.2.7:9"),
+    );
+    Peer::new(
+        chat,
+        (Session::new(near.into_link(), identity, 65_507), far),
+    )
+}
+
+#[tokio::test]
+async fn an_address_that_may_be_forged_is_sent_three_times_what_came_until_it_says_the_word() {
+    const HEADS: usize = 28;
+    let chat = chat();
+    let mut ann = Peer::person(&chat).await;
+    let mut udp = forgeable(&chat);
+    let (mut came, mut sent) = (0, 0);
+    let mut word = None;
+    for turn in 0..10 {
+        let text = if turn % 2 == 0 { "/history 200" } else { "hi" };
+        came += text.len() + HEADS;
+        udp.say(text).await;
+        ann.say(&format!("something long that others say meanwhile {turn}"))
+            .await;
+        // What comes later is counted with the next: never may it be more than that.
+        while let Ok(message) = timeout(Duration::from_millis(50), udp.far.recv()).await {
+            let text = message.unwrap().unwrap().text().unwrap().to_owned();
+            sent += text.len() + HEADS;
+            if let Some((_, rest)) = text.split_once("type /here ") {
+                word = rest.split(' ').next().map(str::to_owned);
+            }
+        }
+        assert!(sent <= 3 * came, "{sent} for {came}");
+        assert!(turn > 0 || word.is_some(), "it is asked at once");
+    }
+    assert!(sent > came, "it is not left without anything");
+    let word = word.unwrap();
+    udp.say("/here 00000z").await;
+    udp.say(&format!("/here {word}")).await;
+    udp.until("* you hear everything now").await;
+    ann.say("the end").await;
+    udp.until("the end").await;
+    for n in 0..20 {
+        ann.say(&format!("again something long that others say {n}"))
+            .await;
+    }
+    udp.until("others say 19").await;
+}
+
+#[tokio::test]
+async fn the_word_cannot_be_guessed() {
+    let chat = chat();
+    let mut udp = forgeable(&chat);
+    udp.say(r#"{"do":"hello"}"#).await;
+    let again: Value = serde_json::from_str(&udp.until("again").await).unwrap();
+    let word = again["here"].as_str().unwrap().to_owned();
+    // Of what is answered as much comes back as was sent for, so that they are many before one is read.
+    let mut say = async |word: &str, tag: &str| {
+        let tag = tag.repeat(64);
+        udp.ask(json!({"do": "here", "here": word, "tag": tag}))
+            .await;
+    };
+    for _ in 0..5 {
+        say("wrong", "x").await;
+    }
+    say(&word, "y").await;
+    for _ in 0..5 {
+        say("wrong", "z").await;
+    }
+    assert!(udp.until("yyy").await.contains("password"));
+}

@@ -79,6 +79,7 @@ pub(super) fn read(line: &str) -> Result<Option<Ask>, Refusal> {
         "history" => history(rest)?,
         "token" => Ask::Token,
         "resume" => Ask::Resume(needed(rest, "/resume TOKEN")?),
+        "here" => Ask::Here(needed(rest, "/here WORD")?),
         "moderate" => Ask::Moderate(needed(rest, "/moderate TOKEN")?),
         "help" | "?" => Ask::Help,
         "quit" | "exit" => Ask::Quit,
@@ -258,7 +259,7 @@ impl Eyes<'_> {
             Reply::Token(token) => format!("/resume {token} makes another session you"),
             Reply::Notice(text) => (*text).to_owned(),
             Reply::Help => return out.extend(HELP.iter().map(|line| star(line))),
-            Reply::Again => "say that again to come in".to_owned(),
+            Reply::Again(word) => format!("type /here {word} to hear everything"),
             Reply::Bye(text) => text.to_string(),
         };
         out.push(star(&text));
