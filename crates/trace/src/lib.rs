@@ -30,11 +30,13 @@ mod flow;
 mod fragment;
 mod html;
 mod json;
+pub mod lab;
 mod state;
 mod step;
 mod summary;
 mod svg;
 mod vantage;
+mod witness;
 mod words;
 
 pub use diagram::{NARROWEST, Style, draw};
