@@ -22,6 +22,7 @@
 )]
 
 mod analysis;
+mod capture;
 mod diagram;
 mod event;
 mod explain;
@@ -37,6 +38,7 @@ mod svg;
 mod vantage;
 mod words;
 
+pub use capture::{Eye, SNAP, Seen, Sight, WHOLE, own_address};
 pub use diagram::{NARROWEST, Style, draw};
 pub use event::{Event, Fate, How, Kind, Note, Side, State, StateAt, Step, Sure, Tcp, Vantage};
 pub use explain::Language;
