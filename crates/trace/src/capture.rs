@@ -1,13 +1,13 @@
 //! Packets as the kernel sees them pass, on every interface at once (packet(7)).
 
 use std::io::{self, IoSliceMut};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
     ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, setsockopt, sockopt,
 };
@@ -49,7 +49,7 @@ pub struct Seen<'a> {
 /// Later fragments of IPv4 and packets of IPv6 with extension headers are not seen: they have no port where the
 /// kernel's filter looks for it.
 #[derive(Clone, Debug)]
-pub struct Sight(Arc<Inner>);
+pub struct Lookout(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -57,7 +57,7 @@ struct Inner {
     wanted: Mutex<filter::Wanted>,
 }
 
-impl Sight {
+impl Lookout {
     /// Opens it. `snap` says how many bytes of each packet are kept.
     ///
     /// # Errors
@@ -74,14 +74,14 @@ impl Sight {
         }
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         setsockopt(&socket, sockopt::RxqOvfl, &1)?;
-        let sight = Self(Arc::new(Inner {
+        let lookout = Self(Arc::new(Inner {
             socket,
             wanted: Mutex::new(wanted),
         }));
-        let mut eye = sight.eye();
+        let mut eye = lookout.eye();
         while eye.look()?.is_some() {}
         wait_for_stamps()?;
-        Ok(sight)
+        Ok(lookout)
     }
 
     /// Sees packets of this port from now on.
@@ -120,7 +120,7 @@ impl Sight {
     #[must_use]
     pub fn eye(&self) -> Eye {
         Eye {
-            sight: self.clone(),
+            lookout: self.clone(),
             buffer: vec![0; WHOLE as usize],
             control: nix::cmsg_space!(TimeSpec, u32),
             missed: 0,
@@ -128,10 +128,10 @@ impl Sight {
     }
 }
 
-/// Reads the packets of a [`Sight`], one by one.
+/// Reads the packets of a [`Lookout`], one by one.
 #[derive(Debug)]
 pub struct Eye {
-    sight: Sight,
+    lookout: Lookout,
     buffer: Vec<u8>,
     control: Vec<u8>,
     missed: u32,
@@ -143,7 +143,7 @@ impl Eye {
     /// # Errors
     /// As reading a socket.
     pub fn look(&mut self) -> io::Result<Option<Seen<'_>>> {
-        let socket = self.sight.0.socket.as_raw_fd();
+        let socket = self.lookout.0.socket.as_raw_fd();
         let mut slices = [IoSliceMut::new(&mut self.buffer)];
         let flags = MsgFlags::MSG_DONTWAIT;
         let message = loop {
@@ -172,17 +172,15 @@ impl Eye {
         }))
     }
 
-    /// Waits until a packet is there, or for this long. Whether one is there.
+    /// Waits until a packet is there, or something on `also`, or for this long.
     ///
     /// # Errors
-    /// As poll(2).
-    pub fn wait(&self, limit: Duration) -> io::Result<bool> {
-        let mut sockets = [PollFd::new(self.sight.0.socket.as_fd(), PollFlags::POLLIN)];
-        // Rounded up: a wait of nothing would turn in circles.
-        let limit = limit.as_micros().div_ceil(1_000).min(60_000) as u16;
-        match poll(&mut sockets, PollTimeout::from(limit)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(Errno::EINTR) => Ok(false),
+    /// As ppoll(2).
+    pub fn wait(&self, also: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
+        let socket = self.lookout.0.socket.as_fd();
+        let mut sockets = [socket, also].map(|socket| PollFd::new(socket, PollFlags::POLLIN));
+        match ppoll(&mut sockets, Some(limit.into()), None) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -229,18 +227,4 @@ fn nanoseconds(stamp: TimeSpec) -> u64 {
 pub(crate) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_nanos() as u64)
-}
-
-/// Our own address on the way to `peer`, which no packet is sent to.
-///
-/// # Errors
-/// When there is no way.
-pub fn own_address(peer: SocketAddr) -> io::Result<SocketAddr> {
-    let any = match peer {
-        SocketAddr::V4(_) => "0.0.0.0:0",
-        SocketAddr::V6(_) => "[::]:0",
-    };
-    let socket = UdpSocket::bind(any)?;
-    socket.connect(peer)?;
-    socket.local_addr()
 }
