@@ -15,24 +15,30 @@ use sender::{Probe, Sender, Sent};
 /// Linux waits at least as long before its timer sends again, in nanoseconds; what comes earlier is a probe.
 const LEAST_TIMEOUT: i64 = 200_000_000;
 
-/// Finds out what the segments of a flow mean, and the states of its ends.
+/// Finds out what the segments of a flow mean, and the states of its ends, as far as it has come.
 pub(crate) fn run(flow: &mut Flow) {
-    let mut analysis = Analysis::new(flow);
-    for row in 0..flow.events.len() {
-        analysis.step(&mut flow.events, row);
+    let begun = flow.analysis.take();
+    let mut analysis = begun.unwrap_or_else(|| Box::new(Analysis::new(flow)));
+    while analysis.rows < flow.events.len() {
+        analysis.step(&mut flow.events, analysis.rows);
+        analysis.rows += 1;
     }
     flow.first = analysis.machine.first();
+    flow.analysis = Some(analysis);
 }
 
 /// What is known so far.
-struct Analysis {
+#[derive(Debug)]
+pub(crate) struct Analysis {
+    /// How many rows that is.
+    rows: usize,
     vantage: Vantage,
     senders: [Sender; 2],
     machine: Machine,
     handshake: Handshake,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Handshake {
     /// When the SYN was sent that was answered.
     syn: Option<i64>,
@@ -97,6 +103,7 @@ impl Now {
 impl Analysis {
     fn new(flow: &Flow) -> Self {
         Self {
+            rows: 0,
             vantage: flow.vantage,
             senders: Default::default(),
             machine: Machine::new(flow),

@@ -63,6 +63,33 @@ impl Vantage {
     }
 }
 
+/// How much is seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sight {
+    /// Every packet, as the kernel sees it pass.
+    Packets,
+    /// Every packet of a network of our own, at both ends.
+    Lab,
+    /// What our own sockets tell: bytes, and what follows from them.
+    Socket,
+    /// Every packet that somebody else has seen.
+    #[default]
+    File,
+}
+
+impl Sight {
+    /// `packets`, `lab`, `socket` or `file`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Packets => "packets",
+            Self::Lab => "lab",
+            Self::Socket => "socket",
+            Self::File => "file",
+        }
+    }
+}
+
 /// The state of an end of a TCP connection (RFC 9293, section 3.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "RFC 9293 describes them")]

@@ -96,6 +96,7 @@ enum Topic {
 }
 
 /// Explains what was not explained before.
+#[derive(Debug)]
 pub(crate) struct Explainer {
     language: Language,
     told: HashSet<Discriminant<Topic>>,

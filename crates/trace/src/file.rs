@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 
 use wire::packet::{Body, Packet};
 use wire::pcapng::{FileError, Item, Reader, Record};
@@ -80,13 +81,18 @@ impl Capture {
     }
 }
 
+/// Says which flows are of interest, by the addresses of both ends of a packet.
+type Wanted = Box<dyn FnMut(SocketAddr, SocketAddr) -> bool + Send>;
+
 /// Puts packets into flows.
 #[derive(Default)]
 pub(crate) struct Sorter {
-    capture: Capture,
-    flows: Flows,
+    pub(crate) capture: Capture,
+    pub(crate) flows: Flows,
     fragments: Fragments,
-    keys: KeyLog,
+    pub(crate) keys: KeyLog,
+    /// All of them without it.
+    pub(crate) wanted: Option<Wanted>,
 }
 
 impl Sorter {
@@ -154,14 +160,17 @@ impl Sorter {
 
     fn take(&mut self, item: Item<'_>) {
         match item {
-            Item::Packet(record) => self.packet(&record),
+            Item::Packet(record) => {
+                self.packet(&record);
+            }
             Item::Dropped(count) => self.capture.dropped += count,
             Item::Secrets(lines) => self.keys.add(lines),
             Item::Nothing => {}
         }
     }
 
-    fn packet(&mut self, record: &Record<'_>) {
+    /// The number of the flow that the packet belongs to.
+    pub(crate) fn packet(&mut self, record: &Record<'_>) -> Option<usize> {
         self.capture.frames += 1;
         let frame = self.capture.frames;
         // A packet without a time came with the one before it.
@@ -170,10 +179,17 @@ impl Sorter {
             let since = time.wrapping_sub(started).cast_signed();
             since.clamp(-LONGEST, LONGEST)
         });
-        self.frame(frame, time, record.link, record.data, record.original);
+        self.frame(frame, time, record.link, record.data, record.original)
     }
 
-    fn frame(&mut self, frame: u64, time: Option<i64>, link: u16, bytes: &[u8], original: u32) {
+    fn frame(
+        &mut self,
+        frame: u64,
+        time: Option<i64>,
+        link: u16,
+        bytes: &[u8],
+        original: u32,
+    ) -> Option<usize> {
         let packet = match Packet::read(link, bytes, original) {
             Ok(packet) => packet,
             Err(why) => return self.skip(why.to_string()),
@@ -188,27 +204,65 @@ impl Sorter {
         let Body::Part { .. } = packet.body else {
             return self.body(at, &packet.body);
         };
-        if let Some(whole) = self.fragments.add(&packet) {
-            at.id = None;
-            match Body::read(whole.protocol, &whole.bytes, whole.bytes.len() as u32) {
-                Ok(body) => self.body(at, &body),
-                Err(why) => self.skip(why.to_string()),
-            }
+        let whole = self.fragments.add(&packet)?;
+        at.id = None;
+        match Body::read(whole.protocol, &whole.bytes, whole.bytes.len() as u32) {
+            Ok(body) => self.body(at, &body),
+            Err(why) => self.skip(why.to_string()),
         }
     }
 
-    fn body(&mut self, at: Frame, body: &Body<'_>) {
-        match body {
-            Body::Other(number) => self.skip(format!("protocol {number}")),
-            body => {
-                if !self.flows.add(at, body, &self.keys) {
+    fn body(&mut self, at: Frame, body: &Body<'_>) -> Option<usize> {
+        if let Body::Other(number) = body {
+            return self.skip(format!("protocol {number}"));
+        }
+        if let Some((source, destination)) = ends(&at, body)
+            && let Some(wanted) = &mut self.wanted
+            && !wanted(source, destination)
+        {
+            self.forget();
+            return None;
+        }
+        let flow = self.flows.add(at, body, &self.keys);
+        if flow.is_none() {
+            match self.wanted {
+                Some(_) => self.forget(),
+                None => {
                     self.skip("an ICMP error about a flow that was not seen".to_owned());
                 }
             }
         }
+        flow
     }
 
-    fn skip(&mut self, why: String) {
-        *self.capture.skipped.entry(why).or_default() += 1;
+    /// What was not asked for is not missing.
+    fn forget(&mut self) {
+        self.capture.frames -= 1;
+        if self.capture.frames == 0 {
+            self.capture.started = None;
+        }
     }
+
+    fn skip(&mut self, why: String) -> Option<usize> {
+        *self.capture.skipped.entry(why).or_default() += 1;
+        None
+    }
+}
+
+/// Both ends of a packet that has ports of its own.
+fn ends(at: &Frame, body: &Body<'_>) -> Option<(SocketAddr, SocketAddr)> {
+    let (source, destination) = match body {
+        Body::Tcp(segment) => (segment.source, segment.destination),
+        Body::Udp(datagram) => (datagram.source, datagram.destination),
+        Body::Stream {
+            source,
+            destination,
+            ..
+        } => (*source, *destination),
+        Body::Icmp(_) | Body::Part { .. } | Body::Other(_) => return None,
+    };
+    Some((
+        SocketAddr::new(at.source, source),
+        SocketAddr::new(at.destination, destination),
+    ))
 }

@@ -51,8 +51,9 @@ fn head(line: &mut String, flow: &Flow, number: usize, source: &str, started: Op
     put!(line, r#"{{"v":1,"event":"flow","flow":{number},"#);
     put!(
         line,
-        r#""transport":"{}","sight":"file","source":{},"#,
+        r#""transport":"{}","sight":"{}","source":{},"#,
         flow.transport.name(),
+        flow.sight.name(),
         quoted(source)
     );
     put!(

@@ -22,6 +22,7 @@
 )]
 
 mod analysis;
+mod capture;
 mod diagram;
 mod event;
 mod explain;
@@ -31,6 +32,7 @@ mod fragment;
 mod html;
 mod json;
 pub mod lab;
+mod live;
 mod state;
 mod step;
 mod summary;
@@ -39,11 +41,13 @@ mod vantage;
 mod witness;
 mod words;
 
-pub use diagram::{NARROWEST, Style, draw};
-pub use event::{Event, Fate, How, Kind, Note, Side, State, StateAt, Step, Sure, Tcp, Vantage};
+pub use capture::{Eye, Lookout, SNAP, Seen, WHOLE};
+pub use diagram::{Growing, NARROWEST, Style, draw};
+pub use event::{Event, Fate, How, Kind, Note, Side, Sight, State, StateAt, Step, Sure, Tcp, Vantage};
 pub use explain::Language;
 pub use file::{Capture, Fault};
 pub use flow::{Flow, Transport};
 pub use html::html;
 pub use json::json;
+pub use live::Live;
 pub use svg::{Theme, svg};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::diagram::{Row, Sign, rows, signs};
+use crate::diagram::{Row, Sign, rows, sight, signs};
 use crate::event::{Event, Note, Side, Vantage};
 use crate::flow::Flow;
 use crate::summary;
@@ -75,7 +75,8 @@ pub fn svg(flow: &Flow, source: &str, theme: Theme, all: bool) -> String {
         Vantage::Middle => "seen between the ends".to_owned(),
     };
     let sight = format!(
-        "sight: file {source}, {place}; hollow and hatched = follows if the segment arrives"
+        "{}, {place}; hollow and hatched = follows if the segment arrives",
+        sight(flow, source)
     );
     for (index, line) in foot.iter().chain([&sight]).enumerate() {
         let y = bottom + LINE * (index as f64 + 0.5);

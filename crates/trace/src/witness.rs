@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use wire::packet::ETHERNET;
 
-use crate::event::{Event, Fate, Note, Side, State, StateAt, Sure, Vantage};
+use crate::event::{Event, Fate, Note, Side, Sight, State, StateAt, Sure, Vantage};
 use crate::file::{Capture, Sorter};
 use crate::flow::{Flow, Transport};
 use crate::{analysis, lab};
@@ -95,6 +95,7 @@ pub(crate) fn capture(packets: &[Witnessed], started: u64, keys: &[u8]) -> Captu
     });
     for flow in &mut whole.flows {
         flow.vantage = Vantage::Both;
+        flow.sight = Sight::Lab;
         for event in &mut flow.events {
             let packet = &packets[event.frame as usize - 1];
             event.arrived = packet.arrived;
