@@ -143,14 +143,10 @@ impl Flows {
         payload: &[u8],
         keys: &KeyLog,
     ) -> Option<usize> {
-        let number = *self
-            .latest
-            .get(&key(Transport::Udp, source, destination))?;
+        let number = *self.latest.get(&key(Transport::Udp, source, destination))?;
         let flow = self.all.get(number)?;
         let from = flow.side(source);
-        flow.talk
-            .waits_with(from, payload, keys)
-            .then_some(number)
+        flow.talk.waits_with(from, payload, keys).then_some(number)
     }
 
     /// The time of the latest packet.

@@ -226,7 +226,9 @@ fn original(link: u16, data: &[u8]) -> u32 {
     };
     let length = match (link, data.first().map(|first| first >> 4)) {
         (RAW, Some(4)) => field(2),
-        (RAW, Some(6)) => field(4).filter(|length| *length > 0).map(|length| length + 40),
+        (RAW, Some(6)) => field(4)
+            .filter(|length| *length > 0)
+            .map(|length| length + 40),
         _ => None,
     };
     length.unwrap_or(kept).max(kept)

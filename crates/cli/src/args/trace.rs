@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand};
+
+use super::lab::LabArgs;
+use super::picture::PictureArgs;
 
 /// Draw what crossed the wire, step by step, with the states of both ends
 ///
@@ -15,75 +18,36 @@ use clap::{Args, ValueEnum};
 ///
 /// Long runs are folded until a picture is readable; --all draws every packet.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment, after_help = EXAMPLES)]
+#[command(
+    verbatim_doc_comment,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true
+)]
 pub(crate) struct TraceArgs {
     /// A capture file; `-` is standard input, which is drawn when it ends
-    #[arg(long, value_name = "FILE")]
-    pub(crate) read: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) read: Option<PathBuf>,
     /// A key log, as of SSLKEYLOGFILE, that opens TLS and QUIC; keys in the capture itself are used anyway
     #[arg(long, value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
-    /// Only this flow, counted from 0; may be repeated
-    #[arg(long, value_name = "N", conflicts_with = "json")]
-    pub(crate) flow: Vec<usize>,
-
-    /// Every packet: nothing is folded
-    #[arg(help_heading = PICTURE, long, conflicts_with = "json")]
-    pub(crate) all: bool,
-    /// Numbers as they were sent, not counted from the SYN
-    #[arg(help_heading = PICTURE, long, conflicts_with = "json")]
-    pub(crate) abs: bool,
-    /// A sentence for learners wherever something happens for the first time
-    #[arg(help_heading = PICTURE, long, conflicts_with = "json")]
-    pub(crate) explain: bool,
-    /// The language of --explain
-    #[arg(help_heading = PICTURE, long, value_name = "LANGUAGE", default_value = "en")]
-    pub(crate) lang: Lang,
-    /// Nothing but ASCII
-    #[arg(help_heading = PICTURE, long, conflicts_with = "json")]
-    pub(crate) ascii: bool,
-    /// How wide the picture is, from 60 columns: without it as wide as the terminal
-    #[arg(help_heading = PICTURE, long, value_name = "COLUMNS", conflicts_with = "json")]
-    pub(crate) width: Option<usize>,
-    /// JSON instead: an object a line, one for every packet
-    #[arg(help_heading = INSTEAD, long)]
-    pub(crate) json: bool,
-    /// A picture in SVG instead, of one flow, with true slopes
-    #[arg(help_heading = INSTEAD, long, conflicts_with_all = ["json", "html", "explain", "abs", "ascii", "width"])]
-    pub(crate) svg: bool,
-    /// A page in HTML instead, with all flows, to zoom and to ask every arrow
-    #[arg(help_heading = INSTEAD, long, conflicts_with_all = ["json", "explain", "abs", "ascii", "width"])]
-    pub(crate) html: bool,
-    /// The colours of --svg and --html
-    #[arg(help_heading = INSTEAD, long, value_name = "THEME", default_value = "auto")]
-    pub(crate) theme: Colors,
+    #[command(flatten)]
+    pub(crate) picture: PictureArgs,
+    #[command(subcommand)]
+    pub(crate) beside: Option<Beside>,
 }
 
-const PICTURE: &str = "Picture";
-const INSTEAD: &str = "Instead of a picture in the terminal";
-
-/// Colours of a picture.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Colors {
-    /// As whoever looks at it prefers
-    Auto,
-    /// Dark on light
-    Light,
-    /// Light on dark
-    Dark,
-}
-
-/// A language of explanations.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Lang {
-    /// English
-    En,
-    /// Chinese
-    Zh,
+/// What else there is to see.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Beside {
+    /// Play a connection over a wire that delays and loses what it is told to, and draw it
+    Lab(Box<LabArgs>),
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  sockeye trace lab syn-loss --explain
   sockeye trace --read handshake.pcap
   sockeye trace --read handshake.pcap --explain --lang zh
   sockeye trace --read https.pcapng --keys keys.log
