@@ -53,10 +53,11 @@ pub(crate) fn lines(flow: &Flow, names: [&str; 2]) -> Vec<String> {
     });
     if again != [0, 0] {
         let [a, b] = again.map(|count| grouped(count as u64));
-        lines.push(format!(
-            "retransmitted: {a} by the {}, {b} by the {}",
-            names[0], names[1]
-        ));
+        let [first, second] = names.map(|name| match name {
+            "A" | "B" => name.to_owned(),
+            name => format!("the {name}"),
+        });
+        lines.push(format!("retransmitted: {a} by {first}, {b} by {second}"));
     }
     lines.extend(close(flow, names));
     lines

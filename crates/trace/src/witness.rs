@@ -215,19 +215,27 @@ fn is_for_receiver(note: &Note) -> bool {
     )
 }
 
-/// Both ends notice that they did something at once: it is told where the second one did it.
+/// Both ends notice that they did something at once: it is told where the second one did it. That they are
+/// connected is told where the first one was.
 fn say_once(flow: &mut Flow) {
     for note in [
         Note::SimultaneousOpen,
         Note::SimultaneousClose,
         Note::Refused,
     ] {
-        let mut told = false;
-        for event in flow.events.iter_mut().rev() {
-            event
-                .notes
-                .retain(|other| *other != note || !std::mem::replace(&mut told, true));
-        }
+        keep_first(flow.events.iter_mut().rev(), |other| *other == note);
+    }
+    keep_first(flow.events.iter_mut(), |note| {
+        matches!(note, Note::Connected { .. })
+    });
+}
+
+fn keep_first<'a>(events: impl Iterator<Item = &'a mut Event>, is: impl Fn(&Note) -> bool) {
+    let mut told = false;
+    for event in events {
+        event
+            .notes
+            .retain(|note| !is(note) || !std::mem::replace(&mut told, true));
     }
 }
 
