@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use wire::packet::Flags;
 
-use crate::event::{Event, Fate, Note, Side, State, StateAt, Sure, Tcp, Vantage};
+use crate::event::{Event, Note, Side, State, StateAt, Sure, Tcp, Vantage};
 use crate::explain::{Explainer, Language};
 use crate::flow::{Flow, Transport};
 use crate::summary;
@@ -382,5 +382,5 @@ pub(crate) fn closes(tcp: &Tcp) -> bool {
 
 /// Whether an event's packet was lost, as far as one knows.
 fn is_lost(event: &Event) -> bool {
-    event.fate == Fate::Unanswered
+    event.fate.is_lost()
 }

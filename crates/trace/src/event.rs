@@ -163,19 +163,30 @@ pub enum Fate {
     Arrived,
     /// It was sent again before any answer came: it was lost, or its answer was.
     Unanswered,
+    /// It never reached the other end: that was seen.
+    Lost,
     /// Nothing tells.
     Unknown,
 }
 
 impl Fate {
-    /// `arrived`, `unanswered` or `unknown`.
+    /// `arrived`, `unanswered`, `lost` or `unknown`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Arrived => "arrived",
             Self::Unanswered => "unanswered",
+            Self::Lost => "lost",
             Self::Unknown => "unknown",
         }
+    }
+}
+
+impl Fate {
+    /// Whether it did not get through, as far as one knows.
+    #[must_use]
+    pub const fn is_lost(self) -> bool {
+        matches!(self, Self::Unanswered | Self::Lost)
     }
 }
 
@@ -268,6 +279,8 @@ pub enum Note {
     SimultaneousClose,
     /// Nobody listens there.
     Refused,
+    /// It was changed on the way, and its receiver has thrown it away.
+    Damaged,
     /// It acknowledges bytes that were not seen here.
     AckUnseen,
     /// The connection stands.
@@ -370,6 +383,8 @@ pub struct Event {
     pub from: Side,
     /// What became of it.
     pub fate: Fate,
+    /// When it reached the other end, where that was seen; counted like `time`, which then is when it was sent.
+    pub arrived: Option<i64>,
     /// What it was.
     pub kind: Kind,
     /// IPv4's identification; IPv6's only in fragments.

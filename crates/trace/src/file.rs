@@ -71,17 +71,9 @@ impl Capture {
     /// what their connections have encrypted is opened. Keys that stand in the file itself are used in any case.
     #[must_use]
     pub fn read_with(file: impl Read, keys: &[u8]) -> Self {
-        let mut sorter = Sorter::default();
-        sorter.keys.add(keys);
+        let mut sorter = Sorter::with_keys(keys);
         let fault = sorter.read(file).err();
-        let parts = sorter.fragments.left() as u64;
-        let mut capture = sorter.capture;
-        if parts > 0 {
-            let why = "a fragment of a packet that is not all there";
-            capture.skipped.insert(why.to_owned(), parts);
-        }
-        capture.flows = sorter.flows.done();
-        capture.fault = fault;
+        let mut capture = sorter.finish(fault);
         for flow in &mut capture.flows {
             flow.analyse();
         }
@@ -104,6 +96,36 @@ pub(crate) struct Sorter {
 }
 
 impl Sorter {
+    pub(crate) fn with_keys(keys: &[u8]) -> Self {
+        let mut sorter = Self::default();
+        sorter.keys.add(keys);
+        sorter
+    }
+
+    /// Times count from here, in nanoseconds since 1970.
+    pub(crate) fn begin(&mut self, started: u64) {
+        self.capture.started = Some(started);
+    }
+
+    /// A frame with a number and a time of its own.
+    pub(crate) fn see(&mut self, number: u64, time: i64, link: u16, bytes: &[u8]) {
+        self.capture.frames += 1;
+        self.frame(number, Some(time), link, bytes, bytes.len() as u32);
+    }
+
+    /// The flows, of which nobody has found out yet what they mean.
+    pub(crate) fn finish(self, fault: Option<Fault>) -> Capture {
+        let parts = self.fragments.left() as u64;
+        let mut capture = self.capture;
+        if parts > 0 {
+            let why = "a fragment of a packet that is not all there";
+            capture.skipped.insert(why.to_owned(), parts);
+        }
+        capture.flows = self.flows.done();
+        capture.fault = fault;
+        capture
+    }
+
     fn read(&mut self, mut file: impl Read) -> Result<(), Fault> {
         let mut reader = Reader::new();
         let mut buffer = vec![0; CHUNK];
@@ -157,7 +179,18 @@ impl Sorter {
             let since = time.wrapping_sub(started).cast_signed();
             since.clamp(-LONGEST, LONGEST)
         });
-        let packet = match Packet::read(record.link, record.data, record.original) {
+        self.frame(frame, time, record.link, record.data, record.original)
+    }
+
+    fn frame(
+        &mut self,
+        frame: u64,
+        time: Option<i64>,
+        link: u16,
+        bytes: &[u8],
+        original: u32,
+    ) -> Option<usize> {
+        let packet = match Packet::read(link, bytes, original) {
             Ok(packet) => packet,
             Err(why) => return self.skip(why.to_string()),
         };

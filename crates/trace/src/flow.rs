@@ -341,6 +341,7 @@ impl Flow {
             time: at.time,
             from,
             fate: Fate::Unknown,
+            arrived: None,
             kind,
             id: at.id,
             states: None,

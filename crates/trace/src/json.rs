@@ -107,6 +107,10 @@ fn packet(line: &mut String, flow: &Flow, number: usize, event: &Event) {
         }
     }
     put!(line, r#","fate":"{}""#, event.fate.name());
+    if let Some(arrived) = event.arrived {
+        line.push_str(r#","arrived":"#);
+        seconds(line, arrived);
+    }
     if let Some(now) = event.states {
         states(line, now);
     }

@@ -31,12 +31,14 @@ mod flow;
 mod fragment;
 mod html;
 mod json;
+pub mod lab;
 mod live;
 mod state;
 mod step;
 mod summary;
 mod svg;
 mod vantage;
+mod witness;
 mod words;
 
 pub use capture::{Eye, Lookout, SNAP, Seen, WHOLE};
