@@ -4,6 +4,7 @@ mod args;
 mod chat;
 mod config;
 mod console;
+mod eye;
 mod failure;
 mod fetched;
 mod peers;

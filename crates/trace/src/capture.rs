@@ -194,6 +194,18 @@ impl Eye {
     }
 }
 
+/// Waits until something is there on `socket`, or for this long.
+///
+/// # Errors
+/// As ppoll(2).
+pub fn wait(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
+    let mut sockets = [PollFd::new(socket, PollFlags::POLLIN)];
+    match ppoll(&mut sockets, Some(limit.into()), None) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The time of packets is the moment at which they are *read* until the kernel has learned that somebody wants it,
 /// which takes a while. So a datagram is sent to ourselves until its time is that of its arrival.
 fn wait_for_stamps() -> io::Result<()> {

@@ -398,6 +398,14 @@ impl Flow {
         self.analysis = None;
     }
 
+    /// Whether nothing more is expected of it. Only connections end.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let states = self.events.last().and_then(|event| event.states);
+        let ended = |state| matches!(state, State::Closed | State::TimeWait);
+        states.is_some_and(|states| states.iter().all(|at| ended(at.state)))
+    }
+
     /// Finds out what the packets mean. Everything that is known in the end counts for all of them.
     pub(crate) fn analyse(&mut self) {
         self.vantage = vantage::of(self);

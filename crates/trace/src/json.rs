@@ -42,6 +42,27 @@ macro_rules! put {
     ($to:expr, $($what:tt)*) => { let _ = write!($to, $($what)*); };
 }
 
+/// The lines of one flow that goes on, from packet `row` on.
+#[must_use]
+pub fn json_of(flow: &Flow, number: usize, row: usize, started: Option<u64>) -> String {
+    let mut lines = String::new();
+    if row == 0 && !flow.events.is_empty() {
+        head(&mut lines, flow, number, "", started);
+    }
+    for event in flow.events.iter().skip(row) {
+        packet(&mut lines, flow, number, event);
+    }
+    lines
+}
+
+/// The last line: what was left out.
+#[must_use]
+pub fn json_end(capture: &Capture) -> String {
+    let mut line = String::new();
+    tail(&mut line, capture);
+    line
+}
+
 fn head(line: &mut String, flow: &Flow, number: usize, source: &str, started: Option<u64>) {
     let vantage = match flow.vantage {
         Vantage::At(side) => side.name(),

@@ -24,6 +24,7 @@
 mod analysis;
 mod capture;
 mod diagram;
+mod dump;
 mod event;
 mod explain;
 mod file;
@@ -41,7 +42,7 @@ mod vantage;
 mod witness;
 mod words;
 
-pub use capture::{Eye, Lookout, SNAP, Seen, WHOLE};
+pub use capture::{Eye, Lookout, SNAP, Seen, WHOLE, wait};
 pub use diagram::{Growing, NARROWEST, Style, draw};
 pub use event::{
     Event, Fate, How, Kind, Note, Side, Sight, State, StateAt, Step, Sure, Tcp, Vantage,
@@ -50,6 +51,6 @@ pub use explain::Language;
 pub use file::{Capture, Fault};
 pub use flow::{Flow, Transport};
 pub use html::html;
-pub use json::json;
-pub use live::Live;
+pub use json::{json, json_end, json_of};
+pub use live::{Live, ends, original};
 pub use svg::{Theme, svg};

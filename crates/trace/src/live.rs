@@ -193,6 +193,12 @@ impl Live {
         self.sorter.flows.all()
     }
 
+    /// The moment of the first packet, in nanoseconds since 1970.
+    #[must_use]
+    pub fn started(&self) -> Option<u64> {
+        self.sorter.capture.started
+    }
+
     /// A flow that is over makes room. What still comes of it begins another one.
     pub fn forget(&mut self, number: usize) {
         self.sorter.flows.forget(number);
@@ -218,7 +224,8 @@ impl std::fmt::Debug for Live {
 
 /// How long a packet was on the wire. The header of IP says it, and one of the loopback may be longer than that can
 /// (0 stands there then).
-fn original(link: u16, data: &[u8]) -> u32 {
+#[must_use]
+pub fn original(link: u16, data: &[u8]) -> u32 {
     let kept = data.len() as u32;
     let field = |at: usize| {
         let bytes = data.get(at..at + 2)?;
@@ -247,4 +254,25 @@ fn vantage(ends: [SocketAddr; 2]) -> Vantage {
 /// Only an address of this machine can be listened at.
 fn is_ours(address: IpAddr) -> bool {
     address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// The sender and the receiver of a packet of TCP or UDP, or of the one that an error of ICMP is about.
+#[must_use]
+pub fn ends(link: u16, data: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let packet = Packet::read(link, data, original(link, data)).ok()?;
+    let (source, destination) = match packet.body {
+        Body::Tcp(segment) => (segment.source, segment.destination),
+        Body::Udp(datagram) => (datagram.source, datagram.destination),
+        Body::Stream {
+            source,
+            destination,
+            ..
+        } => (source, destination),
+        Body::Icmp(error) => return Some((error.source, error.destination)),
+        Body::Part { .. } | Body::Other(_) => return None,
+    };
+    Some((
+        SocketAddr::new(packet.source, source),
+        SocketAddr::new(packet.destination, destination),
+    ))
 }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::fold::{self, Level, Row};
 use super::{Drawing, Progress, Style, milliseconds};
-use crate::event::State;
 use crate::flow::Flow;
 
 /// As long a row waits for others like it, with which it would be one.
@@ -111,12 +110,6 @@ impl Growing {
         (over, std::mem::take(&mut self.text))
     }
 
-    /// Whether every flow that was seen has come to its end.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.flows.values().all(|growth| growth.over)
-    }
-
     /// The rest of everything.
     #[must_use]
     pub fn finish(mut self, flows: &[Flow]) -> String {
@@ -210,9 +203,7 @@ impl Growth {
         }
         self.heard = now;
         self.since.get_or_insert(now);
-        let states = flow.events.last().and_then(|event| event.states);
-        let ended = |state| matches!(state, State::Closed | State::TimeWait);
-        self.over = states.is_some_and(|states| states.iter().all(|at| ended(at.state)));
+        self.over = flow.is_over();
     }
 
     fn level(&self, all: bool) -> Level {

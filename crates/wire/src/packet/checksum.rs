@@ -1,17 +1,26 @@
 //! The checksum of the Internet (RFC 1071), where a capture saw a packet before its interface had filled it in.
 
+use std::ops::Range;
+
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// Writes the checksum into the TCP segment or UDP datagram of an IPv4 packet, and into the packet's own header.
+/// Writes the checksum into the TCP segment or UDP datagram of an IP packet, and into the packet's own header where
+/// it has one.
 ///
 /// Virtual interfaces carry packets whose checksums nobody has computed; whoever passes them on has to. A packet of
 /// another kind, a part of one, or one that is cut stays as it is, and `false` is returned.
 pub fn finish_checksum(packet: &mut [u8]) -> bool {
-    let Some((header, length)) = ipv4(packet) else {
+    let Some(Place {
+        header,
+        length,
+        protocol,
+        addresses,
+    }) = ipv4(packet).or_else(|| ipv6(packet))
+    else {
         return false;
     };
-    let at = match packet[9] {
+    let at = match protocol {
         TCP => header + 16,
         UDP => header + 6,
         _ => return false,
@@ -19,29 +28,56 @@ pub fn finish_checksum(packet: &mut [u8]) -> bool {
     if length < at + 2 {
         return false;
     }
-    packet[10..12].fill(0);
-    let sum = checksum([&packet[..header]]);
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    if packet[0] >> 4 == 4 {
+        packet[10..12].fill(0);
+        let sum = checksum([&packet[..header]]);
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
     packet[at..at + 2].fill(0);
     let [high, low] = ((length - header) as u16).to_be_bytes();
-    let pseudo = [0, packet[9], high, low];
-    let sum = match checksum([&packet[12..20], &pseudo, &packet[header..length]]) {
+    let pseudo = [0, protocol, high, low];
+    let sum = match checksum([&packet[addresses], &pseudo, &packet[header..length]]) {
         // Of UDP, 0 would mean that there is none (RFC 768).
-        0 if packet[9] == UDP => u16::MAX,
+        0 if protocol == UDP => u16::MAX,
         sum => sum,
     };
     packet[at..at + 2].copy_from_slice(&sum.to_be_bytes());
     true
 }
 
-/// The lengths of the header and of all of it, if it is whole.
-fn ipv4(packet: &[u8]) -> Option<(usize, usize)> {
+/// Where things stand in a packet that is whole.
+struct Place {
+    header: usize,
+    length: usize,
+    protocol: u8,
+    addresses: Range<usize>,
+}
+
+fn ipv4(packet: &[u8]) -> Option<Place> {
     let fixed = packet.first_chunk::<20>()?;
     let header = usize::from(fixed[0] & 15) * 4;
     let length = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
     let part = u16::from_be_bytes([fixed[6], fixed[7]]) & 0x3fff != 0;
     let whole = fixed[0] >> 4 == 4 && header >= 20 && header <= length && length <= packet.len();
-    (whole && !part).then_some((header, length))
+    (whole && !part).then_some(Place {
+        header,
+        length,
+        protocol: fixed[9],
+        addresses: 12..20,
+    })
+}
+
+/// Only without extension headers.
+fn ipv6(packet: &[u8]) -> Option<Place> {
+    let fixed = packet.first_chunk::<40>()?;
+    let length = 40 + usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
+    let whole = fixed[0] >> 4 == 6 && length <= packet.len();
+    whole.then_some(Place {
+        header: 40,
+        length,
+        protocol: fixed[6],
+        addresses: 8..40,
+    })
 }
 
 /// Over parts that follow each other; all but the last have an even length.

@@ -81,7 +81,10 @@ fn tell(args: &LabArgs, seen: &Seen, signal: u8) -> Result<ExitCode> {
             let what = format!("the lab was ended after {:?}", args.limit);
             return Err(Timeout(what).into());
         }
-        (0, Some(1..)) => ExitCode::from(code::CHILD),
+        (0, Some(ended @ 1..)) => {
+            eprintln!("lab: the client ended with exit code {ended}");
+            ExitCode::from(code::CHILD)
+        }
         (0, _) if !seen.trouble.is_empty() => ExitCode::from(code::NETWORK),
         (0, _) => ExitCode::SUCCESS,
     })
