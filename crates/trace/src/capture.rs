@@ -8,9 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::socket::{
-    ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -64,7 +62,11 @@ impl Lookout {
     /// With [`io::ErrorKind::PermissionDenied`] without the right to see packets (CAP_NET_RAW), and as opening a socket.
     pub fn open(snap: u32) -> io::Result<Self> {
         // It takes part from here on, so the first filter lets nothing through, and what came before it is read away.
-        let socket = Socket::new_raw(Domain::PACKET, Type::DGRAM, Some(Protocol::from(EVERYTHING)))?;
+        let socket = Socket::new_raw(
+            Domain::PACKET,
+            Type::DGRAM,
+            Some(Protocol::from(EVERYTHING)),
+        )?;
         let wanted = filter::Wanted::nothing(snap);
         socket.attach_filter(&wanted.program())?;
         socket.set_nonblocking(true)?;

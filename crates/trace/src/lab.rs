@@ -25,6 +25,7 @@ mod cable;
 mod end;
 mod netlink;
 mod program;
+mod reference;
 mod rule;
 mod scenario;
 mod space;
@@ -35,6 +36,7 @@ pub use cable::Link;
 use end::{End, News};
 use netlink::Netlink;
 pub use program::Program;
+pub use reference::reference;
 pub use rule::{Action, Rule, RuleError, Which};
 use scenario::Meeting;
 pub use scenario::{SCENARIOS, Scenario, Scene, scenario};
@@ -100,12 +102,10 @@ pub struct Seen {
 #[non_exhaustive]
 pub enum LabError {
     /// The system does not let us have networks of our own.
-    #[error(
-        "the lab needs network namespaces of its own, and this system does not allow them: {0}"
-    )]
+    #[error("the lab needs network namespaces of its own, and this system does not allow them")]
     Forbidden(#[source] io::Error),
     /// The networks could not be built.
-    #[error("the lab cannot {what}: {why}")]
+    #[error("the lab cannot {what}")]
     Building {
         /// What was done.
         what: &'static str,
@@ -114,7 +114,7 @@ pub enum LabError {
         why: io::Error,
     },
     /// A program at one end could not be started.
-    #[error("cannot start {name}: {why}")]
+    #[error("cannot start {name}")]
     Program {
         /// Its name.
         name: String,

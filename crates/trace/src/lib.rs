@@ -45,7 +45,9 @@ mod words;
 pub use capture::{Eye, Lookout, SNAP, Seen, WHOLE, wait};
 pub use diagram::{Growing, NARROWEST, Style, draw};
 pub use dump::Dump;
-pub use event::{Event, Fate, How, Kind, Note, Side, Sight, State, StateAt, Step, Sure, Tcp, Vantage};
+pub use event::{
+    Event, Fate, How, Kind, Note, Side, Sight, State, StateAt, Step, Sure, Tcp, Vantage,
+};
 pub use explain::Language;
 pub use file::{Capture, Fault};
 pub use flow::{Flow, Transport};

@@ -1,27 +1,37 @@
 //! `sockeye trace`: a capture is read and drawn.
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Error, Result};
-use trace::{Capture, Fault, NARROWEST};
+use anyhow::{Error, Result};
+use trace::{Capture, Fault};
 
-use crate::args::TraceArgs;
+use crate::args::{Beside, TraceArgs};
 use crate::failure::{Usage, code};
 use crate::signals::Signals;
 
+mod lab;
+pub(crate) mod live;
 mod picture;
 
 pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
-    if let Some(width) = args.width.filter(|width| *width < NARROWEST) {
-        let what = format!("--width {width} is too narrow: {NARROWEST} columns are the least");
-        return Err(Usage(what).into());
+    match (&args.beside, &args.read) {
+        (Some(Beside::Lab(args)), _) => lab::run(args),
+        (None, Some(file)) => read(args, file),
+        (None, None) => {
+            let what = "trace needs an ADDR to talk to, --watch HOST:PORT, --read FILE or `lab`";
+            Err(Usage(what.to_owned()).into())
+        }
     }
-    let name = match args.read == Path::new("-") {
+}
+
+fn read(args: &TraceArgs, file: &Path) -> Result<ExitCode> {
+    picture::check(&args.picture)?;
+    let name = match file == Path::new("-") {
         true => "standard input".to_owned(),
-        false => shown(&args.read),
+        false => shown(file),
     };
     let keys = match &args.keys {
         Some(file) => std::fs::read(file).map_err(|error| {
@@ -31,22 +41,23 @@ pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
         None => Vec::new(),
     };
     let unread = |fault: Fault| Error::from(fault).context(format!("cannot read {name}"));
-    let capture = match args.read == Path::new("-") {
+    let capture = match file == Path::new("-") {
         true => match piped(keys)? {
             Ok(capture) => capture,
             Err(code) => return Ok(ExitCode::from(code)),
         },
         false => {
-            let file = File::open(&args.read).map_err(|error| unread(error.into()))?;
+            let file = File::open(file).map_err(|error| unread(error.into()))?;
             Capture::read_with(file, &keys)
         }
     };
+    let args = &args.picture;
     if let Some(number) = args.flow.iter().find(|flow| **flow >= capture.flows.len()) {
         let count = capture.flows.len();
         let what = format!("there is no flow {number} in {name}: it has {count}, counted from 0");
         return Err(Usage(what).into());
     }
-    let source = match args.read.file_name() {
+    let source = match file.file_name() {
         Some(file) => shown(Path::new(file)),
         None => name.clone(),
     };
@@ -55,14 +66,8 @@ pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
         let what = format!("{name} has {count} flows: --flow N says which one is to be drawn");
         return Err(Usage(what).into());
     }
-    let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    let written = match args.json {
-        true => trace::json(&capture, &source, |line| out.write_all(line.as_bytes())),
-        false => picture::draw(&capture, &source, args, &mut out),
-    };
-    match written.and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
-        written => written.context("cannot write to standard output")?,
+    if !picture::show(&capture, &source, "", args)? {
+        return Ok(ExitCode::SUCCESS);
     }
     if !args.json {
         eprint!("{}", picture::left_out(&capture, &name));

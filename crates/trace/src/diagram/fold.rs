@@ -131,8 +131,7 @@ pub(super) fn goes_on(events: &[Event], start: usize, known: usize, level: Level
     };
     let first = &events[start];
     let new = &events[start + known..];
-    new.iter()
-        .all(|event| belongs(first, event, states, level))
+    new.iter().all(|event| belongs(first, event, states, level))
 }
 
 fn belongs(first: &Event, event: &Event, states: Option<[StateAt; 2]>, level: Level) -> bool {

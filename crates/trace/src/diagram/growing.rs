@@ -97,9 +97,10 @@ impl Growing {
 
     /// The flows that are over, whose summaries are drawn with this.
     pub fn ended(&mut self, flows: &[Flow], now: Instant) -> (Vec<usize>, String) {
-        let over = self.flows.iter().filter(|(_, growth)| {
-            growth.over && now.duration_since(growth.heard) >= LAST_WORD
-        });
+        let over = self
+            .flows
+            .iter()
+            .filter(|(_, growth)| growth.over && now.duration_since(growth.heard) >= LAST_WORD);
         let over: Vec<usize> = over.map(|(number, _)| *number).collect();
         for number in &over {
             if let Some(flow) = flows.get(*number) {

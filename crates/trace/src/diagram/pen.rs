@@ -101,7 +101,7 @@ impl Pen {
 
 /// The text in lines of `room` columns, all but the first one shorter by `indent`. Breaks at spaces where there are
 /// any, and between letters of scripts that have none.
-pub(super) fn wrapped(text: &str, room: usize, indent: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, room: usize, indent: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut columns = 0;

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use wire::packet::{Body, ETHERNET, Packet};
 use super::rule::{Action, Rule};
 use crate::event::Side;
 use crate::witness::Witnessed;
+use crate::words::{duration, grouped};
 
 /// The header of Ethernet.
 const HEADER: usize = 14;
@@ -52,6 +54,21 @@ impl Default for Link {
             seed: 1,
             rules: Vec::new(),
         }
+    }
+}
+
+/// `10 ms each way, 5 % lost at random (seed 7), drop client:syn:1`
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} each way", duration(self.delay.as_nanos() as u64))?;
+        if let Some(rate) = self.rate {
+            write!(f, ", {} kbit/s", grouped(rate / 1000))?;
+        }
+        if self.loss > 0 {
+            let percent = f64::from(self.loss) / 1e4;
+            write!(f, ", {percent} % lost at random (seed {})", self.seed)?;
+        }
+        self.rules.iter().try_for_each(|rule| write!(f, ", {rule}"))
     }
 }
 
@@ -144,7 +161,8 @@ impl Cable {
         loop {
             let length = match recv(socket, &mut frame, MsgFlags::MSG_DONTWAIT) {
                 Err(nix::Error::EAGAIN) => return Ok(()),
-                Err(nix::Error::EINTR) => continue,
+                // The socket was there before the interface was up, and says so once.
+                Err(nix::Error::EINTR | nix::Error::ENETDOWN) => continue,
                 length => length?,
             };
             // The ends know each other: what is no IPv4 asks who is there.

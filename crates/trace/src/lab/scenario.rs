@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::cable::Link;
 use super::rule::{Action, Rule};
 use super::{Part, Play};
+use crate::diagram::wrapped;
 use crate::explain::Language;
 
 mod acts;
@@ -62,6 +63,18 @@ impl Scenario {
             Language::English => self.teaches[0],
             Language::Chinese => self.teaches[1],
         }
+    }
+
+    /// The same as lines that are not wider than so many columns, with an empty one behind them.
+    #[must_use]
+    pub fn introduction(&self, language: Language, width: usize) -> String {
+        let mut text = format!("{}: {}\n", self.name, self.what);
+        for line in wrapped(self.teaches(language), width, 0) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text.push('\n');
+        text
     }
 
     /// Everything that it takes to play it.

@@ -71,7 +71,11 @@ impl Tls {
                 return;
             };
             let end = header + record.length;
-            if waiting.len() >= end && keys.more_come && !self.gave_up && self.lacks(from, record, keys) {
+            if waiting.len() >= end
+                && keys.more_come
+                && !self.gave_up
+                && self.lacks(from, record, keys)
+            {
                 self.waits = true;
                 return;
             }

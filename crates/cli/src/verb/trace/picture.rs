@@ -1,23 +1,65 @@
 //! Pictures of what crossed the wire, and what is not in them.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 
+use anyhow::{Context, Result};
 use trace::{Capture, Fault, Language, NARROWEST, Style, Theme};
 
-use crate::args::{Colors, Lang, TraceArgs};
+use crate::args::{Colors, Lang, PictureArgs};
+use crate::failure::Usage;
 use crate::terminal;
 
 /// A picture that nobody has given a width is not wider, even on a wide terminal: arrows would only be long.
 const WIDEST: usize = 120;
 
+/// Whether it can be drawn as it was asked for.
+///
+/// # Errors
+/// When it is too narrow.
+pub(super) fn check(args: &PictureArgs) -> Result<()> {
+    if let Some(width) = args.width.filter(|width| *width < NARROWEST) {
+        let what = format!("--width {width} is too narrow: {NARROWEST} columns are the least");
+        return Err(Usage(what).into());
+    }
+    Ok(())
+}
+
+/// Writes to standard output what was asked for, a picture with an introduction before it; `false` if nobody
+/// reads that any more.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn show(
+    capture: &Capture,
+    source: &str,
+    introduction: &str,
+    args: &PictureArgs,
+) -> Result<bool> {
+    let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    let written = match (args.json, args.html || args.svg) {
+        (true, _) => trace::json(capture, source, |line| out.write_all(line.as_bytes())),
+        (false, true) => draw(capture, source, args, &mut out),
+        (false, false) => out
+            .write_all(introduction.as_bytes())
+            .and_then(|()| draw(capture, source, args, &mut out)),
+    };
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => {
+            written.context("cannot write to standard output")?;
+            Ok(true)
+        }
+    }
+}
+
 /// Draws the flows that were asked for.
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn draw(
+fn draw(
     capture: &Capture,
     source: &str,
-    args: &TraceArgs,
+    args: &PictureArgs,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let theme = match args.theme {
@@ -53,7 +95,7 @@ pub(super) fn draw(
     Ok(())
 }
 
-fn style(args: &TraceArgs) -> Style {
+pub(super) fn style(args: &PictureArgs) -> Style {
     let width = args
         .width
         .or_else(|| Some(terminal::columns()?.clamp(NARROWEST, WIDEST)));
