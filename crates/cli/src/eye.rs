@@ -4,13 +4,16 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
-use sockeye::KeyLog;
-use trace::{Lookout, Sight, WHOLE};
+use sockeye::{Endpoint, KeyLog, Listening};
+use trace::{Lookout, NARROWEST, Sight, Style, WHOLE};
+use crate::args::EyeArgs;
+use crate::terminal;
 use wire::packet::{RAW, UPPER_PDU, datagram, stream_bytes};
 
 mod easel;
@@ -18,6 +21,7 @@ mod wanted;
 mod watch;
 
 pub(crate) use easel::{Easel, Form, Pcap};
+pub(crate) use wanted::exists as is_process;
 use wanted::Wanted;
 use watch::Watch;
 
@@ -80,11 +84,6 @@ impl Eye {
         Ok(Self { hand, thread })
     }
 
-    /// Whether packets are seen, and not only what sockets tell.
-    pub(crate) fn sees_packets(&self) -> bool {
-        self.hand.lookout.is_some()
-    }
-
     /// Who is told of connections that are dialed.
     pub(crate) fn lookout(&self) -> Arc<dyn sockeye::Lookout> {
         self.hand.clone()
@@ -94,6 +93,16 @@ impl Eye {
     pub(crate) fn keys(&self) -> KeyLog {
         let hand = self.hand.clone();
         KeyLog::default().heard_by(move |line| hand.tell(Told::Keys(line.to_owned())))
+    }
+
+    /// Watches whoever comes to one of these.
+    pub(crate) fn watch(&self, listening: &[Listening]) -> Result<()> {
+        for end in listening {
+            if let Endpoint::Net(at) = &end.at {
+                self.watch_port(at.port())?;
+            }
+        }
+        Ok(())
     }
 
     /// Watches a port of ours, and whoever comes to it.
@@ -132,6 +141,40 @@ impl Eye {
         drop(hand);
         let ended = tokio::task::spawn_blocking(move || thread.join()).await?;
         ended.unwrap_or_else(|_| Err(anyhow::anyhow!("the picture was not finished")))
+    }
+}
+
+/// The eye of a verb that was told to draw beside its work.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn beside(args: &EyeArgs) -> Result<Option<Eye>> {
+    let Some(file) = &args.trace else {
+        return Ok(None);
+    };
+    let mut easel = match file.is_empty() {
+        false => Easel::into_file(Path::new(file))?,
+        true => {
+            let style = Style {
+                width: terminal::error_columns().unwrap_or(100).clamp(NARROWEST, 120),
+                color: terminal::error_colors(),
+                ..Style::default()
+            };
+            Easel::new(Form::Picture(style), Box::new(std::io::stderr()), None)
+        }
+    };
+    easel.forgets = easel.grows();
+    Eye::open(easel, true).map(Some)
+}
+
+/// Ends the picture.
+///
+/// # Errors
+/// When it cannot be drawn.
+pub(crate) async fn close(eye: Option<Eye>) -> Result<()> {
+    match eye {
+        Some(eye) => eye.close().await,
+        None => Ok(()),
     }
 }
 

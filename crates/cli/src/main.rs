@@ -34,6 +34,9 @@ fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
         Verb::Chat(chat) => run(Threads::One, || verb::chat::run(*chat.0)),
         Verb::Fetch(fetch) => run(Threads::One, || verb::fetch::run(*fetch.0)),
         Verb::Relay(relay) => run(Threads::One, || verb::relay::run(*relay.0)),
+        Verb::Trace(trace) if trace.0.is_live() => {
+            run(Threads::One, || verb::trace::live::run(*trace.0))
+        }
         Verb::Trace(trace) => verb::trace::run(&trace.0),
         Verb::Contacts(contacts) => verb::contacts::run(contacts),
         Verb::Completions { shell } => verb::completions(shell),

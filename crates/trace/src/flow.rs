@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use wire::packet::{Body, Flags, Segment};
 
 use crate::analysis::{self, Analysis};
-use crate::event::{Event, Fate, Kind, Side, Sight, State, Tcp, Vantage};
+use crate::event::{Event, Fate, Kind, Side, Sight, State, Step, Tcp, Vantage};
 use crate::step::{KeyLog, Talk};
 use crate::vantage;
 
@@ -379,16 +379,12 @@ impl Flow {
         self.talk.waits()
     }
 
-    /// Reads what has waited for a key. Whether it still waits.
-    pub(crate) fn go_on(&mut self, keys: &KeyLog, give_up: bool) -> bool {
+    /// Reads what has waited for a key: the steps that are complete now.
+    pub(crate) fn go_on(&mut self, keys: &KeyLog, give_up: bool) -> Vec<Step> {
         if give_up {
             self.talk.give_up();
         }
-        let steps = self.talk.go_on(keys);
-        if let Some(last) = self.events.last_mut() {
-            last.steps.extend(steps);
-        }
-        self.talk.waits()
+        self.talk.go_on(keys)
     }
 
     /// Keeps nothing of what was.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use wire::packet::{Body, Packet, RAW};
 use wire::pcapng::Record;
 
-use crate::event::{Side, Sight, Vantage};
+use crate::event::{Event, Side, Sight, Vantage};
 use crate::file::{Capture, Sorter};
 use crate::flow::Flow;
 
@@ -29,6 +29,8 @@ pub struct Live {
     waiting: VecDeque<Owned>,
     /// The flow that waits, and since when.
     stalled: Option<(usize, Instant)>,
+    /// Its packet, if that was read as far as it could be.
+    half: Option<Event>,
     /// Flows of which something was heard.
     fresh: Vec<usize>,
 }
@@ -98,10 +100,13 @@ impl Live {
             let late = at_once || since.elapsed() >= PATIENCE;
             let Sorter { flows, keys, .. } = &mut self.sorter;
             let Some(flow) = flows.at(number) else { return };
-            if flow.waits() {
-                if flow.go_on(keys, late) {
+            if let Some(mut half) = self.half.take() {
+                half.steps.extend(flow.go_on(keys, late));
+                if flow.waits() {
+                    self.half = Some(half);
                     return;
                 }
+                flow.events.push(half);
                 self.heard(number);
             } else if late {
                 // A datagram stands at the head of those that wait.
@@ -153,7 +158,10 @@ impl Live {
             flow.vantage = vantage(flow.ends);
         }
         match flow.waits() {
-            true => self.stalled = Some((number, Instant::now())),
+            true => {
+                self.half = flow.events.pop();
+                self.stalled = Some((number, Instant::now()));
+            }
             false => self.heard(number),
         }
     }

@@ -10,6 +10,7 @@ use sockeye::{Encoding, Framing};
 
 use super::values::{host_name, origin, size, time};
 use super::{
+    EyeArgs,
     ChildArgs, Eol, GuardArgs, JoinArgs, RoomsArgs, ServeTlsArgs, SocketArgs, TargetArgs,
     TargetTlsArgs, WebSocketArgs,
 };
@@ -119,6 +120,8 @@ pub(crate) struct ServeArgs {
     #[arg(help_heading = "QUIC (docs/QUIC.md)", long)]
     pub(crate) no_quic: bool,
 
+    #[command(flatten)]
+    pub(crate) eye: EyeArgs,
     #[command(flatten)]
     pub(crate) chat: RoomsArgs,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -125,6 +125,11 @@ impl Easel {
             }
         };
         Ok(Self::new(form, Box::new(create(path, false)?), None))
+    }
+
+    /// Whether rows are drawn as they come, and never again.
+    pub(super) fn grows(&self) -> bool {
+        self.growing.is_some()
     }
 
     /// Whether all of each packet is wanted, however many there are.

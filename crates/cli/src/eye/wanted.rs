@@ -111,7 +111,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 }
 
 /// Whether there is such a program.
-pub(super) fn exists(process: u32) -> bool {
+pub(crate) fn exists(process: u32) -> bool {
     std::fs::exists(format!("/proc/{process}/fd")).unwrap_or(false)
 }
 

@@ -104,14 +104,16 @@ impl Watch {
                     link,
                     data,
                     outbound,
-                } => {
-                    self.heard = Instant::now();
-                    self.easel.packet(link, time, &data, Some(outbound));
-                    self.live.packet(link, time, &data);
-                }
+                } => self.take(link, time, &data, outbound),
                 Told::Over => self.over = Some(Instant::now()),
             }
         }
+    }
+
+    fn take(&mut self, link: u16, time: u64, data: &[u8], outbound: bool) {
+        self.heard = Instant::now();
+        self.easel.packet(link, time, data, Some(outbound));
+        self.live.packet(link, time, data);
     }
 
     /// Packets that have come. Whether there are more.
@@ -132,28 +134,8 @@ impl Watch {
                 continue;
             }
             // Keys are told before the packets leave that they open.
-            while let Ok(told) = self.receiver.try_recv() {
-                match told {
-                    Told::Keys(line) => {
-                        self.easel.keys(line.as_bytes());
-                        self.live.keys(line.as_bytes());
-                    }
-                    Told::Over => self.over = Some(Instant::now()),
-                    Told::Packet {
-                        link,
-                        time,
-                        data,
-                        outbound,
-                    } => {
-                        self.easel.packet(link, time, &data, Some(outbound));
-                        self.live.packet(link, time, &data);
-                    }
-                }
-            }
-            self.heard = Instant::now();
-            self.easel
-                .packet(RAW, packet.time, packet.data, Some(packet.outbound));
-            self.live.packet(RAW, packet.time, packet.data);
+            self.listen();
+            self.take(RAW, packet.time, packet.data, packet.outbound);
             self.seen += packet.data.len() as u64;
         }
         if self.seen > ENOUGH

@@ -9,11 +9,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::ServeArgs;
 use crate::console::{Desk, desk};
+use crate::eye::{self, Eye};
 use crate::plan::{self, Chosen, Plan};
 use crate::report::{Form, Log, Reporter, announce::announce};
 use crate::signals::Signals;
 
-pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode> {
+pub(crate) async fn run(mut args: ServeArgs) -> Result<ExitCode> {
+    let eye = eye::beside(&args.eye)?;
+    args.tls.hearer = eye.as_ref().map(Eye::keys);
+    let done = serve(args, eye.as_ref()).await;
+    eye::close(eye).await?;
+    done
+}
+
+async fn serve(args: ServeArgs, eye: Option<&Eye>) -> Result<ExitCode> {
     let plan = Plan::read(&args)?;
     let (log, writer) = Log::start();
     let form = match (args.json, args.hex) {
@@ -35,6 +44,9 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode> {
     // Heard from the first socket on: a signal right after `listening` removes Unix sockets, too.
     let mut signals = Signals::listen()?;
     let port = Port::bind_all(&plan.addresses, config).await?;
+    if let Some(eye) = eye {
+        eye.watch(&port.listening())?;
+    }
     announce(&reporter, &port.listening());
     if plan.addresses.iter().any(plan::tls::may_speak_tls) {
         reporter.certificate(&tls.certificate()?);

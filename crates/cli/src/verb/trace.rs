@@ -13,14 +13,17 @@ use crate::failure::{Usage, code};
 use crate::signals::Signals;
 
 mod lab;
+pub(crate) mod live;
 mod picture;
 
 pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
     match (&args.beside, &args.read) {
         (Some(Beside::Lab(args)), _) => lab::run(args),
         (None, Some(file)) => read(args, file),
-        // The parser has refused that.
-        (None, None) => Err(Usage("what is to be drawn?".to_owned()).into()),
+        (None, None) => {
+            let what = "trace needs an ADDR to talk to, --watch HOST:PORT, --read FILE or `lab`";
+            Err(Usage(what.to_owned()).into())
+        }
     }
 }
 

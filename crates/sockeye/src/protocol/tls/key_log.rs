@@ -37,6 +37,15 @@ impl KeyLog {
         })
     }
 
+    /// The same, which writes what `other` writes, too.
+    #[must_use]
+    pub fn writing_as(self, other: Option<Self>) -> Self {
+        Self {
+            file: self.file.or(other.and_then(|other| other.file)),
+            ..self
+        }
+    }
+
     /// Every line is told to `hearer`, too, before anything is sent that it opens.
     #[must_use]
     pub fn heard_by(self, hearer: impl Fn(&str) + Send + Sync + 'static) -> Self {
