@@ -35,6 +35,7 @@ mod json;
 pub mod lab;
 mod live;
 mod state;
+pub mod stats;
 mod step;
 mod summary;
 mod svg;
