@@ -16,8 +16,12 @@ pub use svg::chart_svg;
 pub enum Quantity {
     /// Bytes that passed at that moment: drawn as bits a second.
     Passed,
+    /// Bytes that passed since the sample before: drawn as bits a second.
+    Flowed,
     /// Bytes, from that moment until the next.
     Held,
+    /// Nanoseconds, from that moment until the next.
+    Smoothed,
     /// Nanoseconds that something took.
     Took,
     /// How often something happened at that moment.
@@ -151,26 +155,47 @@ fn again(flow: &Flow, side: Side, way: &str) -> Curve {
 impl Curve {
     /// What it is in each of so many equal parts of `span`; none where nothing is known.
     fn columns(&self, span: i64, count: usize) -> Vec<Option<f64>> {
+        let seconds = span as f64 / 1e9 / count as f64;
+        if self.quantity == Quantity::Flowed {
+            return self.spread(span, count).map(|bytes| Some(bytes * 8.0 / seconds)).collect();
+        }
         let mut columns: Vec<Vec<f64>> = vec![Vec::new(); count];
         for (time, value) in &self.samples {
             let at = (*time as f64 / span as f64 * count as f64) as usize;
             columns[at.min(count - 1)].push(*value);
         }
-        let seconds = span as f64 / 1e9 / count as f64;
         let mut last = None;
         let columns = columns.into_iter().map(|values| {
             let most = values.iter().copied().reduce(f64::max);
             let sum: f64 = values.iter().sum();
             let value = match self.quantity {
-                Quantity::Passed => Some(sum * 8.0 / seconds),
+                Quantity::Passed | Quantity::Flowed => Some(sum * 8.0 / seconds),
                 Quantity::Count => Some(sum),
                 Quantity::Took => most,
-                Quantity::Held => most.or(last),
+                Quantity::Held | Quantity::Smoothed => most.or(last),
             };
             last = values.last().copied().or(last);
             value
         });
         columns.collect()
+    }
+
+    /// What flowed from one sample to the next, in equal parts of `span`.
+    fn spread(&self, span: i64, count: usize) -> impl Iterator<Item = f64> {
+        let width = span as f64 / count as f64;
+        let mut columns = vec![0.0; count];
+        for pair in self.samples.windows(2) {
+            let [(from, _), (to, bytes)] = [pair[0], pair[1]];
+            let (from, to) = (from as f64, to as f64);
+            let first = (from / width) as usize;
+            let last = ((to / width) as usize).min(count - 1);
+            for (index, column) in columns.iter_mut().enumerate().take(last + 1).skip(first) {
+                let (begin, end) = (index as f64 * width, (index + 1) as f64 * width);
+                let shared = (to.min(end) - from.max(begin)).max(0.0);
+                *column += bytes * shared / (to - from).max(1.0);
+            }
+        }
+        columns.into_iter()
     }
 
     /// The most of it, and what it comes to in all.
@@ -179,12 +204,12 @@ impl Curve {
         let most = columns.iter().flatten().copied().fold(0.0, f64::max);
         let sum: f64 = values.clone().sum();
         match self.quantity {
-            Quantity::Passed => {
+            Quantity::Passed | Quantity::Flowed => {
                 let mean = sum * 8e9 / span as f64;
                 format!("mean {}, most {}", rate(mean), rate(most))
             }
             Quantity::Held => format!("most {}", bytes(most)),
-            Quantity::Took => {
+            Quantity::Took | Quantity::Smoothed => {
                 let mut sorted: Vec<f64> = values.collect();
                 sorted.sort_by(f64::total_cmp);
                 let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
@@ -201,9 +226,9 @@ impl Quantity {
     /// A number of it, short enough for an axis.
     fn say(self, value: f64) -> String {
         match self {
-            Self::Passed => rate(value),
+            Self::Passed | Self::Flowed => rate(value),
             Self::Held => bytes(value),
-            Self::Took => crate::words::duration(value as u64),
+            Self::Took | Self::Smoothed => crate::words::duration(value as u64),
             Self::Count => format!("{value:.0}"),
         }
     }
@@ -260,6 +285,10 @@ mod tests {
         assert_eq!(columns(Quantity::Passed), passed);
         assert_eq!(columns(Quantity::Held), [100.0, 25.0, 25.0, 50.0].map(Some));
         assert_eq!(columns(Quantity::Took), [Some(100.0), None, None, Some(50.0)]);
+        // What came with the first sample flowed before it. 25 bytes belong to the first quarter, and of 50 that flowed
+        // in five eighths a fifth, two fifths and two fifths to what they were in.
+        let flowed = [25.0 + 10.0, 20.0, 20.0, 0.0].map(|bytes| Some(bytes * 32.0));
+        assert_eq!(columns(Quantity::Flowed), flowed);
         let ends = curve(Quantity::Count, &[(SECOND, 1.0)]).columns(SECOND, 4);
         assert_eq!(ends, [0.0, 0.0, 0.0, 1.0].map(Some), "the last moment is in the last part");
     }

@@ -50,9 +50,9 @@ impl Curve {
         };
         let color = match (style.color, self.quantity) {
             (false, _) => "",
-            (true, Quantity::Passed) => "\x1b[36m",
+            (true, Quantity::Passed | Quantity::Flowed) => "\x1b[36m",
             (true, Quantity::Held) => "\x1b[32m",
-            (true, Quantity::Took) => "\x1b[33m",
+            (true, Quantity::Took | Quantity::Smoothed) => "\x1b[33m",
             (true, Quantity::Count) => "\x1b[35m",
         };
         let reset = if color.is_empty() { "" } else { "\x1b[0m" };

@@ -208,12 +208,9 @@ impl Samples {
         // What was before the first look belongs to no moment.
         let before = self.totals.replace(totals).unwrap_or(totals);
         let more = [0, 1, 2].map(|index| totals[index].saturating_sub(before[index]) as f64);
-        let curves = [&mut self.sent, &mut self.received, &mut self.again];
-        for (curve, more) in curves.into_iter().zip(more) {
-            if more > 0.0 {
-                curve.push((now, more));
-            }
-        }
+        self.sent.push((now, more[0]));
+        self.received.push((now, more[1]));
+        self.again.push((now, more[2]));
         self.round_trip.push((now, info.round_trip as f64));
         self.window.push((now, info.window as f64));
         self.last = now;
@@ -227,13 +224,14 @@ impl Samples {
             samples: samples.iter().map(|(time, value)| (time - first, *value)).collect(),
         };
         let mut curves = vec![
-            curve("acknowledged", Quantity::Passed, &self.sent),
-            curve("received", Quantity::Passed, &self.received),
-            curve("round trip (smoothed)", Quantity::Took, &self.round_trip),
+            curve("acknowledged", Quantity::Flowed, &self.sent),
+            curve("received", Quantity::Flowed, &self.received),
+            curve("round trip (smoothed)", Quantity::Smoothed, &self.round_trip),
             curve("congestion window", Quantity::Held, &self.window),
             curve("retransmissions", Quantity::Count, &self.again),
         ];
-        curves.retain(|curve| !curve.samples.is_empty());
+        // Of one that only listens there is nothing to see.
+        curves.retain(|curve| curve.samples.iter().any(|(_, value)| *value > 0.0));
         Stats {
             title: format!("{own} → {peer}, sight: socket, as the kernel says (TCP_INFO)"),
             span: (self.last - first).max(1),
@@ -265,7 +263,7 @@ mod tests {
             sampler.sample().unwrap();
             both = sampler.stats();
             let whole = |stats: &Stats| {
-                let passed = stats.curves.iter().filter(|curve| curve.quantity == Quantity::Passed);
+                let passed = stats.curves.iter().filter(|curve| curve.quantity == Quantity::Flowed);
                 passed.flat_map(|curve| &curve.samples).map(|(_, bytes)| bytes).sum::<f64>() >= 100_000.0
             };
             both.retain(whole);

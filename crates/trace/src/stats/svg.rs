@@ -13,7 +13,7 @@ const HEIGHT: f64 = 90.0;
 const STEP: f64 = 140.0;
 const TOP: f64 = 76.0;
 /// Columns of a curve.
-const COLUMNS: usize = 400;
+const COLUMNS: usize = 120;
 
 // Writing into a string cannot fail.
 macro_rules! put {
@@ -92,15 +92,16 @@ impl Curve {
             };
             before = self.quantity != Quantity::Took;
         }
+        let thick = if self.quantity == Quantity::Took { 4.0 } else { 1.6 };
         let class = match self.quantity {
-            Quantity::Passed => "data",
+            Quantity::Passed | Quantity::Flowed => "data",
             Quantity::Held => "syn",
-            Quantity::Took => "fin",
+            Quantity::Took | Quantity::Smoothed => "fin",
             Quantity::Count => "again",
         };
         put!(
             out,
-            r#"<path class="arrow {class}" fill="none" stroke-linecap="round" d="{path}"/>"#
+            r#"<path class="arrow {class}" style="fill:none;stroke-linecap:round;stroke-width:{thick}" d="{path}"/>"#
         );
     }
 
