@@ -19,7 +19,7 @@ use rustix::thread::set_current_timer_slack;
 
 use crate::event::Side;
 use crate::file::Capture;
-use crate::witness;
+use crate::witness::{self, Witnessed};
 
 mod cable;
 mod end;
@@ -87,14 +87,25 @@ pub struct Play {
 pub struct Seen {
     /// All packets with what became of them, and what they mean.
     pub capture: Capture,
-    /// The packets as they were seen at one end, as a capture file in pcap.
-    pub files: [Vec<u8>; 2],
+    packets: Vec<Witnessed>,
+    started: u64,
+    keys: Vec<u8>,
     /// What went wrong at the ends, in words.
     pub trouble: Vec<String>,
     /// The limit was reached, or somebody said stop, before both ends had finished.
     pub cut: bool,
     /// The exit code of the client's program, if it was one and has ended by itself.
     pub code: Option<i32>,
+}
+
+impl Seen {
+    /// What one end saw, as a capture file in pcapng that also says what was lost on the way; `keys` puts the keys of
+    /// both ends into it.
+    #[must_use]
+    pub fn file(&self, side: Side, keys: bool) -> Vec<u8> {
+        let keys: &[u8] = if keys { &self.keys } else { &[] };
+        witness::file(&self.packets, self.started, side, keys)
+    }
 }
 
 /// Why there is no lab.
@@ -159,11 +170,15 @@ impl Lab {
         drop(ends);
         ran?;
         let started = began.map_or(0, |since| since.as_nanos() as u64);
+        // Ends that encrypt nothing have written none.
         let keys = play.keys.as_ref().and_then(|file| std::fs::read(file).ok());
+        let keys = keys.unwrap_or_default();
         let packets = cable.done();
         Ok(Seen {
-            capture: witness::capture(&packets, started, &keys.unwrap_or_default()),
-            files: Side::BOTH.map(|side| witness::file(&packets, started, side)),
+            capture: witness::capture(&packets, started, &keys),
+            packets,
+            started,
+            keys,
             trouble,
             cut,
             code,

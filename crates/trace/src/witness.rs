@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use wire::packet::ETHERNET;
+use wire::pcapng::{Writer, Written};
 
 use crate::event::{Event, Fate, Note, Side, Sight, State, StateAt, Sure, Vantage};
 use crate::file::{Capture, Sorter};
@@ -48,26 +49,34 @@ fn view(packets: &[Witnessed], side: Side) -> Vec<(i64, usize)> {
     seen
 }
 
-/// A capture file as one end would have written it: pcap with nanoseconds, of Ethernet.
-pub(crate) fn file(packets: &[Witnessed], started: u64, side: Side) -> Vec<u8> {
+/// A capture file as one end would have written it, and with what it could not know: pcapng, with lines of a key log
+/// if there are any.
+pub(crate) fn file(packets: &[Witnessed], started: u64, side: Side, keys: &[u8]) -> Vec<u8> {
     const LONGEST: u32 = 65535;
-    let head = [
-        0xa1b2_3c4d_u32,
-        0x0004_0002,
-        0,
-        0,
-        LONGEST,
-        u32::from(ETHERNET),
-    ];
-    let mut file: Vec<u8> = head.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let mut file = Vec::new();
+    let comment = ["seen at the client of a lab", "seen at the server of a lab"];
+    let about = ("sockeye", comment[side.index()], lab::INTERFACE);
+    let mut writer = Writer::begin(&mut file, about, LONGEST);
+    if !keys.is_empty() {
+        writer.secrets(&mut file, keys);
+    }
     for (time, index) in view(packets, side) {
-        let time = started.saturating_add_signed(time);
-        let frame = &packets[index].frame;
-        let length = frame.len() as u32;
-        let seconds = (time / 1_000_000_000) as u32;
-        let words = [seconds, (time % 1_000_000_000) as u32, length, length];
-        file.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-        file.extend(frame);
+        let packet = &packets[index];
+        let comment = match (packet.arrived, packet.damaged) {
+            _ if packet.from != side => "",
+            (None, _) => "lost on the way",
+            (Some(_), true) => "damaged on the way",
+            (Some(_), false) => "",
+        };
+        let written = Written {
+            link: ETHERNET,
+            time: started.saturating_add_signed(time),
+            original: packet.frame.len() as u32,
+            data: &packet.frame,
+            outbound: Some(packet.from == side),
+            comment,
+        };
+        writer.packet(&mut file, &written);
     }
     file
 }
@@ -215,19 +224,27 @@ fn is_for_receiver(note: &Note) -> bool {
     )
 }
 
-/// Both ends notice that they did something at once: it is told where the second one did it.
+/// Both ends notice that they did something at once: it is told where the second one did it. That they are
+/// connected is told where the first one was.
 fn say_once(flow: &mut Flow) {
     for note in [
         Note::SimultaneousOpen,
         Note::SimultaneousClose,
         Note::Refused,
     ] {
-        let mut told = false;
-        for event in flow.events.iter_mut().rev() {
-            event
-                .notes
-                .retain(|other| *other != note || !std::mem::replace(&mut told, true));
-        }
+        keep_first(flow.events.iter_mut().rev(), |other| *other == note);
+    }
+    keep_first(flow.events.iter_mut(), |note| {
+        matches!(note, Note::Connected { .. })
+    });
+}
+
+fn keep_first<'a>(events: impl Iterator<Item = &'a mut Event>, is: impl Fn(&Note) -> bool) {
+    let mut told = false;
+    for event in events {
+        event
+            .notes
+            .retain(|note| !is(note) || !std::mem::replace(&mut told, true));
     }
 }
 

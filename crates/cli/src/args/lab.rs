@@ -74,9 +74,12 @@ pub(crate) struct LabArgs {
     #[arg(help_heading = ENDS, long, value_name = "TIME", value_parser = values::time, default_value = "60s")]
     pub(crate) limit: Duration,
 
-    /// Write what one end saw into a capture file too
+    /// Write what one end saw into a pcapng file too, with what was lost
     #[arg(help_heading = "Capture", long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
+    /// With the keys of both ends, so that Wireshark opens what they have encrypted
+    #[arg(help_heading = "Capture", long, requires = "pcap")]
+    pub(crate) with_keys: bool,
     /// Which end that is
     #[arg(
         help_heading = "Capture",

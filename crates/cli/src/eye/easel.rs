@@ -34,7 +34,11 @@ pub(crate) struct Pcap {
 
 impl Pcap {
     /// Begins it; `-` is standard output. With keys only its owner can read it.
-    pub(crate) fn create(path: &Path, keys: bool, stdout: impl FnOnce() -> Box<dyn Write + Send>) -> Result<Self> {
+    pub(crate) fn create(
+        path: &Path,
+        keys: bool,
+        stdout: impl FnOnce() -> Box<dyn Write + Send>,
+    ) -> Result<Self> {
         let out = match path == Path::new("-") {
             true => stdout(),
             false => Box::new(create(path, keys)?),
@@ -180,7 +184,9 @@ impl Easel {
         self.put(text.as_bytes())?;
         if let Some(pcap) = &mut self.pcap {
             let ready = pcap.dump.ready();
-            pcap.put(&ready).or_else(unheard).context("cannot write packets")?;
+            pcap.put(&ready)
+                .or_else(unheard)
+                .context("cannot write packets")?;
         }
         Ok(())
     }

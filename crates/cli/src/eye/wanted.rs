@@ -36,7 +36,10 @@ impl Wanted {
                 || self.ports.contains(&one.port())
                 || self.peers.contains(one)
         });
-        listed || self.process.is_some_and(|process| self.is_of(process, source, destination))
+        listed
+            || self
+                .process
+                .is_some_and(|process| self.is_of(process, source, destination))
     }
 
     /// Whether one end belongs to the program, as far as the system tells now.

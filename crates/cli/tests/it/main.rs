@@ -27,6 +27,7 @@ mod http3;
 mod http_peers;
 mod hub;
 mod interop;
+mod lab;
 mod load;
 mod matrix;
 mod quic;

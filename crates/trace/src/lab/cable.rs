@@ -89,7 +89,7 @@ pub(super) struct Cable {
     held: [Option<(usize, Duration)>; 2],
     /// Until when each direction sends what it has.
     busy: [Duration; 2],
-    random: u64,
+    chance: Chance,
     seen: Vec<Witnessed>,
 }
 
@@ -98,7 +98,7 @@ impl Cable {
     pub(super) fn new(link: Link, names: [&str; 2]) -> io::Result<Self> {
         let sockets = [listen(names[0])?, listen(names[1])?];
         Ok(Self {
-            random: link.seed,
+            chance: Chance(link.seed),
             link,
             sockets,
             started: Instant::now(),
@@ -183,7 +183,7 @@ impl Cable {
             let rules = self.link.rules.iter_mut();
             actions.extend(rules.filter_map(|rule| rule.meets(from, &packet)));
         }
-        let lost = self.is_unlucky() || actions.contains(&Action::Drop);
+        let lost = self.chance.takes(self.link.loss) || actions.contains(&Action::Drop);
         let damaged = actions.contains(&Action::Corrupt);
         let late = actions.iter().map(|action| match action {
             Action::Late(time) => *time,
@@ -246,18 +246,6 @@ impl Cable {
         Some(*busy)
     }
 
-    /// Whether chance takes this one: SplitMix64, so that a seed says which.
-    fn is_unlucky(&mut self) -> bool {
-        if self.link.loss == 0 {
-            return false;
-        }
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % 1_000_000 < u64::from(self.link.loss)
-    }
-
     /// Nobody has overtaken them.
     fn let_go(&mut self) {
         let now = self.started.elapsed();
@@ -301,6 +289,23 @@ impl Cable {
     }
 }
 
+/// Random numbers by SplitMix64, so that a seed says which packets are lost.
+struct Chance(u64);
+
+impl Chance {
+    /// Whether it takes this one, as it does so many of a million.
+    fn takes(&mut self, share: u32) -> bool {
+        if share == 0 {
+            return false;
+        }
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % 1_000_000 < u64::from(share)
+    }
+}
+
 /// A socket that sees what crosses an interface, before it says that it is up: nothing is missed.
 fn listen(name: &str) -> io::Result<OwnedFd> {
     let interfaces = getifaddrs()?;
@@ -316,4 +321,36 @@ fn listen(name: &str) -> io::Result<OwnedFd> {
     )?;
     bind(socket.as_raw_fd(), &address)?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(seed: u64, share: u32) -> Vec<bool> {
+        let mut chance = Chance(seed);
+        (0..10_000).map(|_| chance.takes(share)).collect()
+    }
+
+    #[test]
+    fn a_seed_says_which_packets_are_lost_and_the_share_how_many() {
+        assert_eq!(taken(7, 50_000), taken(7, 50_000));
+        assert_ne!(taken(7, 50_000), taken(8, 50_000));
+        let count = |share| taken(1, share).into_iter().filter(|taken| *taken).count();
+        assert_eq!((count(0), count(1_000_000)), (0, 10_000));
+        // 500 are expected, and the deviation is 22.
+        assert!((400..600).contains(&count(50_000)), "{}", count(50_000));
+    }
+
+    #[test]
+    fn a_wire_says_what_it_does() {
+        let mut link = Link {
+            rate: Some(10_000_000),
+            loss: 5_000,
+            ..Link::default()
+        };
+        link.rules.extend(Rule::new(Action::Drop, "syn:1"));
+        let said = "10.0 ms each way, 10 000 kbit/s, 0.5 % lost at random (seed 1), drop syn:1";
+        assert_eq!(link.to_string(), said);
+    }
 }

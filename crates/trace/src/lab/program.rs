@@ -25,10 +25,10 @@ pub struct Program {
 }
 
 impl Program {
-    /// Its name, as people know it.
+    /// Its name, as it was given.
     #[must_use]
     pub fn name(&self) -> String {
-        let name = self.words.first().map(Path::new).and_then(Path::file_name);
+        let name = self.words.first();
         name.map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default()
     }

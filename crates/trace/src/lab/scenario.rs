@@ -171,7 +171,7 @@ pub const SCENARIOS: &[Scenario] = &[
             "没有谁在监听：两端都发 SYN，两个 SYN 在路上交错。结果是一个连接而不是两个：两端都从 SYN-SENT 到 SYN-RECEIVED，没有客户端和服务器之分。",
         ],
         delay: 20,
-        ends: [Scene(acts::call_each_other), Scene(acts::call_each_other)],
+        ends: [Scene(acts::call_and_close), Scene(acts::call_and_listen)],
         ..PLAIN
     },
     Scenario {
@@ -238,12 +238,12 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "tail-loss",
-        what: "the last segment is lost, and a probe finds out",
+        what: "the last two segments are lost, and a probe finds out",
         teaches: [
-            "The last of four segments is lost: no later one makes the server complain. After two round trips without an answer the client sends the last segment once more, as a probe (RFC 8985), long before its timer would.",
-            "四段中的最后一段丢了：后面没有段能让服务器抱怨。两个往返没有回答，客户端就把最后一段当作探测再发一次（RFC 8985），比定时器早得多。",
+            "The last two of four segments are lost: no later one makes the server complain. After two round trips without an answer the client sends the last segment once more, as a probe (RFC 8985), long before its timer would. The answer tells that the one before it is missing too.",
+            "四段中的最后两段丢了：后面没有段能让服务器抱怨。两个往返没有回答，客户端就把最后一段当作探测再发一次（RFC 8985），比定时器早得多。回答说明前一段也丢了。",
         ],
-        rules: &[(Action::Drop, "client:data:4")],
+        rules: &[(Action::Drop, "client:data:3-4")],
         ends: [Scene(acts::send_four), Scene(acts::confirm_four)],
         ..PLAIN
     },

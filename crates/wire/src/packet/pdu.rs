@@ -45,7 +45,10 @@ pub(super) fn write(
     }
     tag(PORT_TYPE, &TCP.to_be_bytes());
     tag(SOURCE_PORT, &u32::from(source.port()).to_be_bytes());
-    tag(DESTINATION_PORT, &u32::from(destination.port()).to_be_bytes());
+    tag(
+        DESTINATION_PORT,
+        &u32::from(destination.port()).to_be_bytes(),
+    );
     tag(END, &[]);
 }
 

@@ -1,14 +1,15 @@
 //! `sockeye trace lab`: a play on a wire of our own, drawn when it is over.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use anyhow::{Context, Result};
-use trace::Language;
 use trace::lab::{self, Lab, LabError, SCENARIOS, Seen};
+use trace::{Language, Side};
 
 use super::picture;
 use crate::args::{At, LabArgs, Lang};
@@ -26,7 +27,14 @@ pub(super) fn run(args: &LabArgs) -> Result<ExitCode> {
     let plan = LabPlan::new(args)?;
     // Before the network is another one, and with it, perhaps, whose files one may write.
     let mut file = match &args.pcap {
-        Some(path) => Some(File::create(path).with_context(|| failure::cannot_write(path))?),
+        Some(path) => {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true);
+            // Keys are for nobody else.
+            let mode = if args.with_keys { 0o600 } else { 0o666 };
+            let file = options.mode(mode).open(path);
+            Some(file.with_context(|| failure::cannot_write(path))?)
+        }
         None => None,
     };
     let lab = match Lab::enter() {
@@ -37,11 +45,11 @@ pub(super) fn run(args: &LabArgs) -> Result<ExitCode> {
     let signal = listen(stop.clone())?;
     let seen = lab.play(&plan.play, &stop)?;
     if let (Some(file), Some(path)) = (&mut file, &args.pcap) {
-        let index = match args.at {
-            At::Client => 0,
-            At::Server => 1,
+        let side = match args.at {
+            At::Client => Side::A,
+            At::Server => Side::B,
         };
-        let written = file.write_all(&seen.files[index]);
+        let written = file.write_all(&seen.file(side, args.with_keys));
         written.with_context(|| failure::cannot_write(path))?;
     }
     picture::show(
@@ -78,10 +86,13 @@ fn tell(args: &LabArgs, seen: &Seen, signal: u8) -> Result<ExitCode> {
         (code::INTERRUPTED, _) => ExitCode::SUCCESS,
         (code @ 1.., _) => ExitCode::from(code),
         (0, _) if seen.cut => {
-            let what = format!("the lab was ended after {:?}", args.limit);
+            let what = format!("the lab was ended after {:?} (--limit)", args.limit);
             return Err(Timeout(what).into());
         }
-        (0, Some(1..)) => ExitCode::from(code::CHILD),
+        (0, Some(ended @ 1..)) => {
+            eprintln!("lab: the client ended with exit code {ended}");
+            ExitCode::from(code::CHILD)
+        }
         (0, _) if !seen.trouble.is_empty() => ExitCode::from(code::NETWORK),
         (0, _) => ExitCode::SUCCESS,
     })

@@ -62,12 +62,20 @@ pub(super) fn be_refused(stage: &Stage<'_>) -> io::Result<()> {
     }
 }
 
-/// Both ends do this at the same moment: they call each other.
-pub(super) fn call_each_other(stage: &Stage<'_>) -> io::Result<()> {
+/// Calls the other end, which calls at the same moment, and closes.
+pub(super) fn call_and_close(stage: &Stage<'_>) -> io::Result<()> {
     stage.meet()?;
     let stream = stage.connect_from(PORT)?;
     stage.meet()?;
     stream.shutdown(Shutdown::Write)?;
+    drain(&stream).map(drop)
+}
+
+/// The same, but the other end closes.
+pub(super) fn call_and_listen(stage: &Stage<'_>) -> io::Result<()> {
+    stage.meet()?;
+    let stream = stage.connect_from(PORT)?;
+    stage.meet()?;
     drain(&stream).map(drop)
 }
 
