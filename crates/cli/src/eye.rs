@@ -10,11 +10,11 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::args::EyeArgs;
+use crate::terminal;
 use anyhow::{Context, Result};
 use sockeye::{Endpoint, KeyLog, Listening};
 use trace::{Lookout, NARROWEST, Sight, Style, WHOLE};
-use crate::args::EyeArgs;
-use crate::terminal;
 use wire::packet::{RAW, UPPER_PDU, datagram, stream_bytes};
 
 mod easel;
@@ -22,8 +22,8 @@ mod wanted;
 mod watch;
 
 pub(crate) use easel::{Easel, Form, Pcap};
-pub(crate) use wanted::exists as is_process;
 use wanted::Wanted;
+pub(crate) use wanted::exists as is_process;
 use watch::Watch;
 
 /// What is told to whoever draws.
@@ -167,7 +167,9 @@ pub(crate) fn beside(args: &EyeArgs) -> Result<Option<Eye>> {
         false => Easel::into_file(Path::new(file))?,
         true => {
             let style = Style {
-                width: terminal::error_columns().unwrap_or(100).clamp(NARROWEST, 120),
+                width: terminal::error_columns()
+                    .unwrap_or(100)
+                    .clamp(NARROWEST, 120),
                 color: terminal::error_colors(),
                 ..Style::default()
             };
