@@ -1,19 +1,20 @@
 //! The eye on the wire: what our own connections, or somebody else's, say in packets, drawn while they do.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::args::EyeArgs;
+use crate::terminal;
 use anyhow::{Context, Result};
 use sockeye::{Endpoint, KeyLog, Listening};
 use trace::{Lookout, NARROWEST, Sight, Style, WHOLE};
-use crate::args::EyeArgs;
-use crate::terminal;
 use wire::packet::{RAW, UPPER_PDU, datagram, stream_bytes};
 
 mod easel;
@@ -21,8 +22,8 @@ mod wanted;
 mod watch;
 
 pub(crate) use easel::{Easel, Form, Pcap};
-pub(crate) use wanted::exists as is_process;
 use wanted::Wanted;
+pub(crate) use wanted::exists as is_process;
 use watch::Watch;
 
 /// What is told to whoever draws.
@@ -34,6 +35,13 @@ enum Told {
         link: u16,
         data: Vec<u8>,
         outbound: bool,
+    },
+    /// A packet that nobody saw and that must have been there.
+    Inferred {
+        time: u64,
+        ends: (SocketAddr, SocketAddr),
+        what: &'static str,
+        facts: Option<String>,
     },
     /// No packets follow but the last ones.
     Over,
@@ -52,6 +60,8 @@ struct Hand {
     /// Without the right to see packets it is what our sockets tell.
     lookout: Option<Lookout>,
     wanted: Mutex<Wanted>,
+    /// When connections were begun, by our port and the peer.
+    begun: Mutex<HashMap<(u16, SocketAddr), u64>>,
 }
 
 impl Eye {
@@ -77,6 +87,7 @@ impl Eye {
             waker,
             lookout,
             wanted: Mutex::default(),
+            begun: Mutex::default(),
         });
         let watch = Watch::new(hand.clone(), receiver, waking, easel, (sight, keys));
         let thread = std::thread::Builder::new().name("trace".to_owned());
@@ -156,7 +167,9 @@ pub(crate) fn beside(args: &EyeArgs) -> Result<Option<Eye>> {
         false => Easel::into_file(Path::new(file))?,
         true => {
             let style = Style {
-                width: terminal::error_columns().unwrap_or(100).clamp(NARROWEST, 120),
+                width: terminal::error_columns()
+                    .unwrap_or(100)
+                    .clamp(NARROWEST, 120),
                 color: terminal::error_colors(),
                 ..Style::default()
             };
@@ -197,8 +210,12 @@ fn blind(error: &std::io::Error) -> String {
 }
 
 impl Hand {
-    fn wanted(&self) -> std::sync::MutexGuard<'_, Wanted> {
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begun(&self) -> MutexGuard<'_, HashMap<(u16, SocketAddr), u64>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, told: Told) {
@@ -208,6 +225,21 @@ impl Hand {
             // If there is no room, enough bytes are there to wake it.
             let _ = (&self.waker).write(&[0]);
         }
+    }
+
+    fn infer(
+        &self,
+        time: u64,
+        ends: (SocketAddr, SocketAddr),
+        what: &'static str,
+        facts: Option<String>,
+    ) {
+        self.tell(Told::Inferred {
+            time,
+            ends,
+            what,
+            facts,
+        });
     }
 
     fn packet(&self, link: u16, outbound: bool, data: Vec<u8>) {
@@ -230,6 +262,8 @@ fn directed(local: SocketAddr, peer: SocketAddr, outbound: bool) -> (SocketAddr,
 
 impl sockeye::Lookout for Hand {
     fn dialing(&self, local: SocketAddr, peer: SocketAddr) {
+        let key = (local.port(), wanted::canonical(peer));
+        self.begun().insert(key, watch::now());
         if let Some(lookout) = &self.lookout {
             let pair = (local.port(), wanted::canonical(peer));
             self.wanted().pairs.insert(pair);
@@ -238,12 +272,29 @@ impl sockeye::Lookout for Hand {
         }
     }
 
-    fn connected(&self, _: SocketAddr, _: SocketAddr, _: BorrowedFd<'_>) -> bool {
-        self.lookout.is_none()
+    fn connected(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) -> bool {
+        let key = (local.port(), wanted::canonical(peer));
+        let begun = self.begun().remove(&key);
+        if self.lookout.is_some() {
+            return false;
+        }
+        let now = watch::now();
+        self.infer(begun.unwrap_or(now), (local, peer), "SYN", None);
+        self.infer(now, (peer, local), "SYN ACK", None);
+        self.infer(now, (local, peer), "ACK", trace::kernel_facts(socket));
+        true
+    }
+
+    fn parted(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) {
+        let facts = trace::kernel_facts(socket);
+        self.infer(watch::now(), (local, peer), "close", facts);
     }
 
     fn bytes(&self, local: SocketAddr, peer: SocketAddr, outbound: bool, bytes: &[u8]) {
         let (from, to) = directed(local, peer, outbound);
+        if bytes.is_empty() {
+            return self.infer(watch::now(), (from, to), "FIN", None);
+        }
         let data = stream_bytes(from, to, "tls", bytes);
         self.packet(UPPER_PDU, outbound, data);
     }

@@ -22,6 +22,9 @@ pub trait Lookout: Send + Sync {
     /// alone.
     fn connected(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) -> bool;
 
+    /// Its bytes were told, and we close it.
+    fn parted(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>);
+
     /// Bytes of it left (`outbound`) or came; none: its end did.
     fn bytes(&self, local: SocketAddr, peer: SocketAddr, outbound: bool, bytes: &[u8]);
 
@@ -57,6 +60,12 @@ struct Watched {
 impl Watched {
     fn tell(&self, outbound: bool, bytes: &[u8]) {
         self.lookout.bytes(self.local, self.peer, outbound, bytes);
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.lookout.parted(self.local, self.peer, self.tcp.as_fd());
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -26,9 +26,10 @@ pub const WHOLE: u32 = 256 * 1024;
 /// What the kernel may keep until it is read, in bytes.
 const BUFFER: usize = 16 * 1024 * 1024;
 
-/// As often the clock is tried, and how long a try may take.
-const TRIES: usize = 50;
+/// As long the times of datagrams must be right, how long a datagram may take, and how long all of that.
+const STEADY: Duration = Duration::from_millis(4);
 const TRY: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_millis(500);
 
 /// A packet that was seen, from its IP header on.
 #[derive(Clone, Copy, Debug)]
@@ -207,14 +208,17 @@ pub fn wait(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
 }
 
 /// The time of packets is the moment at which they are *read* until the kernel has learned that somebody wants it,
-/// which takes a while. So a datagram is sent to ourselves until its time is that of its arrival.
+/// which takes a while. So datagrams are sent to ourselves until their times are those of their arrival, and stay so:
+/// the kernel may just be unlearning it, because somebody else wanted it before.
 fn wait_for_stamps() -> io::Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
     socket.set_read_timeout(Some(TRY))?;
     let to = socket.local_addr()?;
     let mut control = nix::cmsg_space!(TimeSpec);
-    for _ in 0..TRIES {
+    let begin = Instant::now();
+    let mut steady = begin;
+    while begin.elapsed() < LONGEST {
         socket.send_to(&[0], to)?;
         let before = now();
         let mut byte = [0];
@@ -222,11 +226,13 @@ fn wait_for_stamps() -> io::Result<()> {
         let flags = MsgFlags::empty();
         let heard = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags);
         let Ok(heard) = heard else { continue };
-        let stamps = heard.cmsgs()?.filter_map(|said| match said {
+        let mut stamps = heard.cmsgs()?.filter_map(|said| match said {
             ControlMessageOwned::ScmTimestampns(stamp) => Some(nanoseconds(stamp)),
             _ => None,
         });
-        if stamps.into_iter().any(|stamp| stamp < before) {
+        if !stamps.any(|stamp| stamp < before) {
+            steady = Instant::now();
+        } else if steady.elapsed() >= STEADY {
             return Ok(());
         }
     }

@@ -290,7 +290,11 @@ impl<'a> Drawing<'a> {
         if self.wide() {
             let _ = write!(line, "{} ", self.pen.state(&format!("{a:>STATE$}"), &a));
         }
-        let shaft = if label.heavy { "━" } else { "─" };
+        let shaft = match (label.heavy, label.hollow) {
+            (true, _) => "━",
+            (false, true) => "╌",
+            (false, false) => "─",
+        };
         let lost = label.lost;
         // The line at the sender, the head at the receiver, and enough of the shaft.
         let room = self.area.saturating_sub(if lost { 14 } else { 7 });
@@ -345,6 +349,11 @@ impl<'a> Drawing<'a> {
         let legend = match guessed.into_iter().any(|at| at.sure == Sure::Expected) {
             true => "; (STATE) = follows if the segment arrives",
             false => "",
+        };
+        let inferred = |event: &Event| matches!(event.kind, crate::Kind::Inferred(_));
+        let legend = match self.flow.events.iter().any(inferred) {
+            true => "; (PACKET) = must have been there, nobody saw it",
+            false => legend,
         };
         lines.push(format!("{}, {place}{legend}", sight(self.flow, source)));
         for line in lines {

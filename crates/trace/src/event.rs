@@ -361,6 +361,8 @@ pub enum Kind {
     },
     /// An error that answers a packet.
     Icmp(Unreachable),
+    /// A packet that nobody saw, and that must have been there: `SYN`, `FIN`.
+    Inferred(&'static str),
 }
 
 /// A step of an upper layer that is complete with this packet: `TLS`, `ClientHello (to localhost …)`.
@@ -415,7 +417,7 @@ impl Event {
         match &self.kind {
             Kind::Tcp(tcp) => tcp.len,
             Kind::Datagram { len, .. } | Kind::Bytes { len } => *len,
-            Kind::Icmp(_) => 0,
+            Kind::Icmp(_) | Kind::Inferred(_) => 0,
         }
     }
 

@@ -194,6 +194,23 @@ impl Flows {
         }
     }
 
+    /// A packet of a stream that nobody saw, and that must have been there.
+    pub(crate) fn infer(
+        &mut self,
+        at: Frame,
+        ports: (u16, u16),
+        (what, steps): (&'static str, Vec<Step>),
+    ) -> usize {
+        self.now = at.time;
+        let kind = Kind::Inferred(what);
+        let keys = KeyLog::default();
+        let number = self.plain(Transport::Stream, at, ports, kind, &[], &keys);
+        if let Some(last) = self.all[number].events.last_mut() {
+            last.steps = steps;
+        }
+        number
+    }
+
     fn plain(
         &mut self,
         transport: Transport,
@@ -356,7 +373,7 @@ impl Flow {
                 *told += i64::from(len);
                 Some(*told - i64::from(len))
             }
-            Kind::Datagram { .. } | Kind::Icmp(_) => None,
+            Kind::Datagram { .. } | Kind::Icmp(_) | Kind::Inferred(_) => None,
         };
         if let Some(begin) = begin {
             event.steps = self.talk.read(from, begin, payload, len, keys);

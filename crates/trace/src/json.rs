@@ -123,6 +123,9 @@ fn packet(line: &mut String, flow: &Flow, number: usize, event: &Event) {
         Kind::Bytes { len } => {
             put!(line, r#","len":{len}"#);
         }
+        Kind::Inferred(what) => {
+            put!(line, r#","inferred":"{what}","len":0"#);
+        }
         Kind::Icmp(why) => {
             put!(line, r#","icmp":"{}","len":0"#, why.text());
         }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use wire::packet::{Body, Packet, RAW};
 use wire::pcapng::Record;
 
-use crate::event::{Event, Side, Sight, Vantage};
+use crate::event::{Event, Side, Sight, Step, Vantage};
 use crate::file::{Capture, Sorter};
-use crate::flow::Flow;
+use crate::flow::{Flow, Frame};
 
 /// As long a packet waits for the key that opens it: whoever speaks to us has it before we do.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -83,6 +83,39 @@ impl Live {
         self.go_on(self.waiting.len() > WAITING);
     }
 
+    /// A packet of TCP that nobody saw and that must have been there: `SYN`, or `FIN`. `facts` is what the kernel says.
+    pub fn infer(
+        &mut self,
+        time: u64,
+        (source, destination): (SocketAddr, SocketAddr),
+        what: &'static str,
+        facts: Option<String>,
+    ) {
+        let capture = &mut self.sorter.capture;
+        capture.frames += 1;
+        let started = *capture.started.get_or_insert(time);
+        let at = Frame {
+            frame: capture.frames,
+            time: time.wrapping_sub(started).cast_signed(),
+            id: None,
+            source: source.ip().to_canonical(),
+            destination: destination.ip().to_canonical(),
+        };
+        let steps = facts.map(|text| Step {
+            layer: "kernel:",
+            text,
+        });
+        let ports = (source.port(), destination.port());
+        let steps = (what, steps.into_iter().collect());
+        let number = self.sorter.flows.infer(at, ports, steps);
+        let sight = self.sight;
+        if let Some(flow) = self.sorter.flows.at(number) {
+            flow.sight = sight;
+            flow.vantage = vantage(flow.ends);
+        }
+        self.heard(number);
+    }
+
     /// Packets that the capture has missed so far.
     pub fn missed(&mut self, count: u64) {
         self.sorter.capture.dropped = count;
@@ -101,7 +134,7 @@ impl Live {
             let Sorter { flows, keys, .. } = &mut self.sorter;
             let Some(flow) = flows.at(number) else { return };
             if let Some(mut half) = self.half.take() {
-                half.steps.extend(flow.go_on(keys, late));
+                join(&mut half.steps, flow.go_on(keys, late));
                 if flow.waits() {
                     self.half = Some(half);
                     return;
@@ -227,6 +260,19 @@ impl std::fmt::Debug for Live {
             .field("sight", &self.sight)
             .field("flows", &self.sorter.flows.all().len())
             .finish_non_exhaustive()
+    }
+}
+
+/// What one layer says in one packet stands on one line.
+fn join(steps: &mut Vec<Step>, more: Vec<Step>) {
+    for step in more {
+        match steps.last_mut().filter(|last| last.layer == step.layer) {
+            Some(last) => {
+                last.text.push_str(", ");
+                last.text.push_str(&step.text);
+            }
+            None => steps.push(step),
+        }
     }
 }
 

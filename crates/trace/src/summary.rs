@@ -38,7 +38,7 @@ pub(crate) fn lines(flow: &Flow, names: [&str; 2]) -> Vec<String> {
         Transport::Stream => "piece",
     };
     let packets = flow.events.iter();
-    let packets = packets.filter(|event| !matches!(event.kind, Kind::Icmp(_)));
+    let packets = packets.filter(|event| !matches!(event.kind, Kind::Icmp(_) | Kind::Inferred(_)));
     let count = packets.count();
     let plural = if count == 1 { "" } else { "s" };
     let count = grouped(count as u64);

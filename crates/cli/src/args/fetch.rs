@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use sockeye::QuicVersion;
 
-use super::{ConnectTlsArgs, EyeArgs};
 use super::values::{field, quic_version, time, token};
+use super::{ConnectTlsArgs, EyeArgs};
 
 /// Fetch what a URL names, and show how
 ///

@@ -10,8 +10,7 @@ use sockeye::{Encoding, Framing};
 
 use super::values::{host_name, origin, size, time};
 use super::{
-    EyeArgs,
-    ChildArgs, Eol, GuardArgs, JoinArgs, RoomsArgs, ServeTlsArgs, SocketArgs, TargetArgs,
+    ChildArgs, Eol, EyeArgs, GuardArgs, JoinArgs, RoomsArgs, ServeTlsArgs, SocketArgs, TargetArgs,
     TargetTlsArgs, WebSocketArgs,
 };
 

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use sockeye::{Fingerprint, KeyLog, TlsClientOptions, TlsFiles, TlsIdentity, TlsServerOptions, TlsVersion};
+use sockeye::{
+    Fingerprint, KeyLog, TlsClientOptions, TlsFiles, TlsIdentity, TlsServerOptions, TlsVersion,
+};
 
 /// TLS of a server.
 #[derive(Debug, Args)]

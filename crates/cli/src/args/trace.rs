@@ -58,7 +58,11 @@ pub(crate) struct TraceArgs {
     #[command(subcommand)]
     pub(crate) beside: Option<Beside>,
     /// Whom to talk to, and flags of `connect`, or of `fetch` for http://, https:// and h3://
-    #[arg(value_name = "ADDR", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "ADDR",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub(crate) words: Vec<OsString>,
 }
 

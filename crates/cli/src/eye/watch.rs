@@ -105,6 +105,15 @@ impl Watch {
                     data,
                     outbound,
                 } => self.take(link, time, &data, outbound),
+                Told::Inferred {
+                    time,
+                    ends,
+                    what,
+                    facts,
+                } => {
+                    self.heard = Instant::now();
+                    self.live.infer(time, ends, what, facts);
+                }
                 Told::Over => self.over = Some(Instant::now()),
             }
         }

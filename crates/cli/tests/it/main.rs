@@ -41,6 +41,7 @@ mod stage;
 mod tls;
 mod tls_peers;
 mod trace;
+mod trace_live;
 mod web;
 mod webtransport;
 mod wrong;

@@ -145,7 +145,7 @@ fn is_plain(event: &Event, before: Option<[StateAt; 2]>, level: Level) -> bool {
         Kind::Tcp(tcp) => [Flags::SYN, Flags::FIN, Flags::RST]
             .iter()
             .any(|flag| tcp.flags.has(*flag)),
-        Kind::Icmp(_) => true,
+        Kind::Icmp(_) | Kind::Inferred(_) => true,
         Kind::Datagram { .. } | Kind::Bytes { .. } => false,
     };
     if control || event.states != before {

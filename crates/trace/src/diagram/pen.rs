@@ -8,6 +8,7 @@ use super::label::Class;
 /// What is drawn in ASCII where other letters would be nicer.
 const ASCII: &[(char, &str)] = &[
     ('─', "-"),
+    ('╌', "."),
     ('━', "="),
     ('│', "|"),
     ('├', "|"),

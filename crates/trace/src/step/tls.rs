@@ -234,6 +234,13 @@ impl Tls {
         Some((self.random.as_ref()?, self.hello.as_ref()?.cipher))
     }
 
+    /// Begins with what was agreed on: a server of HTTP/2 may speak first, and its frames do not look like anything.
+    fn speak(&mut self) {
+        if self.inside() == Some("h2") {
+            self.speech = Speech::Http2(Box::default());
+        }
+    }
+
     /// The protocol inside, as the server has chosen it.
     pub(super) fn inside(&self) -> Option<&str> {
         self.alpn.as_deref()
@@ -288,6 +295,7 @@ impl Tls {
             }),
             8 => {
                 self.alpn = tls::alpn_of_extensions(body);
+                self.speak();
                 self.alpn.as_deref().map(printable)
             }
             11 => Some(format!("{} B", body.len())),

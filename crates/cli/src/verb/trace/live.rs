@@ -45,7 +45,9 @@ async fn watch(args: &TraceArgs, whom: &str) -> Result<ExitCode> {
     let eye = Eye::open(easel, false)?;
     match whom {
         Whom::Port(port) => eye.watch_port(port)?,
-        Whom::Peers(peers) => peers.into_iter().try_for_each(|peer| eye.watch_peer(peer))?,
+        Whom::Peers(peers) => peers
+            .into_iter()
+            .try_for_each(|peer| eye.watch_peer(peer))?,
         Whom::Process(process) => eye.watch_process(process)?,
     }
     eprintln!("watching until Ctrl-C");
@@ -76,7 +78,10 @@ async fn found(text: &str) -> Result<Whom> {
     if let Some(port) = text.strip_prefix(':').or_else(|| text.strip_prefix("*:")) {
         let port = port.parse();
         return port.map(Whom::Port).map_err(|_| {
-            Usage(format!("--watch {text}: write HOST:PORT, :PORT or the number of a program")).into()
+            Usage(format!(
+                "--watch {text}: write HOST:PORT, :PORT or the number of a program"
+            ))
+            .into()
         });
     }
     if !text.contains(':') {
@@ -96,7 +101,10 @@ fn easel(args: &TraceArgs) -> Result<Easel> {
         Colors::Light => Theme::Light,
         Colors::Dark => Theme::Dark,
     };
-    let piped = args.pcap.as_ref().is_some_and(|path| path.as_os_str() == "-");
+    let piped = args
+        .pcap
+        .as_ref()
+        .is_some_and(|path| path.as_os_str() == "-");
     let form = match picture {
         _ if piped => Form::Nothing,
         picture if picture.json => Form::Json,
