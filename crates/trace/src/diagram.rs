@@ -13,14 +13,13 @@ use crate::words::duration;
 mod fold;
 mod growing;
 mod label;
-mod pen;
+pub(crate) mod pen;
 mod sign;
 
 pub(crate) use fold::{Row, rows};
 pub use growing::Growing;
 use label::{Class, Label};
 use pen::Pen;
-pub(crate) use pen::wrapped;
 pub(crate) use sign::{Sign, signs};
 
 /// The narrowest picture, in columns.
@@ -326,7 +325,7 @@ impl<'a> Drawing<'a> {
         let text = self.pen.plain(text);
         let room = self.area.saturating_sub(indent + 1);
         let margin = " ".repeat(self.margin());
-        for (index, part) in wrapped(&text, room, hang).into_iter().enumerate() {
+        for (index, part) in pen::wrapped(&text, room, hang).into_iter().enumerate() {
             let more = if index > 0 { hang } else { 0 };
             let rest = room.saturating_sub(pen::width(&part) + more) + 1;
             let part = self.pen.arrow(&part, class);
@@ -359,7 +358,7 @@ impl<'a> Drawing<'a> {
         lines.push(format!("{}, {place}{legend}", sight(self.flow, source)));
         for line in lines {
             let line = self.pen.plain(&line);
-            for (index, part) in wrapped(&line, self.style.width.max(NARROWEST) - 7, 0)
+            for (index, part) in pen::wrapped(&line, self.style.width.max(NARROWEST) - 7, 0)
                 .iter()
                 .enumerate()
             {

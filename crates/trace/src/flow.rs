@@ -51,6 +51,8 @@ pub struct Flow {
     pub first: [State; 2],
     /// Its packets.
     pub events: Vec<Event>,
+    /// When each end became what, in nanoseconds like those of its packets, where that was seen.
+    pub(crate) lives: Option<[Vec<(i64, State)>; 2]>,
     numbers: [Numbers; 2],
     /// What is said in it, as far as that is understood.
     talk: Talk,
@@ -273,6 +275,7 @@ impl Flow {
             vantage: Vantage::Middle,
             first: [State::Closed, State::Listen],
             events: Vec::new(),
+            lives: None,
             numbers: [Numbers::default(); 2],
             talk: Talk::default(),
             analysis: None,

@@ -36,6 +36,7 @@ mod kernel;
 pub mod lab;
 mod live;
 mod state;
+pub mod stats;
 mod step;
 mod summary;
 mod svg;

@@ -74,10 +74,12 @@ pub fn svg(flow: &Flow, source: &str, theme: Theme, all: bool) -> String {
         Vantage::Both => "seen at both ends".to_owned(),
         Vantage::Middle => "seen between the ends".to_owned(),
     };
-    let sight = format!(
-        "{}, {place}; hollow and hatched = follows if the segment arrives",
-        sight(flow, source)
-    );
+    let legend = match flow.lives {
+        // Nothing is guessed.
+        Some(_) => "",
+        None => "; hollow and hatched = follows if the segment arrives",
+    };
+    let sight = format!("{}, {place}{legend}", sight(flow, source));
     for (index, line) in foot.iter().chain([&sight]).enumerate() {
         let y = bottom + LINE * (index as f64 + 0.5);
         put!(

@@ -199,12 +199,13 @@ fn put_together(flow: &mut Flow, packets: &[Witnessed], ends: &[End; 2]) {
     }
     say_once(flow);
     let [a, b] = Side::BOTH.map(|side| states(flow, side, end_of(flow, side, ends)));
-    flow.first = [a.0, b.0];
+    flow.first = [a.first, b.first];
+    flow.lives = Some([a.life, b.life]);
     let seen = |state| StateAt {
         state,
         sure: Sure::Seen,
     };
-    let rows = flow.events.iter_mut().zip(a.1.into_iter().zip(b.1));
+    let rows = flow.events.iter_mut().zip(a.rows.into_iter().zip(b.rows));
     for (event, (a, b)) in rows {
         event.states = Some([seen(a), seen(b)]);
     }
@@ -248,21 +249,35 @@ fn keep_first<'a>(events: impl Iterator<Item = &'a mut Event>, is: impl Fn(&Note
     }
 }
 
-/// The states of one end: at first, and after each row of the flow.
+/// The states of one end.
+struct States {
+    first: State,
+    /// After each row of the flow.
+    rows: Vec<State>,
+    /// When it became what.
+    life: Vec<(i64, State)>,
+}
+
+/// The states of one end.
 ///
 /// What an end becomes when a packet arrives stands in the packet's row, if the end says nothing between the moment
 /// when that was sent and the one when it arrived; otherwise in the first row that is later.
-fn states(flow: &Flow, side: Side, end: &End) -> (State, Vec<State>) {
+fn states(flow: &Flow, side: Side, end: &End) -> States {
     let rows = &flow.events;
     let mut own = rows.iter().filter_map(|event| end.flow(event.frame));
     let Some(view) = own.next() else {
         let state = flow.first[side.index()];
-        return (state, vec![state; rows.len()]);
+        return States {
+            first: state,
+            rows: vec![state; rows.len()],
+            life: Vec::new(),
+        };
     };
     let at = end.side(view).index();
     let mut last = view.first[at];
     let first = last;
     let mut changes: Vec<(usize, State)> = Vec::new();
+    let mut life = Vec::new();
     for event in &view.events {
         let Some(states) = event.states else { continue };
         let state = states[at].state;
@@ -270,6 +285,7 @@ fn states(flow: &Flow, side: Side, end: &End) -> (State, Vec<State>) {
             continue;
         }
         last = state;
+        life.push((event.time, state));
         let row = rows.partition_point(|other| other.frame < event.frame);
         let later = rows.partition_point(|other| other.time < event.time);
         let speaks = rows.get(row + 1..later).unwrap_or_default();
@@ -289,5 +305,9 @@ fn states(flow: &Flow, side: Side, end: &End) -> (State, Vec<State>) {
         }
         state
     });
-    (first, after.collect())
+    States {
+        first,
+        rows: after.collect(),
+        life,
+    }
 }

@@ -8,6 +8,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches as _, Subcommand};
 use super::lab::LabArgs;
 use super::picture::PictureArgs;
 use super::refusal::refusal;
+use super::stats::StatsArgs;
 use super::{ConnectArgs, FetchArgs, Said};
 use crate::failure::Usage;
 
@@ -160,6 +161,8 @@ pub(super) fn sorted(line: Vec<OsString>) -> Vec<OsString> {
 pub(crate) enum Beside {
     /// Play a connection over a wire that delays and loses what it is told to, and draw it
     Lab(Box<LabArgs>),
+    /// Throughput, round trips, what is on the way and what is sent again, over time, as a chart
+    Stats(Box<StatsArgs>),
 }
 
 const EXAMPLES: &str = "\

@@ -15,10 +15,12 @@ use crate::signals::Signals;
 mod lab;
 pub(crate) mod live;
 mod picture;
+mod stats;
 
 pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
     match (&args.beside, &args.read) {
         (Some(Beside::Lab(args)), _) => lab::run(args),
+        (Some(Beside::Stats(args)), _) => stats::run(args),
         (None, Some(file)) => read(args, file),
         (None, None) => {
             let what = "trace needs an ADDR to talk to, --watch HOST:PORT, --read FILE or `lab`";
@@ -29,10 +31,7 @@ pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
 
 fn read(args: &TraceArgs, file: &Path) -> Result<ExitCode> {
     picture::check(&args.picture)?;
-    let name = match file == Path::new("-") {
-        true => "standard input".to_owned(),
-        false => shown(file),
-    };
+    let name = name_of(file);
     let keys = match &args.keys {
         Some(file) => std::fs::read(file).map_err(|error| {
             let why = Error::from(Fault::from(error));
@@ -40,16 +39,9 @@ fn read(args: &TraceArgs, file: &Path) -> Result<ExitCode> {
         })?,
         None => Vec::new(),
     };
-    let unread = |fault: Fault| Error::from(fault).context(format!("cannot read {name}"));
-    let capture = match file == Path::new("-") {
-        true => match piped(keys)? {
-            Ok(capture) => capture,
-            Err(code) => return Ok(ExitCode::from(code)),
-        },
-        false => {
-            let file = File::open(file).map_err(|error| unread(error.into()))?;
-            Capture::read_with(file, &keys)
-        }
+    let capture = match capture_of(file, keys)? {
+        Ok(capture) => capture,
+        Err(code) => return Ok(ExitCode::from(code)),
     };
     let args = &args.picture;
     if let Some(number) = args.flow.iter().find(|flow| **flow >= capture.flows.len()) {
@@ -76,8 +68,28 @@ fn read(args: &TraceArgs, file: &Path) -> Result<ExitCode> {
         None => Ok(ExitCode::SUCCESS),
         // What stands before is whole: captures are cut whenever somebody ends one.
         Some(Fault::Cut { .. }) if capture.frames > 0 => Ok(ExitCode::SUCCESS),
-        Some(fault) => Err(unread(fault)),
+        Some(fault) => Err(unread(&name, fault)),
     }
+}
+
+fn name_of(file: &Path) -> String {
+    match file == Path::new("-") {
+        true => "standard input".to_owned(),
+        false => shown(file),
+    }
+}
+
+fn unread(name: &str, fault: Fault) -> Error {
+    Error::from(fault).context(format!("cannot read {name}"))
+}
+
+/// What a file says, or the exit code of the signal that ends us before it is read.
+fn capture_of(file: &Path, keys: Vec<u8>) -> Result<Result<Capture, u8>> {
+    if file == Path::new("-") {
+        return piped(keys);
+    }
+    let opened = File::open(file).map_err(|error| unread(&name_of(file), error.into()))?;
+    Ok(Ok(Capture::read_with(opened, &keys)))
 }
 
 /// The capture that comes through standard input, or the exit code of the signal that ends us.

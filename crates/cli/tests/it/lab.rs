@@ -1,19 +1,13 @@
-//! `sockeye trace lab`: what every scenario must show by the RFCs, and what programs see at its ends.
+//! `sockeye trace lab`: what every scenario must show by the RFCs.
 //!
 //! Where networks of one's own are not allowed nothing can be played, and that is said.
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::time::Duration;
-
-use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::stage::{Ended, LONG, Line, program, sockeye};
-use crate::trace::wait_for_signals;
+use crate::stage::{Ended, LONG, Line, sockeye};
 
 /// A packet, as JSON tells of it.
-struct Packet(Value);
+pub(crate) struct Packet(pub(crate) Value);
 
 impl Packet {
     /// `A SYN ACK`
@@ -31,11 +25,11 @@ impl Packet {
         ["A", "B"].map(|side| self.0["states"][side]["state"].as_str().unwrap())
     }
 
-    fn number(&self, field: &str) -> i64 {
+    pub(crate) fn number(&self, field: &str) -> i64 {
         self.0[field].as_i64().unwrap()
     }
 
-    fn time(&self) -> f64 {
+    pub(crate) fn time(&self) -> f64 {
         self.0["time"].as_f64().unwrap()
     }
 
@@ -49,13 +43,13 @@ impl Packet {
     }
 
     /// How it was sent again, if it was.
-    fn again(&self) -> Option<&str> {
+    pub(crate) fn again(&self) -> Option<&str> {
         self.note("retransmission")?["how"].as_str()
     }
 }
 
 /// Where there can be no lab.
-fn is_forbidden(ended: &Ended) -> bool {
+pub(crate) fn is_forbidden(ended: &Ended) -> bool {
     let forbidden = ended.err.contains("this system does not allow them");
     if forbidden {
         eprintln!("no lab, because {}", ended.err.trim());
@@ -63,11 +57,11 @@ fn is_forbidden(ended: &Ended) -> bool {
     forbidden
 }
 
-fn lab(arguments: &[&str]) -> Line {
+pub(crate) fn lab(arguments: &[&str]) -> Line {
     sockeye(["trace", "lab"].iter().chain(arguments))
 }
 
-fn packets(ended: &Ended) -> Vec<Packet> {
+pub(crate) fn packets(ended: &Ended) -> Vec<Packet> {
     let text = ended.text();
     let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
     let packets = lines.filter(|line: &Value| line["event"] == "packet");
@@ -76,7 +70,7 @@ fn packets(ended: &Ended) -> Vec<Packet> {
 
 /// Plays a scenario and gives its packets; none where there can be no lab.
 #[track_caller]
-fn played(arguments: &[&str]) -> Option<Vec<Packet>> {
+pub(crate) fn played(arguments: &[&str]) -> Option<Vec<Packet>> {
     let ended = to_the_end(lab(arguments));
     if is_forbidden(&ended) {
         return None;
@@ -87,7 +81,7 @@ fn played(arguments: &[&str]) -> Option<Vec<Packet>> {
 
 /// Some scenarios take seconds.
 #[track_caller]
-fn to_the_end(line: Line) -> Ended {
+pub(crate) fn to_the_end(line: Line) -> Ended {
     let mut run = line.start();
     run.hang_up();
     run.end_within(LONG * 3)
@@ -584,275 +578,4 @@ fn rules_of_the_command_line_come_on_top() {
         .unwrap();
     let way = answer.0["arrived"].as_f64().unwrap() - answer.time();
     assert!(way >= 0.080, "{way}");
-}
-
-/// The fields that tcpdump must have seen as we did.
-fn numbers(packet: &Packet) -> Vec<String> {
-    let fields = [
-        "from", "flags", "seq", "ack", "seq_raw", "ack_raw", "len", "window",
-    ];
-    fields
-        .iter()
-        .map(|field| packet.0[*field].to_string())
-        .collect()
-}
-
-#[test]
-fn tcpdump_at_the_client_sees_the_same() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let path = |name: &str| {
-        folder
-            .path()
-            .join(name)
-            .into_os_string()
-            .into_string()
-            .unwrap()
-    };
-    let (dump, log, own) = (path("dump"), path("log"), path("own"));
-    // It has begun when it says so, and the last thing it sees is the ACK of the server's FIN, which is number 6.
-    let script = "tcpdump --immediate-mode -U -i wire0 -w \"$0\" tcp 2>\"$1\" & \
-                  until grep -q 'listening on' \"$1\"; do sleep 0.02; done; \
-                  printf hello | nc -N \"$HOST\" \"$PORT\"; \
-                  until tcpdump -nn -r \"$0\" | grep -q '7000: Flags ..., ack 7,'; do sleep 0.02; done; \
-                  kill -INT $!; wait $!";
-    let arguments = [
-        "syn-loss",
-        "--json",
-        "--drop",
-        "server:data:1",
-        "--pcap",
-        &own,
-        "--",
-        "sh",
-        "-c",
-        script,
-        &dump,
-        &log,
-    ];
-    let ended = to_the_end(lab(&arguments));
-    if is_forbidden(&ended) {
-        return;
-    }
-    assert_eq!(ended.code, 0, "{ended:?}");
-    let played = packets(&ended);
-    // As they came and went at the client, in that order.
-    let mut at_client: Vec<_> = played
-        .iter()
-        .filter_map(|packet| match packet.0["from"] == "A" {
-            true => Some((packet.time(), numbers(packet))),
-            false => Some((packet.0["arrived"].as_f64()?, numbers(packet))),
-        })
-        .collect();
-    at_client.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let at_client: Vec<_> = at_client.into_iter().map(|(_, numbers)| numbers).collect();
-    assert!(at_client.len() > 10, "{at_client:?}");
-    for file in [&dump, &own] {
-        let read = sockeye(["trace", "--read", file, "--json"]).run();
-        assert_eq!((read.code, read.err.as_str()), (0, ""), "{file}");
-        let read: Vec<_> = packets(&read).iter().map(numbers).collect();
-        assert_eq!(read, at_client, "{file}");
-    }
-}
-
-#[test]
-fn a_capture_of_the_server_does_not_have_what_never_came() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let file = folder
-        .path()
-        .join("server.pcapng")
-        .into_os_string()
-        .into_string()
-        .unwrap();
-    let arguments = ["syn-loss", "--json", "--pcap", &file, "--at", "server"];
-    let Some(played) = played(&arguments) else {
-        return;
-    };
-    let read = sockeye(["trace", "--read", &file, "--json"]).run();
-    assert_eq!((read.code, read.err.as_str()), (0, ""));
-    let read = packets(&read);
-    assert_eq!(read.len(), played.len() - 1);
-    assert_eq!(read[0].number("seq_raw"), played[1].number("seq_raw"));
-}
-
-#[test]
-fn our_own_services_are_heard_through_tls_and_a_loss() {
-    let arguments = [
-        "--json",
-        "--service",
-        "upper",
-        "--over",
-        "wss",
-        "--send",
-        "hello",
-        "--drop",
-        "server:data:1",
-    ];
-    let ended = to_the_end(lab(&arguments));
-    if is_forbidden(&ended) {
-        return;
-    }
-    assert_eq!(ended.code, 0, "{ended:?}");
-    let text = ended.text();
-    for step in [
-        r#"WebSocket","text":"text \"hello\""#,
-        r#"text \"HELLO\""#,
-        "ClientHello",
-    ] {
-        assert!(text.contains(step), "{step} is not in\n{text}");
-    }
-    let packets = packets(&ended);
-    assert!(packets.iter().any(|packet| packet.again().is_some()));
-    assert!(
-        ended.err.contains("HELLO"),
-        "what the client prints: {ended:?}"
-    );
-}
-
-#[test]
-fn an_ordinary_user_learns_from_it() {
-    // The program is opened here, because its folder may be closed to that user.
-    let own = File::open(env!("CARGO_BIN_EXE_sockeye")).unwrap();
-    let nobody = [
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "--no-new-privs",
-    ];
-    let words = ["/proc/self/fd/0", "trace", "lab", "syn-loss", "--explain"];
-    let line = match rustix::process::getuid().is_root() {
-        true => program("setpriv", nobody.iter().chain(&words)),
-        false => lab(&words[3..]),
-    };
-    let mut run = line.stdin(own).start();
-    let ended = run.end_within(LONG * 3);
-    if is_forbidden(&ended) {
-        return;
-    }
-    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
-    let text = ended.text();
-    for piece in [
-        "syn-loss: the first SYN is lost\nThe first SYN never arrives.",
-        "SYN  seq 0  win 64240  mss 1460 ───────────✗",
-        "so the client sends",
-        "LISTEN",
-        "connected; round trip 2",
-        "sight: lab syn-loss: 10.0 ms each way, drop client:syn:1, seen at both ends",
-    ] {
-        assert!(text.contains(piece), "{piece} is not in\n{text}");
-    }
-    assert!(
-        !text.contains("(SYN-RECEIVED)"),
-        "nothing is guessed here:\n{text}"
-    );
-}
-
-#[test]
-fn where_no_lab_is_allowed_a_capture_shows_the_same() {
-    // A user who may make no more namespaces.
-    let script = "for kind in user net; do echo 0 >/proc/sys/user/max_${kind}_namespaces || exit 99; done; \
-                  exec \"$0\" trace lab \"$@\"";
-    let without = |arguments: &[&str]| {
-        let own = ["--user", "--map-root-user", "--mount", "sh", "-c", script];
-        let words = own.iter().map(OsString::from);
-        let words = words.chain([env!("CARGO_BIN_EXE_sockeye").into()]);
-        program("unshare", words.chain(arguments.iter().map(OsString::from))).run()
-    };
-    let ended = without(&["syn-loss"]);
-    if ended.err.contains("unshare: ") || ended.code == 99 {
-        eprintln!("not forbidden, because nothing can be forbidden here: {ended:?}");
-        return;
-    }
-    assert_eq!(ended.code, 0, "{ended:?}");
-    assert!(
-        ended
-            .err
-            .starts_with("sockeye: the lab needs network namespaces"),
-        "{ended:?}"
-    );
-    assert!(ended.err.contains("max_user_namespaces"), "{ended:?}");
-    assert!(
-        ended
-            .text()
-            .contains("sight: file syn-loss.pcap, seen at the client"),
-        "{ended:?}"
-    );
-    let ended = without(&["syn-loss", "--delay", "1ms"]);
-    assert_eq!((ended.code, ended.out.len()), (1, 0), "{ended:?}");
-    assert!(ended.complaint().contains("does not allow"), "{ended:?}");
-}
-
-#[test]
-fn what_cannot_be_played_is_said() {
-    let unknown = lab(&["syn-lost"]).run();
-    assert_eq!(unknown.code, 2);
-    assert!(
-        unknown.complaint().contains("no scenario `syn-lost`"),
-        "{unknown:?}"
-    );
-    for flags in [
-        ["--drop", "sin:1"],
-        ["--late", "data:1"],
-        ["--loss", "101%"],
-        ["--rate", "fast"],
-    ] {
-        let wrong = lab(&flags).run();
-        assert_eq!(wrong.code, 2, "{wrong:?}");
-        assert!(wrong.complaint().contains(flags[1]), "{wrong:?}");
-    }
-    let none = lab(&["exchange", "--", "./there-is-no-such-program"]).run();
-    if is_forbidden(&none) {
-        return;
-    }
-    assert_eq!(none.code, 8, "{none:?}");
-    assert!(
-        none.complaint()
-            .contains("cannot start ./there-is-no-such-program"),
-        "{none:?}"
-    );
-    let quits = lab(&["--server", "true", "--", "true"]).run();
-    assert_eq!(quits.code, 8, "{quits:?}");
-    assert!(
-        quits.complaint().contains("true has ended before"),
-        "{quits:?}"
-    );
-    let fails = lab(&["--", "sh", "-c", "exit 7"]).run();
-    assert_eq!(fails.code, 8, "{fails:?}");
-    assert!(
-        fails.err.contains("the client ended with exit code 7"),
-        "{fails:?}"
-    );
-    let long = lab(&["syn-blackhole", "--limit", "50ms"]).run();
-    assert_eq!(long.code, 3, "{long:?}");
-    assert!(long.complaint().contains("--limit"), "{long:?}");
-}
-
-#[test]
-fn ctrl_c_ends_it_and_what_came_is_drawn() {
-    let mut run = lab(&[
-        "--server",
-        "nc -l 10.77.0.2 7000",
-        "--",
-        "nc",
-        "10.77.0.2",
-        "7000",
-    ])
-    .start();
-    run.hang_up();
-    wait_for_signals(run.id());
-    run.signal(Signal::INT);
-    let ended = run.end();
-    assert!(is_forbidden(&ended) || ended.code == 0, "{ended:?}");
-    assert!(ended.after < Duration::from_secs(5));
-}
-
-#[test]
-fn every_scenario_is_listed() {
-    let listed = lab(&["--list"]).run();
-    assert_eq!((listed.code, listed.err.as_str()), (0, ""));
-    assert!(listed.text().lines().count() > 20);
-    assert!(
-        listed
-            .text()
-            .contains("syn-loss             the first SYN is lost\n")
-    );
 }

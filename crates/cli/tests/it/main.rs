@@ -28,6 +28,7 @@ mod http_peers;
 mod hub;
 mod interop;
 mod lab;
+mod lab_ends;
 mod load;
 mod matrix;
 mod quic;

@@ -35,7 +35,7 @@ const ASCII: &[(char, &str)] = &[
 const CLOSING: &str = "。，：；、）」』？！";
 
 /// Columns that a text takes.
-pub(super) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::cable::Link;
 use super::rule::{Action, Rule};
 use super::{Part, Play};
-use crate::diagram::wrapped;
+use crate::diagram::pen::wrapped;
 use crate::explain::Language;
 
 mod acts;

@@ -62,11 +62,7 @@ fn draw(
     args: &PictureArgs,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let theme = match args.theme {
-        Colors::Auto => Theme::Auto,
-        Colors::Light => Theme::Light,
-        Colors::Dark => Theme::Dark,
-    };
+    let theme = theme(args.theme);
     if args.html {
         let page = trace::html(capture, source, theme, args.all, &args.flow);
         return out.write_all(page.as_bytes());
@@ -93,6 +89,14 @@ fn draw(
         }
     }
     Ok(())
+}
+
+pub(super) fn theme(colors: Colors) -> Theme {
+    match colors {
+        Colors::Auto => Theme::Auto,
+        Colors::Light => Theme::Light,
+        Colors::Dark => Theme::Dark,
+    }
 }
 
 pub(super) fn style(args: &PictureArgs) -> Style {
