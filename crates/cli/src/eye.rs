@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -25,6 +26,9 @@ pub(crate) use easel::{Easel, Form, Pcap};
 use wanted::Wanted;
 pub(crate) use wanted::exists as is_process;
 use watch::Watch;
+
+const ONLY_PACKETS: &str =
+    "of ports that are served, and of other programs, only packets tell: nothing is drawn";
 
 /// What is told to whoever draws.
 enum Told {
@@ -60,6 +64,8 @@ struct Hand {
     /// Without the right to see packets it is what our sockets tell.
     lookout: Option<Lookout>,
     wanted: Mutex<Wanted>,
+    /// That nothing is seen was said.
+    is_told: AtomicBool,
     /// When connections were begun, by our port and the peer.
     begun: Mutex<HashMap<(u16, SocketAddr), u64>>,
 }
@@ -87,6 +93,7 @@ impl Eye {
             waker,
             lookout,
             wanted: Mutex::default(),
+            is_told: AtomicBool::new(false),
             begun: Mutex::default(),
         });
         let watch = Watch::new(hand.clone(), receiver, waking, easel, (sight, keys));
@@ -136,6 +143,9 @@ impl Eye {
 
     fn admit(&self, port: Option<u16>) -> Result<()> {
         let Some(lookout) = &self.hand.lookout else {
+            if !self.hand.is_told.swap(true, Relaxed) {
+                eprintln!("trace: {ONLY_PACKETS}");
+            }
             return Ok(());
         };
         let admitted = match port {

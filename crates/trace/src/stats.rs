@@ -56,7 +56,10 @@ impl Stats {
     pub fn of(flow: &Flow, source: &str) -> Self {
         let [a, b] = flow.ends;
         let names = crate::diagram::names(flow);
-        let last = flow.events.last().map_or(0, |event| flow.since_start(event));
+        let last = flow
+            .events
+            .last()
+            .map_or(0, |event| flow.since_start(event));
         let mut curves = Vec::new();
         for side in Side::BOTH {
             let way = format!("{} → {}", names[side.index()], names[side.other().index()]);
@@ -148,7 +151,9 @@ fn again(flow: &Flow, side: Side, way: &str) -> Curve {
     Curve {
         name: format!("retransmissions {way}"),
         quantity: Quantity::Count,
-        samples: repeats.map(|event| (flow.since_start(event), 1.0)).collect(),
+        samples: repeats
+            .map(|event| (flow.since_start(event), 1.0))
+            .collect(),
     }
 }
 
@@ -157,7 +162,10 @@ impl Curve {
     fn columns(&self, span: i64, count: usize) -> Vec<Option<f64>> {
         let seconds = span as f64 / 1e9 / count as f64;
         if self.quantity == Quantity::Flowed {
-            return self.spread(span, count).map(|bytes| Some(bytes * 8.0 / seconds)).collect();
+            return self
+                .spread(span, count)
+                .map(|bytes| Some(bytes * 8.0 / seconds))
+                .collect();
         }
         let mut columns: Vec<Vec<f64>> = vec![Vec::new(); count];
         for (time, value) in &self.samples {
@@ -284,13 +292,20 @@ mod tests {
         let passed = [4000.0, 0.0, 0.0, 1600.0].map(Some);
         assert_eq!(columns(Quantity::Passed), passed);
         assert_eq!(columns(Quantity::Held), [100.0, 25.0, 25.0, 50.0].map(Some));
-        assert_eq!(columns(Quantity::Took), [Some(100.0), None, None, Some(50.0)]);
+        assert_eq!(
+            columns(Quantity::Took),
+            [Some(100.0), None, None, Some(50.0)]
+        );
         // What came with the first sample flowed before it. 25 bytes belong to the first quarter, and of 50 that flowed
         // in five eighths a fifth, two fifths and two fifths to what they were in.
         let flowed = [25.0 + 10.0, 20.0, 20.0, 0.0].map(|bytes| Some(bytes * 32.0));
         assert_eq!(columns(Quantity::Flowed), flowed);
         let ends = curve(Quantity::Count, &[(SECOND, 1.0)]).columns(SECOND, 4);
-        assert_eq!(ends, [0.0, 0.0, 0.0, 1.0].map(Some), "the last moment is in the last part");
+        assert_eq!(
+            ends,
+            [0.0, 0.0, 0.0, 1.0].map(Some),
+            "the last moment is in the last part"
+        );
     }
 
     #[test]

@@ -17,7 +17,11 @@ use super::values;
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct StatsArgs {
     /// Connections with this address at one end: HOST:PORT, or a port
-    #[arg(value_name = "ADDR", required_unless_present = "read", conflicts_with = "read")]
+    #[arg(
+        value_name = "ADDR",
+        required_unless_present = "read",
+        conflicts_with = "read"
+    )]
     pub(crate) address: Option<String>,
     /// A capture file; `-` is standard input
     #[arg(long, value_name = "FILE")]
@@ -42,7 +46,12 @@ pub(crate) struct StatsArgs {
     #[arg(help_heading = "Chart", long, conflicts_with_all = ["ascii", "width"])]
     pub(crate) svg: bool,
     /// The colours of --svg
-    #[arg(help_heading = "Chart", long, value_name = "THEME", default_value = "auto")]
+    #[arg(
+        help_heading = "Chart",
+        long,
+        value_name = "THEME",
+        default_value = "auto"
+    )]
     pub(crate) theme: Colors,
 }
 

@@ -220,7 +220,11 @@ impl Easel {
         }
         if capture.dropped > 0 {
             let count = capture.dropped;
-            eprintln!("trace: {count} packets came too fast and were not seen");
+            let missed = format!("     {count} packets came too fast and were not seen\n");
+            match self.form {
+                Form::Picture(_) => self.put(missed.as_bytes())?,
+                _ => eprintln!("trace: {}", missed.trim()),
+            }
         }
         Ok(())
     }

@@ -43,7 +43,10 @@ impl Curve {
     fn draw(&self, text: &mut String, span: i64, count: usize, style: &Style) {
         let columns = self.columns(span, count);
         let most = columns.iter().flatten().copied().fold(0.0, f64::max);
-        put(text, &format!("{}: {}", self.name, self.summary(span, &columns)));
+        put(
+            text,
+            &format!("{}: {}", self.name, self.summary(span, &columns)),
+        );
         let height = match self.quantity {
             Quantity::Count => 1,
             _ => HEIGHT,
@@ -56,7 +59,11 @@ impl Curve {
             (true, Quantity::Count) => "\x1b[35m",
         };
         let reset = if color.is_empty() { "" } else { "\x1b[0m" };
-        let (tick, corner) = if style.ascii { ('|', '+') } else { ('┤', '└') };
+        let (tick, corner) = if style.ascii {
+            ('|', '+')
+        } else {
+            ('┤', '└')
+        };
         for row in (0..height).rev() {
             let letters: String = columns
                 .iter()
@@ -67,10 +74,16 @@ impl Curve {
                 false => String::new(),
             };
             let axis = format!("{}{axis}", " ".repeat(AXIS.saturating_sub(width(&axis))));
-            put(text, &format!("{axis} {tick}{color}{}{reset}", letters.trim_end()));
+            put(
+                text,
+                &format!("{axis} {tick}{color}{}{reset}", letters.trim_end()),
+            );
         }
         let dash = if style.ascii { "-" } else { "─" };
-        put(text, &format!("{:AXIS$} {corner}{}", "", dash.repeat(count)));
+        put(
+            text,
+            &format!("{:AXIS$} {corner}{}", "", dash.repeat(count)),
+        );
     }
 }
 
@@ -97,7 +110,9 @@ mod tests {
     #[test]
     fn a_column_is_as_high_as_its_value_and_seen_if_there_is_any() {
         let column = |value: f64| -> String {
-            (0..2).map(|row| letter(value, 16.0, row, 2, false)).collect()
+            (0..2)
+                .map(|row| letter(value, 16.0, row, 2, false))
+                .collect()
         };
         assert_eq!(column(16.0), "██");
         assert_eq!(column(8.0), "█ ");
@@ -124,8 +139,17 @@ mod tests {
         let text = chart(&stats, &style);
         assert!(text.lines().all(|line| width(line) <= 60), "{text}");
         // Three megabits in two seconds.
-        assert!(text.contains("throughput client → server: mean 1.5 Mbit/s"), "{text}");
-        let ascii = chart(&stats, &Style { ascii: true, ..style });
+        assert!(
+            text.contains("throughput client → server: mean 1.5 Mbit/s"),
+            "{text}"
+        );
+        let ascii = chart(
+            &stats,
+            &Style {
+                ascii: true,
+                ..style
+            },
+        );
         assert!(ascii.is_ascii(), "{ascii}");
         assert!(ascii.contains('#'), "{ascii}");
     }

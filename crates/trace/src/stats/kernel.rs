@@ -6,11 +6,15 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
 use netlink_packet_sock_diag::inet::nlas::Nla;
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags};
+use netlink_packet_sock_diag::inet::{
+    ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags,
+};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
 };
@@ -39,7 +43,10 @@ impl Kernel {
     /// All connections of this network: their own address, the other one, and how they do.
     fn all(&self) -> io::Result<Vec<(SocketAddr, SocketAddr, Info)>> {
         let mut found = Vec::new();
-        for (family, any) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
+        for (family, any) in [
+            (AF_INET, SocketId::new_v4()),
+            (AF_INET6, SocketId::new_v6()),
+        ] {
             self.dump(family, any, &mut found)?;
         }
         Ok(found)
@@ -107,7 +114,8 @@ impl Info {
     fn read(bytes: &[u8]) -> Option<Self> {
         let short = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?).into());
         let long = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
-        let (segment, microseconds, segments): (u64, u64, u64) = (short(16)?, short(68)?, short(80)?);
+        let (segment, microseconds, segments): (u64, u64, u64) =
+            (short(16)?, short(68)?, short(80)?);
         Some(Self {
             round_trip: microseconds * 1000,
             window: segments * segment,
@@ -198,7 +206,8 @@ impl Sampler {
     #[must_use]
     pub fn stats(&self) -> Vec<Stats> {
         let all = self.seen.iter();
-        all.map(|((own, peer), samples)| samples.stats(*own, *peer)).collect()
+        all.map(|((own, peer), samples)| samples.stats(*own, *peer))
+            .collect()
     }
 }
 
@@ -221,12 +230,19 @@ impl Samples {
         let curve = |name: &str, quantity, samples: &[(i64, f64)]| Curve {
             name: name.to_owned(),
             quantity,
-            samples: samples.iter().map(|(time, value)| (time - first, *value)).collect(),
+            samples: samples
+                .iter()
+                .map(|(time, value)| (time - first, *value))
+                .collect(),
         };
         let mut curves = vec![
             curve("acknowledged", Quantity::Flowed, &self.sent),
             curve("received", Quantity::Flowed, &self.received),
-            curve("round trip (smoothed)", Quantity::Smoothed, &self.round_trip),
+            curve(
+                "round trip (smoothed)",
+                Quantity::Smoothed,
+                &self.round_trip,
+            ),
             curve("congestion window", Quantity::Held, &self.window),
             curve("retransmissions", Quantity::Count, &self.again),
         ];
@@ -263,18 +279,41 @@ mod tests {
             sampler.sample().unwrap();
             both = sampler.stats();
             let whole = |stats: &Stats| {
-                let passed = stats.curves.iter().filter(|curve| curve.quantity == Quantity::Flowed);
-                passed.flat_map(|curve| &curve.samples).map(|(_, bytes)| bytes).sum::<f64>() >= 100_000.0
+                let passed = stats
+                    .curves
+                    .iter()
+                    .filter(|curve| curve.quantity == Quantity::Flowed);
+                passed
+                    .flat_map(|curve| &curve.samples)
+                    .map(|(_, bytes)| bytes)
+                    .sum::<f64>()
+                    >= 100_000.0
             };
             both.retain(whole);
         }
-        let sent = both.iter().find(|stats| stats.title.contains(&format!("→ {at}"))).unwrap();
+        let sent = both
+            .iter()
+            .find(|stats| stats.title.contains(&format!("→ {at}")))
+            .unwrap();
         assert_eq!(sent.curves[0].name, "acknowledged");
-        let names: Vec<_> = sent.curves.iter().map(|curve| curve.name.as_str()).collect();
+        let names: Vec<_> = sent
+            .curves
+            .iter()
+            .map(|curve| curve.name.as_str())
+            .collect();
         assert!(names.contains(&"congestion window"), "{names:?}");
-        let window = sent.curves.iter().find(|curve| curve.name == "congestion window").unwrap();
+        let window = sent
+            .curves
+            .iter()
+            .find(|curve| curve.name == "congestion window")
+            .unwrap();
         // Ten segments at least (RFC 6928).
-        assert!(window.samples.iter().all(|(_, bytes)| *bytes >= 10.0 * 500.0));
+        assert!(
+            window
+                .samples
+                .iter()
+                .all(|(_, bytes)| *bytes >= 10.0 * 500.0)
+        );
     }
 
     #[test]
@@ -287,7 +326,10 @@ mod tests {
         bytes[120..128].copy_from_slice(&5_000_000_000_u64.to_ne_bytes());
         let info = Info::read(&bytes).unwrap();
         assert_eq!((info.round_trip, info.window), (20_300_000, 14_480));
-        assert_eq!((info.again, info.acknowledged, info.received), (3, 5_000_000_000, 0));
+        assert_eq!(
+            (info.again, info.acknowledged, info.received),
+            (3, 5_000_000_000, 0)
+        );
         assert_eq!(Info::read(&bytes[..135]), None);
     }
 }

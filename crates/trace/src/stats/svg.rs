@@ -36,7 +36,10 @@ pub fn chart_svg(stats: &Stats, theme: Theme) -> String {
         out,
         r#"<rect class="bg" width="{WIDTH}" height="{height:.0}"/>"#
     );
-    put!(out, r#"<text class="name" x="{LEFT}" y="30">{title}</text>"#);
+    put!(
+        out,
+        r#"<text class="name" x="{LEFT}" y="30">{title}</text>"#
+    );
     for (index, curve) in stats.curves.iter().enumerate() {
         curve.draw_svg(&mut out, stats.span, TOP + STEP * index as f64);
     }
@@ -47,7 +50,12 @@ pub fn chart_svg(stats: &Stats, theme: Theme) -> String {
 impl Curve {
     fn draw_svg(&self, out: &mut String, span: i64, top: f64) {
         let columns = self.columns(span, COLUMNS);
-        let most = columns.iter().flatten().copied().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+        let most = columns
+            .iter()
+            .flatten()
+            .copied()
+            .fold(0.0, f64::max)
+            .max(f64::MIN_POSITIVE);
         let bottom = top + HEIGHT;
         let x = |index: f64| LEFT + (RIGHT - LEFT) * index / COLUMNS as f64;
         let y = |value: f64| bottom - HEIGHT * value / most;
@@ -92,7 +100,11 @@ impl Curve {
             };
             before = self.quantity != Quantity::Took;
         }
-        let thick = if self.quantity == Quantity::Took { 4.0 } else { 1.6 };
+        let thick = if self.quantity == Quantity::Took {
+            4.0
+        } else {
+            1.6
+        };
         let class = match self.quantity {
             Quantity::Passed | Quantity::Flowed => "data",
             Quantity::Held => "syn",

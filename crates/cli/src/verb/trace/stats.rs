@@ -50,7 +50,9 @@ fn of(capture: &Capture, file: &Path, args: &StatsArgs) -> Result<Vec<Stats>> {
         let what = format!("there is no flow {number}: there are {count}, counted from 0");
         return Err(Usage(what).into());
     }
-    let source = file.file_name().map_or("-".into(), |name| name.to_string_lossy());
+    let source = file
+        .file_name()
+        .map_or("-".into(), |name| name.to_string_lossy());
     let source = wire::text::printable(&source).into_owned();
     let flows = capture.flows.iter().enumerate();
     let asked = flows.filter(|(number, _)| args.flow.is_empty() || args.flow.contains(number));
@@ -151,7 +153,9 @@ impl<'a> Shown<'a> {
         let stats: Vec<Stats> = sampler.stats().into_iter().take(1).collect();
         let text = charts(self.args, &stats);
         self.lines = text.lines().count();
-        stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+        stdout()
+            .write_all(text.as_bytes())
+            .context("cannot write to standard output")
     }
 
     fn wipe(&mut self) -> Result<()> {

@@ -41,7 +41,7 @@ impl KeyLog {
     #[must_use]
     pub fn writing_as(self, other: Option<Self>) -> Self {
         Self {
-            file: self.file.or(other.and_then(|other| other.file)),
+            file: self.file.or_else(|| other?.file),
             ..self
         }
     }
