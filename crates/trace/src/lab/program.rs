@@ -67,7 +67,9 @@ impl Running {
 
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         // Whatever cannot be waited for has ended.
-        self.0.try_wait().unwrap_or_else(|_| Some(ExitStatus::default()))
+        self.0
+            .try_wait()
+            .unwrap_or_else(|_| Some(ExitStatus::default()))
     }
 
     /// Asks it to end, and ends it if it does not.
