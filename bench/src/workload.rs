@@ -12,6 +12,7 @@ mod quic_bulk;
 mod relay;
 mod start_up;
 mod tcp_echo;
+mod trace_capture;
 mod trace_read;
 mod udp_burst;
 mod udp_echo;
@@ -59,6 +60,8 @@ pub(crate) const ALL: &[Workload] = &[
     ("chat-idle", chat::idle),
     ("start-up", start_up::run),
     ("trace-read", trace_read::run),
+    ("trace-overhead", trace_capture::overhead),
+    ("trace-capture", trace_capture::capture),
     ("chat-store", chat_store::durable),
     ("chat-join", chat_store::join),
 ];

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// How the file gets to the client's stdin.
 #[derive(Clone, Copy, PartialEq)]
-enum Feed {
+pub(super) enum Feed {
     Pipe,
     File,
 }
@@ -104,7 +104,7 @@ fn goals() -> Vec<Goal> {
 
 /// One transfer: from the start of the client until client and sink have ended; a sink that serves on
 /// has closed its end when the client ends. The CPU is that of both, without `cat`.
-fn transfer(
+pub(super) fn transfer(
     sink: &Contender,
     client: &Contender,
     feed: Feed,

@@ -18,14 +18,18 @@ use crate::failure::Usage;
 mod chat;
 mod connect;
 mod export;
+mod eye;
 mod fetch;
 mod guard;
+mod lab;
 mod nearby;
+mod picture;
 mod refusal;
 mod relay;
 mod rooms;
 mod serve;
 mod socket;
+mod stats;
 mod tls;
 mod trace;
 mod values;
@@ -35,16 +39,21 @@ mod websocket;
 pub(crate) use chat::ChatArgs;
 pub(crate) use connect::{ConnectArgs, Eof, Eol};
 pub(crate) use export::{ChatAction, ExportArgs};
+pub(crate) use eye::EyeArgs;
 pub(crate) use fetch::{Datum, FetchArgs, Field, From};
 pub(crate) use guard::GuardArgs;
+pub(crate) use lab::{At, LabArgs};
 pub(crate) use nearby::{FindArgs, NearbyArgs};
+pub(crate) use picture::{Colors, Lang, PictureArgs};
 use refusal::refusal;
 pub(crate) use relay::RelayArgs;
 pub(crate) use rooms::{RoomsArgs, Slow};
 pub(crate) use serve::ServeArgs;
 pub(crate) use socket::SocketArgs;
+pub(crate) use stats::StatsArgs;
 pub(crate) use tls::{ConnectTlsArgs, ServeTlsArgs, TargetTlsArgs};
-pub(crate) use trace::{Colors, Lang, TraceArgs};
+pub(crate) use trace::{Beside, TraceArgs};
+pub(crate) use values::time;
 pub(crate) use way::{Balance, ChildArgs, JoinArgs, TargetArgs};
 pub(crate) use websocket::WebSocketArgs;
 
@@ -181,7 +190,8 @@ pub(crate) fn command() -> Command {
 /// # Errors
 /// When it makes no sense.
 pub(crate) fn typed() -> Result<(Verb, Vec<Said>), Usage> {
-    let matches = command().try_get_matches();
+    let line = trace::sorted(std::env::args_os().collect());
+    let matches = command().try_get_matches_from(line);
     let cli = matches.and_then(|matches| {
         let said = script(&matches);
         Cli::from_arg_matches(&matches).map(|cli| (cli.verb, said))
@@ -207,9 +217,13 @@ pub(crate) enum Said {
 
 /// Everything that `connect` was told to send, in the order in which it was typed.
 fn script(matches: &ArgMatches) -> Vec<Said> {
-    let Some(matches) = matches.subcommand_matches("connect") else {
-        return Vec::new();
-    };
+    matches
+        .subcommand_matches("connect")
+        .map_or_else(Vec::new, said)
+}
+
+/// The same, where the words of `connect` stand alone.
+fn said(matches: &ArgMatches) -> Vec<Said> {
     let mut said: Vec<(usize, Said)> = Vec::new();
     let mut collect = |id: &str, make: fn(OsString) -> Said| {
         let values = matches.get_raw(id).into_iter().flatten();

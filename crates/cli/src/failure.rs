@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 
 use sockeye::{
@@ -9,6 +10,7 @@ use sockeye::{
     StoreFault, TlsError,
 };
 use trace::Fault;
+use trace::lab::LabError;
 use wire::pcapng::FileError;
 use wire::upstream::Refusal;
 
@@ -95,6 +97,12 @@ fn plain(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
+/// `cannot write FILE`
+pub(crate) fn cannot_write(file: &Path) -> String {
+    let name = file.to_string_lossy();
+    format!("cannot write {}", wire::text::printable(&name))
+}
+
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() || error.is::<AddressError>() {
         return code::USAGE;
@@ -107,6 +115,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     }
     if let Some(fault) = error.downcast_ref::<Fault>() {
         return fault_code(fault);
+    }
+    if let Some(LabError::Program { .. } | LabError::Server { .. }) = error.downcast_ref() {
+        return code::CHILD;
     }
     let error = error.downcast_ref::<Error>();
     match error.and_then(Error::tls) {
@@ -178,6 +189,9 @@ fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
     if let Some(fault) = error.downcast_ref::<Fault>() {
         return fault_hint(fault).map(Into::into);
     }
+    if let Some(LabError::Forbidden(_)) = error.downcast_ref() {
+        return Some(LAB_HINT.into());
+    }
     let error = error.downcast_ref::<Error>()?;
     if let Some(tls) = error.tls() {
         return tls_hint(tls);
@@ -206,6 +220,11 @@ fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
     };
     Some(hint.into())
 }
+
+/// What has to be allowed before there can be a lab.
+const LAB_HINT: &str = "user namespaces are switched off: `sysctl user.max_user_namespaces`, and where they exist \
+    `kernel.unprivileged_userns_clone` and `kernel.apparmor_restrict_unprivileged_userns`, say so; in a container its \
+    seccomp profile may. Root can always";
 
 /// Something else is spoken there.
 fn other_protocol(source: &std::io::Error, address: &str) -> Option<&'static str> {

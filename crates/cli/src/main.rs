@@ -4,6 +4,7 @@ mod args;
 mod chat;
 mod config;
 mod console;
+mod eye;
 mod failure;
 mod fetched;
 mod peers;
@@ -34,6 +35,9 @@ fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
         Verb::Find(find) => run(Threads::One, || verb::find::run(*find.0)),
         Verb::Fetch(fetch) => run(Threads::One, || verb::fetch::run(*fetch.0)),
         Verb::Relay(relay) => run(Threads::One, || verb::relay::run(*relay.0)),
+        Verb::Trace(trace) if trace.0.is_live() => {
+            run(Threads::One, || verb::trace::live::run(*trace.0))
+        }
         Verb::Trace(trace) => verb::trace::run(&trace.0),
         Verb::Contacts(contacts) => verb::contacts::run(contacts),
         Verb::Completions { shell } => verb::completions(shell),

@@ -17,10 +17,13 @@ pub(crate) mod ask;
 mod chat;
 pub(crate) mod exposure;
 pub(crate) mod fetch;
+mod lab;
 pub(crate) mod nearby;
 pub(crate) mod port;
 pub(crate) mod tls;
 pub(crate) mod way;
+
+pub(crate) use lab::LabPlan;
 
 /// The services by name.
 const SERVICES: [&str; 10] = [

@@ -2,6 +2,7 @@
 
 use std::env::{var, var_os};
 use std::io::{IsTerminal, stdout as out};
+use std::os::fd::BorrowedFd;
 
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
@@ -26,7 +27,16 @@ impl Drop for Restored {
 
 /// How wide the terminal is that shows standard output, or what `COLUMNS` says of the reader behind a pipe.
 pub(crate) fn columns() -> Option<usize> {
-    let window = tcgetwinsize(stdout()).ok();
+    columns_of(stdout())
+}
+
+/// The same of standard error.
+pub(crate) fn error_columns() -> Option<usize> {
+    columns_of(stderr())
+}
+
+fn columns_of(terminal: BorrowedFd<'_>) -> Option<usize> {
+    let window = tcgetwinsize(terminal).ok();
     let columns = window.map(|window| usize::from(window.ws_col));
     let told = || var("COLUMNS").ok()?.parse().ok();
     columns.filter(|columns| *columns > 0).or_else(told)
@@ -41,7 +51,16 @@ pub(crate) fn told_columns() -> Option<usize> {
 
 /// Whether standard output shows colours: <https://no-color.org> and <https://bixense.com/clicolors/>.
 pub(crate) fn colors() -> bool {
+    colors_on(out().is_terminal())
+}
+
+/// The same of standard error.
+pub(crate) fn error_colors() -> bool {
+    colors_on(std::io::stderr().is_terminal())
+}
+
+fn colors_on(terminal: bool) -> bool {
     let is_set = |name: &str| var_os(name).is_some_and(|value| !value.is_empty());
     let forced = var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
-    !is_set("NO_COLOR") && (forced || out().is_terminal())
+    !is_set("NO_COLOR") && (forced || terminal)
 }

@@ -14,6 +14,7 @@ use wire::upstream::Proxy;
 
 use crate::child::ChildOptions;
 use crate::error::{Error, Operation, Result};
+use crate::lookout::{Lookout, watched};
 use crate::protocol::http::Ask as HttpAsk;
 use crate::protocol::quic::Settings as QuicSettings;
 use crate::protocol::tls::TlsClient;
@@ -88,6 +89,8 @@ pub struct DialOptions {
     pub migrate_after: Option<Duration>,
     /// Who hears of it.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Who watches its packets.
+    pub lookout: Option<Arc<dyn Lookout>>,
 }
 
 impl Default for DialOptions {
@@ -116,6 +119,7 @@ impl Default for DialOptions {
             datagrams: false,
             migrate_after: None,
             observer: None,
+            lookout: None,
         }
     }
 }
@@ -218,7 +222,7 @@ async fn connect(hosts: &[HostPort], options: &DialOptions) -> Result<Reached> {
             let candidates = candidates(hosts, options).await?;
             let attempts = candidates.iter().map(async |(peer, host)| {
                 let tcp = happy::attempt(*peer, options).await?;
-                Reached::new(tcp, (*peer).into(), host)
+                Reached::new(tcp, *peer, host, options)
             });
             happy::first(attempts).await?
         }
@@ -228,13 +232,18 @@ async fn connect(hosts: &[HostPort], options: &DialOptions) -> Result<Reached> {
 }
 
 impl Reached {
-    fn new(tcp: TcpStream, peer: Endpoint, host: &HostPort) -> Result<Self> {
+    fn new(
+        tcp: TcpStream,
+        peer: SocketAddr,
+        host: &HostPort,
+        options: &DialOptions,
+    ) -> Result<Self> {
         let local = tcp.local_addr();
-        let local = local.map_err(|source| Error::io(Operation::Connect, &peer, source))?;
+        let local = local.map_err(|source| Error::io(Operation::Connect, peer, source))?;
         Ok(Self {
-            stream: tcp.into(),
+            stream: watched(tcp, (local, peer), options.lookout.as_ref()),
             local: local.into(),
-            peer,
+            peer: peer.into(),
             host: host.clone(),
         })
     }
@@ -257,7 +266,7 @@ pub(crate) async fn reach_host(
         None => {
             let attempts = addresses.iter().map(async |peer| {
                 let tcp = happy::attempt(*peer, options).await?;
-                Reached::new(tcp, (*peer).into(), host)
+                Reached::new(tcp, *peer, host, options)
             });
             happy::first(attempts).await
         }
@@ -267,7 +276,7 @@ pub(crate) async fn reach_host(
 /// A connection to `proxy`, which is asked in its own protocol by the caller.
 pub(crate) async fn reach_proxy(proxy: &Proxy, options: &DialOptions) -> Result<Reached> {
     let (tcp, peer) = proxy::reach(proxy, options).await?;
-    Reached::new(tcp, peer.into(), &proxy.at)
+    Reached::new(tcp, peer, &proxy.at, options)
 }
 
 /// A connection as it is, or in TLS where `alpn` is offered.

@@ -50,6 +50,7 @@ mod dial;
 mod error;
 pub mod fetch;
 pub mod hub;
+mod lookout;
 pub mod nearby;
 mod port;
 mod protocol;
@@ -69,6 +70,7 @@ pub use error::{
     CertificateFault, CredentialFault, Error, Operation, QuicEnd, Result, StoreError, StoreFault,
     TlsError,
 };
+pub use lookout::Lookout;
 pub use port::{Listening, MAX_SESSIONS, Port, PortConfig, Rate};
 pub use protocol::http::{Ask as HttpAsk, Page, Sends as HttpSends, Settings as HttpSettings};
 pub use protocol::quic::{QuicVersion, Settings as QuicSettings, end_connections};

@@ -13,6 +13,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("token", &[]),
     // 2. stream → wire; session → stream; the service trait → session; services → all of these.
     ("stream", &[]),
+    // Who watches packets knows nothing of whose they are.
+    ("lookout", &["stream"]),
     ("session", &["stream", "certificate", "error"]),
     // Where sessions of one room meet knows nothing of sessions.
     ("hub/*", HUB),
@@ -59,6 +61,7 @@ const PROTOCOL: &[&str] = &[
     "session",
     "stream",
     "request",
+    "lookout",
     "task",
     "token",
     "certificate",
@@ -80,7 +83,7 @@ const PORT: &[&str] = &[
 ];
 
 const DIAL: &[&str] = &[
-    "protocol", "session", "stream", "child", "socket", "resolve", "token", "error",
+    "protocol", "session", "stream", "child", "socket", "resolve", "lookout", "token", "error",
 ];
 
 const FETCH: &[&str] = &["dial", "protocol", "session", "request", "error"];

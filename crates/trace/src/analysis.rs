@@ -15,27 +15,33 @@ use sender::{Probe, Sender, Sent};
 /// Linux waits at least as long before its timer sends again, in nanoseconds; what comes earlier is a probe.
 const LEAST_TIMEOUT: i64 = 200_000_000;
 
-/// Finds out what the segments of a flow mean, and the states of its ends.
+/// Finds out what the segments of a flow mean, and the states of its ends, as far as it has come.
 pub(crate) fn run(flow: &mut Flow) {
-    let mut analysis = Analysis::new(flow);
-    for row in 0..flow.events.len() {
-        analysis.step(&mut flow.events, row);
+    let begun = flow.analysis.take();
+    let mut analysis = begun.unwrap_or_else(|| Box::new(Analysis::new(flow)));
+    while analysis.rows < flow.events.len() {
+        analysis.step(&mut flow.events, analysis.rows);
+        analysis.rows += 1;
     }
     flow.first = analysis.machine.first();
+    flow.analysis = Some(analysis);
 }
 
 /// What is known so far.
-struct Analysis {
+#[derive(Debug)]
+pub(crate) struct Analysis {
+    /// How many rows that is.
+    rows: usize,
     vantage: Vantage,
     senders: [Sender; 2],
     machine: Machine,
     handshake: Handshake,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Handshake {
-    /// When the SYN was sent that was answered.
-    syn: Option<i64>,
+    /// When each end sent the SYN that was answered.
+    syns: [Option<i64>; 2],
     syn_ack: Option<i64>,
     round_trip: Option<i64>,
 }
@@ -97,6 +103,7 @@ impl Now {
 impl Analysis {
     fn new(flow: &Flow) -> Self {
         Self {
+            rows: 0,
             vantage: flow.vantage,
             senders: Default::default(),
             machine: Machine::new(flow),
@@ -133,22 +140,31 @@ impl Analysis {
 
     fn handshake(&mut self, now: Now, notes: &mut Vec<Note>) {
         let known = &mut self.handshake;
+        // Of ends that open at once each makes a round trip of its own: one's SYN, and what acknowledges it.
+        let at_once = known.syns.iter().all(Option::is_some);
+        let caller = match self.vantage {
+            Vantage::At(side) if at_once => side,
+            _ => Side::A,
+        };
         match (now.is(Flags::SYN), now.ack) {
-            (true, None) if known.syn_ack.is_none() => known.syn = Some(now.time),
+            (true, None) if known.syn_ack.is_none() => {
+                known.syns[now.from.index()] = Some(now.time);
+            }
+            (true, Some(_)) if at_once && now.from == caller => {}
             // At B, the last one is what the client's ACK answers; at A the first is what arrived.
             (true, Some(_)) if known.syn_ack.is_none() || self.vantage == Vantage::At(Side::B) => {
                 known.syn_ack = Some(now.time);
             }
-            (false, Some(_)) if now.from == Side::A && !now.is(Flags::RST) => {
+            (false, Some(_)) if now.from == caller && !now.is(Flags::RST) => {
                 let (Some(syn_ack), None) = (known.syn_ack, known.round_trip) else {
                     return;
                 };
                 let began = match self.vantage {
-                    Vantage::At(Side::B) => Some(syn_ack),
-                    _ => known.syn,
+                    Vantage::At(Side::B) if !at_once => Some(syn_ack),
+                    _ => known.syns[caller.index()],
                 };
                 let done = match self.vantage {
-                    Vantage::At(Side::A) => syn_ack,
+                    Vantage::At(side) if side == caller => syn_ack,
                     _ => now.time,
                 };
                 let Some(began) = began else { return };
@@ -207,8 +223,15 @@ impl Analysis {
     fn fills(&self, now: Now, hole: Sent, notes: &mut Vec<Note>) {
         let sender = &self.senders[now.from.index()];
         let after = now.time - hole.time;
-        let late = match (now.clock, hole.clock) {
-            (Some(own), Some(opener)) => own.wrapping_sub(opener).cast_signed() < 0,
+        let clock = now.clock.zip(hole.clock);
+        let clock = clock.map(|(own, opener)| own.wrapping_sub(opener).cast_signed());
+        // IPv4 counts packets in 16 bits; where it does not, all of them have the number 0.
+        let count = now.id.zip(hole.id).filter(|ids| *ids != (0, 0));
+        let count =
+            count.map(|(own, opener)| (own as u16).wrapping_sub(opener as u16).cast_signed());
+        let late = match (clock, count) {
+            (Some(..0), _) | (Some(0), Some(..0)) => true,
+            (Some(1..), _) | (Some(0), Some(_)) => false,
             // Without clocks the time tells: nothing is sent again before a round trip is over.
             _ => self
                 .handshake
@@ -237,6 +260,13 @@ impl Analysis {
             });
             return;
         };
+        // Ends that open at once answer with the SYN that they have sent, and it is not that it was lost (RFC 9293,
+        // figure 7).
+        let first = events[original.row].tcp().map(|tcp| tcp.flags);
+        let was_syn = first.is_some_and(|flags| flags.has(Flags::SYN) && !flags.has(Flags::ACK));
+        if was_syn && now.is(Flags::SYN) && now.ack.is_some() {
+            return;
+        }
         let of = events[original.row].frame;
         if original.is_duplicate(&now.sent(true)) {
             notes.push(Note::Duplicate { of });

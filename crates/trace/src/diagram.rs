@@ -4,18 +4,20 @@ use std::fmt::Write;
 
 use wire::packet::Flags;
 
-use crate::event::{Event, Fate, Note, Side, State, StateAt, Sure, Tcp, Vantage};
+use crate::event::{Event, Note, Side, State, StateAt, Sure, Tcp, Vantage};
 use crate::explain::{Explainer, Language};
 use crate::flow::{Flow, Transport};
 use crate::summary;
 use crate::words::duration;
 
 mod fold;
+mod growing;
 mod label;
-mod pen;
+pub(crate) mod pen;
 mod sign;
 
 pub(crate) use fold::{Row, rows};
+pub use growing::Growing;
 use label::{Class, Label};
 use pen::Pen;
 pub(crate) use sign::{Sign, signs};
@@ -65,12 +67,11 @@ const STATE: usize = 14;
 /// Draws `flow`, which `source` tells of, line by line, each with its `\n`.
 #[must_use]
 pub fn draw(flow: &Flow, source: &str, style: &Style) -> String {
-    let mut drawing = Drawing::new(flow, style);
+    let mut progress = Progress::begin(flow, style);
+    let mut drawing = Drawing::new(flow, style, &mut progress);
     drawing.head();
-    let rows = rows(flow, style.all);
-    let mut explainer = style.explain.map(Explainer::new);
-    for row in &rows {
-        drawing.row(row, explainer.as_mut());
+    for row in &rows(flow, style.all) {
+        drawing.row(row);
     }
     drawing.foot(source);
     drawing.text
@@ -80,18 +81,41 @@ struct Drawing<'a> {
     flow: &'a Flow,
     style: &'a Style,
     pen: Pen,
-    names: [&'a str; 2],
     /// Columns between the two lines.
     area: usize,
+    progress: &'a mut Progress,
+    text: String,
+}
+
+/// How far a picture has come.
+#[derive(Debug)]
+struct Progress {
+    names: [&'static str; 2],
     /// Columns of a packet's number, and of its time.
     columns: (usize, usize),
     phase: Phase,
     states: Option<[StateAt; 2]>,
     last: i64,
-    text: String,
+    explainer: Option<Explainer>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
+impl Progress {
+    fn begin(flow: &Flow, style: &Style) -> Self {
+        let last = flow.events.last();
+        let number = last.map_or(0, |event| event.frame).to_string().len();
+        let time = last.map_or(0, |event| flow.since_start(event));
+        Self {
+            names: names(flow),
+            columns: (number.max(3), milliseconds(time).len().max(10)),
+            phase: Phase::Open,
+            states: None,
+            last: 0,
+            explainer: style.explain.map(Explainer::new),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum Phase {
     Open,
     Data,
@@ -108,11 +132,8 @@ pub(crate) fn names(flow: &Flow) -> [&'static str; 2] {
 }
 
 impl<'a> Drawing<'a> {
-    fn new(flow: &'a Flow, style: &'a Style) -> Self {
-        let last = flow.events.last();
-        let number = last.map_or(0, |event| event.frame).to_string().len().max(3);
-        let time = last.map_or(0, |event| flow.since_start(event));
-        let time = milliseconds(time).len().max(10);
+    fn new(flow: &'a Flow, style: &'a Style, progress: &'a mut Progress) -> Self {
+        let (number, time) = progress.columns;
         let width = style.width.max(NARROWEST);
         let beside = match width >= WITH_STATES {
             true => number + 1 + time + 1 + STATE + 1 + 1 + 1 + 1 + STATE,
@@ -122,12 +143,8 @@ impl<'a> Drawing<'a> {
             flow,
             style,
             pen: Pen::new(style),
-            names: names(flow),
             area: width.saturating_sub(beside).max(24),
-            columns: (number, time),
-            phase: Phase::Open,
-            states: None,
-            last: 0,
+            progress,
             text: String::new(),
         }
     }
@@ -138,7 +155,7 @@ impl<'a> Drawing<'a> {
 
     /// Columns before the first line.
     fn margin(&self) -> usize {
-        let (number, time) = self.columns;
+        let (number, time) = self.progress.columns;
         number + 1 + time + 1 + if self.wide() { STATE + 1 } else { 0 }
     }
 
@@ -151,7 +168,7 @@ impl<'a> Drawing<'a> {
     fn head(&mut self) {
         let margin = " ".repeat(self.margin() + 1);
         let ends = [
-            self.names.map(str::to_owned),
+            self.progress.names.map(str::to_owned),
             self.flow.ends.map(|end| end.to_string()),
         ];
         for [a, b] in ends {
@@ -161,7 +178,7 @@ impl<'a> Drawing<'a> {
                 .max(1);
             self.line(&format!("{margin}{a}{}{b}", " ".repeat(room)));
         }
-        let (number, time) = self.columns;
+        let (number, time) = self.progress.columns;
         let unit = format!("{:number$} {:>time$} ", "", "ms");
         let [a, b] = match self.flow.transport {
             Transport::Tcp => self.flow.first.map(State::name),
@@ -187,13 +204,14 @@ impl<'a> Drawing<'a> {
         self.line(&format!("{margin}│ {a}{}{b} │", " ".repeat(room)));
     }
 
-    fn row(&mut self, row: &Row<'_>, explainer: Option<&mut Explainer>) {
+    fn row(&mut self, row: &Row<'_>) {
         let first = row.first();
         let time = self.flow.since_start(first);
-        if time - self.last > PAUSE {
-            self.pause((time - self.last) as u64);
+        let since = time - self.progress.last;
+        if since > PAUSE {
+            self.pause(since as u64);
         }
-        self.last = self.flow.since_start(row.last());
+        self.progress.last = self.flow.since_start(row.last());
         self.begin_phase(first);
         let states = self.changed(row);
         for (index, arrow) in row.arrows().into_iter().enumerate() {
@@ -207,8 +225,9 @@ impl<'a> Drawing<'a> {
         for (class, text) in row.lines() {
             self.note(class, &text, 4, 4);
         }
-        if let Some(explainer) = explainer {
-            for sentence in explainer.sentences(self.flow, row.events(), self.names) {
+        let names = self.progress.names;
+        if let Some(explainer) = &mut self.progress.explainer {
+            for sentence in explainer.sentences(self.flow, row.events(), names) {
                 self.note(Class::Explained, &sentence, 4, 0);
             }
         }
@@ -219,7 +238,7 @@ impl<'a> Drawing<'a> {
         let Some(now) = row.last().states else {
             return Default::default();
         };
-        let before = self.states.replace(now);
+        let before = self.progress.states.replace(now);
         Side::BOTH.map(|side| {
             let at = now[side.index()];
             let same = match before {
@@ -240,10 +259,10 @@ impl<'a> Drawing<'a> {
             Some(tcp) if tcp.len > 0 => Phase::Data,
             _ => return,
         };
-        if phase <= self.phase {
+        if phase <= self.progress.phase {
             return;
         }
-        self.phase = phase;
+        self.progress.phase = phase;
         let word = match phase {
             Phase::Close => "·· close ",
             _ => "·· data ",
@@ -262,7 +281,7 @@ impl<'a> Drawing<'a> {
     }
 
     fn arrow(&mut self, event: &Event, time: i64, first: bool, label: &Label, states: [String; 2]) {
-        let (number, width) = self.columns;
+        let (number, width) = self.progress.columns;
         let mut line = match first {
             true => format!("{:>number$} {:>width$} ", event.frame, milliseconds(time)),
             false => " ".repeat(number + 1 + width + 1),
@@ -271,7 +290,11 @@ impl<'a> Drawing<'a> {
         if self.wide() {
             let _ = write!(line, "{} ", self.pen.state(&format!("{a:>STATE$}"), &a));
         }
-        let shaft = if label.heavy { "━" } else { "─" };
+        let shaft = match (label.heavy, label.hollow) {
+            (true, _) => "━",
+            (false, true) => "╌",
+            (false, false) => "─",
+        };
         let lost = label.lost;
         // The line at the sender, the head at the receiver, and enough of the shaft.
         let room = self.area.saturating_sub(if lost { 14 } else { 7 });
@@ -315,9 +338,9 @@ impl<'a> Drawing<'a> {
         let margin = " ".repeat(self.margin());
         let gap = " ".repeat(self.area);
         self.line(&format!("{margin}┴{gap}┴"));
-        let mut lines = summary::lines(self.flow, self.names);
+        let mut lines = summary::lines(self.flow, self.progress.names);
         let place = match self.flow.vantage {
-            Vantage::At(side) => format!("seen at the {}", self.names[side.index()]),
+            Vantage::At(side) => format!("seen at the {}", self.progress.names[side.index()]),
             Vantage::Both => "seen at both ends".to_owned(),
             Vantage::Middle => "seen between the ends".to_owned(),
         };
@@ -327,7 +350,12 @@ impl<'a> Drawing<'a> {
             true => "; (STATE) = follows if the segment arrives",
             false => "",
         };
-        lines.push(format!("sight: file {source}, {place}{legend}"));
+        let inferred = |event: &Event| matches!(event.kind, crate::Kind::Inferred(_));
+        let legend = match self.flow.events.iter().any(inferred) {
+            true => "; (PACKET) = must have been there, nobody saw it",
+            false => legend,
+        };
+        lines.push(format!("{}, {place}{legend}", sight(self.flow, source)));
         for line in lines {
             let line = self.pen.plain(&line);
             for (index, part) in pen::wrapped(&line, self.style.width.max(NARROWEST) - 7, 0)
@@ -338,6 +366,14 @@ impl<'a> Drawing<'a> {
                 self.line(&format!("{:indent$}{part}", ""));
             }
         }
+    }
+}
+
+/// How much of `flow` is seen, and who tells of it.
+pub(crate) fn sight(flow: &Flow, source: &str) -> String {
+    match source {
+        "" => format!("sight: {}", flow.sight.name()),
+        source => format!("sight: {} {source}", flow.sight.name()),
     }
 }
 
@@ -355,5 +391,5 @@ pub(crate) fn closes(tcp: &Tcp) -> bool {
 
 /// Whether an event's packet was lost, as far as one knows.
 fn is_lost(event: &Event) -> bool {
-    event.fate == Fate::Unanswered
+    event.fate.is_lost()
 }

@@ -63,6 +63,33 @@ impl Vantage {
     }
 }
 
+/// How much is seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sight {
+    /// Every packet, as the kernel sees it pass.
+    Packets,
+    /// Every packet of a network of our own, at both ends.
+    Lab,
+    /// What our own sockets tell: bytes, and what follows from them.
+    Socket,
+    /// Every packet that somebody else has seen.
+    #[default]
+    File,
+}
+
+impl Sight {
+    /// `packets`, `lab`, `socket` or `file`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Packets => "packets",
+            Self::Lab => "lab",
+            Self::Socket => "socket",
+            Self::File => "file",
+        }
+    }
+}
+
 /// The state of an end of a TCP connection (RFC 9293, section 3.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "RFC 9293 describes them")]
@@ -136,19 +163,30 @@ pub enum Fate {
     Arrived,
     /// It was sent again before any answer came: it was lost, or its answer was.
     Unanswered,
+    /// It never reached the other end: that was seen.
+    Lost,
     /// Nothing tells.
     Unknown,
 }
 
 impl Fate {
-    /// `arrived`, `unanswered` or `unknown`.
+    /// `arrived`, `unanswered`, `lost` or `unknown`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Arrived => "arrived",
             Self::Unanswered => "unanswered",
+            Self::Lost => "lost",
             Self::Unknown => "unknown",
         }
+    }
+}
+
+impl Fate {
+    /// Whether it did not get through, as far as one knows.
+    #[must_use]
+    pub const fn is_lost(self) -> bool {
+        matches!(self, Self::Unanswered | Self::Lost)
     }
 }
 
@@ -241,6 +279,8 @@ pub enum Note {
     SimultaneousClose,
     /// Nobody listens there.
     Refused,
+    /// It was changed on the way, and its receiver has thrown it away.
+    Damaged,
     /// It acknowledges bytes that were not seen here.
     AckUnseen,
     /// The connection stands.
@@ -321,6 +361,8 @@ pub enum Kind {
     },
     /// An error that answers a packet.
     Icmp(Unreachable),
+    /// A packet that nobody saw, and that must have been there: `SYN`, `FIN`.
+    Inferred(&'static str),
 }
 
 /// A step of an upper layer that is complete with this packet: `TLS`, `ClientHello (to localhost …)`.
@@ -343,6 +385,8 @@ pub struct Event {
     pub from: Side,
     /// What became of it.
     pub fate: Fate,
+    /// When it reached the other end, where that was seen; counted like `time`, which then is when it was sent.
+    pub arrived: Option<i64>,
     /// What it was.
     pub kind: Kind,
     /// IPv4's identification; IPv6's only in fragments.
@@ -373,7 +417,7 @@ impl Event {
         match &self.kind {
             Kind::Tcp(tcp) => tcp.len,
             Kind::Datagram { len, .. } | Kind::Bytes { len } => *len,
-            Kind::Icmp(_) => 0,
+            Kind::Icmp(_) | Kind::Inferred(_) => 0,
         }
     }
 

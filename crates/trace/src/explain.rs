@@ -90,12 +90,15 @@ enum Topic {
     },
     FinAgain,
     AtOnce,
+    OpenAtOnce,
+    Damaged,
     Rst {
         answers_data: bool,
     },
 }
 
 /// Explains what was not explained before.
+#[derive(Debug)]
 pub(crate) struct Explainer {
     language: Language,
     told: HashSet<Discriminant<Topic>>,
@@ -182,7 +185,10 @@ impl Explainer {
             return (!refused).then_some(Topic::Rst { answers_data });
         }
         if has(Flags::SYN) {
+            let at_once = self.told.contains(&discriminant(&Topic::OpenAtOnce));
             return Some(match has(Flags::ACK) {
+                // It was told with the SYNs what these are.
+                true if at_once => return None,
                 true => Topic::SynAck {
                     isn: tcp.seq_raw,
                     theirs: tcp.ack_raw.wrapping_sub(1),
@@ -264,6 +270,8 @@ fn remark(note: &Note, tcp: &Tcp) -> Option<Topic> {
         Note::WindowUpdate => Topic::WindowUpdate { window: tcp.window },
         Note::KeepAlive => Topic::KeepAlive { seq: tcp.seq },
         Note::SimultaneousClose => Topic::AtOnce,
+        Note::SimultaneousOpen => Topic::OpenAtOnce,
+        Note::Damaged => Topic::Damaged,
         _ => return None,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 
 use wire::packet::{Body, Packet};
 use wire::pcapng::{FileError, Item, Reader, Record};
@@ -70,17 +71,9 @@ impl Capture {
     /// what their connections have encrypted is opened. Keys that stand in the file itself are used in any case.
     #[must_use]
     pub fn read_with(file: impl Read, keys: &[u8]) -> Self {
-        let mut sorter = Sorter::default();
-        sorter.keys.add(keys);
+        let mut sorter = Sorter::with_keys(keys);
         let fault = sorter.read(file).err();
-        let parts = sorter.fragments.left() as u64;
-        let mut capture = sorter.capture;
-        if parts > 0 {
-            let why = "a fragment of a packet that is not all there";
-            capture.skipped.insert(why.to_owned(), parts);
-        }
-        capture.flows = sorter.flows.done();
-        capture.fault = fault;
+        let mut capture = sorter.finish(fault);
         for flow in &mut capture.flows {
             flow.analyse();
         }
@@ -88,16 +81,51 @@ impl Capture {
     }
 }
 
+/// Says which flows are of interest, by the addresses of both ends of a packet.
+type Wanted = Box<dyn FnMut(SocketAddr, SocketAddr) -> bool + Send>;
+
 /// Puts packets into flows.
 #[derive(Default)]
-struct Sorter {
-    capture: Capture,
-    flows: Flows,
+pub(crate) struct Sorter {
+    pub(crate) capture: Capture,
+    pub(crate) flows: Flows,
     fragments: Fragments,
-    keys: KeyLog,
+    pub(crate) keys: KeyLog,
+    /// All of them without it.
+    pub(crate) wanted: Option<Wanted>,
 }
 
 impl Sorter {
+    pub(crate) fn with_keys(keys: &[u8]) -> Self {
+        let mut sorter = Self::default();
+        sorter.keys.add(keys);
+        sorter
+    }
+
+    /// Times count from here, in nanoseconds since 1970.
+    pub(crate) fn begin(&mut self, started: u64) {
+        self.capture.started = Some(started);
+    }
+
+    /// A frame with a number and a time of its own.
+    pub(crate) fn see(&mut self, number: u64, time: i64, link: u16, bytes: &[u8]) {
+        self.capture.frames += 1;
+        self.frame(number, Some(time), link, bytes, bytes.len() as u32);
+    }
+
+    /// The flows, of which nobody has found out yet what they mean.
+    pub(crate) fn finish(self, fault: Option<Fault>) -> Capture {
+        let parts = self.fragments.left() as u64;
+        let mut capture = self.capture;
+        if parts > 0 {
+            let why = "a fragment of a packet that is not all there";
+            capture.skipped.insert(why.to_owned(), parts);
+        }
+        capture.flows = self.flows.done();
+        capture.fault = fault;
+        capture
+    }
+
     fn read(&mut self, mut file: impl Read) -> Result<(), Fault> {
         let mut reader = Reader::new();
         let mut buffer = vec![0; CHUNK];
@@ -132,14 +160,17 @@ impl Sorter {
 
     fn take(&mut self, item: Item<'_>) {
         match item {
-            Item::Packet(record) => self.packet(&record),
+            Item::Packet(record) => {
+                self.packet(&record);
+            }
             Item::Dropped(count) => self.capture.dropped += count,
             Item::Secrets(lines) => self.keys.add(lines),
             Item::Nothing => {}
         }
     }
 
-    fn packet(&mut self, record: &Record<'_>) {
+    /// The number of the flow that the packet belongs to.
+    pub(crate) fn packet(&mut self, record: &Record<'_>) -> Option<usize> {
         self.capture.frames += 1;
         let frame = self.capture.frames;
         // A packet without a time came with the one before it.
@@ -148,7 +179,18 @@ impl Sorter {
             let since = time.wrapping_sub(started).cast_signed();
             since.clamp(-LONGEST, LONGEST)
         });
-        let packet = match Packet::read(record.link, record.data, record.original) {
+        self.frame(frame, time, record.link, record.data, record.original)
+    }
+
+    fn frame(
+        &mut self,
+        frame: u64,
+        time: Option<i64>,
+        link: u16,
+        bytes: &[u8],
+        original: u32,
+    ) -> Option<usize> {
+        let packet = match Packet::read(link, bytes, original) {
             Ok(packet) => packet,
             Err(why) => return self.skip(why.to_string()),
         };
@@ -162,27 +204,65 @@ impl Sorter {
         let Body::Part { .. } = packet.body else {
             return self.body(at, &packet.body);
         };
-        if let Some(whole) = self.fragments.add(&packet) {
-            at.id = None;
-            match Body::read(whole.protocol, &whole.bytes, whole.bytes.len() as u32) {
-                Ok(body) => self.body(at, &body),
-                Err(why) => self.skip(why.to_string()),
-            }
+        let whole = self.fragments.add(&packet)?;
+        at.id = None;
+        match Body::read(whole.protocol, &whole.bytes, whole.bytes.len() as u32) {
+            Ok(body) => self.body(at, &body),
+            Err(why) => self.skip(why.to_string()),
         }
     }
 
-    fn body(&mut self, at: Frame, body: &Body<'_>) {
-        match body {
-            Body::Other(number) => self.skip(format!("protocol {number}")),
-            body => {
-                if !self.flows.add(at, body, &self.keys) {
+    fn body(&mut self, at: Frame, body: &Body<'_>) -> Option<usize> {
+        if let Body::Other(number) = body {
+            return self.skip(format!("protocol {number}"));
+        }
+        if let Some((source, destination)) = ends(&at, body)
+            && let Some(wanted) = &mut self.wanted
+            && !wanted(source, destination)
+        {
+            self.forget();
+            return None;
+        }
+        let flow = self.flows.add(at, body, &self.keys);
+        if flow.is_none() {
+            match self.wanted {
+                Some(_) => self.forget(),
+                None => {
                     self.skip("an ICMP error about a flow that was not seen".to_owned());
                 }
             }
         }
+        flow
     }
 
-    fn skip(&mut self, why: String) {
-        *self.capture.skipped.entry(why).or_default() += 1;
+    /// What was not asked for is not missing.
+    fn forget(&mut self) {
+        self.capture.frames -= 1;
+        if self.capture.frames == 0 {
+            self.capture.started = None;
+        }
     }
+
+    fn skip(&mut self, why: String) -> Option<usize> {
+        *self.capture.skipped.entry(why).or_default() += 1;
+        None
+    }
+}
+
+/// Both ends of a packet that has ports of its own.
+fn ends(at: &Frame, body: &Body<'_>) -> Option<(SocketAddr, SocketAddr)> {
+    let (source, destination) = match body {
+        Body::Tcp(segment) => (segment.source, segment.destination),
+        Body::Udp(datagram) => (datagram.source, datagram.destination),
+        Body::Stream {
+            source,
+            destination,
+            ..
+        } => (*source, *destination),
+        Body::Icmp(_) | Body::Part { .. } | Body::Other(_) => return None,
+    };
+    Some((
+        SocketAddr::new(at.source, source),
+        SocketAddr::new(at.destination, destination),
+    ))
 }

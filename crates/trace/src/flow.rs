@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use wire::packet::{Body, Flags, Segment};
 
-use crate::analysis;
-use crate::event::{Event, Fate, Kind, Side, State, Tcp, Vantage};
+use crate::analysis::{self, Analysis};
+use crate::event::{Event, Fate, Kind, Side, Sight, State, Step, Tcp, Vantage};
 use crate::step::{KeyLog, Talk};
 use crate::vantage;
 
@@ -43,15 +43,21 @@ pub struct Flow {
     pub transport: Transport,
     /// The addresses of A, who began, and of B.
     pub ends: [SocketAddr; 2],
+    /// How much of it is seen.
+    pub sight: Sight,
     /// Where it was captured.
     pub vantage: Vantage,
     /// The states before the first packet; they mean something only for TCP.
     pub first: [State; 2],
     /// Its packets.
     pub events: Vec<Event>,
+    /// When each end became what, in nanoseconds like those of its packets, where that was seen.
+    pub(crate) lives: Option<[Vec<(i64, State)>; 2]>,
     numbers: [Numbers; 2],
     /// What is said in it, as far as that is understood.
     talk: Talk,
+    /// What is known of a connection that goes on.
+    pub(crate) analysis: Option<Box<Analysis>>,
 }
 
 /// What is known about the numbers of one direction.
@@ -112,21 +118,54 @@ impl Flows {
         self.all
     }
 
+    pub(crate) fn all(&self) -> &[Flow] {
+        &self.all
+    }
+
+    pub(crate) fn at(&mut self, number: usize) -> Option<&mut Flow> {
+        self.all.get_mut(number)
+    }
+
+    /// A flow that is over makes room; what still comes of it begins another one.
+    pub(crate) fn forget(&mut self, number: usize) {
+        if let Some(flow) = self.all.get_mut(number) {
+            flow.clear();
+            let key = key(flow.transport, flow.ends[0], flow.ends[1]);
+            if self.latest.get(&key) == Some(&number) {
+                self.latest.remove(&key);
+            }
+        }
+    }
+
+    /// Whether a datagram can only be read when a key has come: the number of its flow then.
+    pub(crate) fn waiting_for(
+        &self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        payload: &[u8],
+        keys: &KeyLog,
+    ) -> Option<usize> {
+        let number = *self.latest.get(&key(Transport::Udp, source, destination))?;
+        let flow = self.all.get(number)?;
+        let from = flow.side(source);
+        flow.talk.waits_with(from, payload, keys).then_some(number)
+    }
+
     /// The time of the latest packet.
     pub(crate) fn now(&self) -> i64 {
         self.now
     }
 
-    /// `false` if it is about a flow that was not seen.
-    pub(crate) fn add(&mut self, at: Frame, body: &Body<'_>, keys: &KeyLog) -> bool {
+    /// The number of its flow; `None` if it is about one that was not seen.
+    pub(crate) fn add(&mut self, at: Frame, body: &Body<'_>, keys: &KeyLog) -> Option<usize> {
         self.now = at.time;
         match body {
-            Body::Tcp(segment) => self.segment(at, segment, keys),
+            Body::Tcp(segment) => Some(self.segment(at, segment, keys)),
             Body::Udp(datagram) => {
                 let len = datagram.length;
                 let ports = (datagram.source, datagram.destination);
                 let kind = Kind::Datagram { len, packets: None };
-                self.plain(Transport::Udp, at, ports, kind, datagram.payload, keys);
+                Some(self.plain(Transport::Udp, at, ports, kind, datagram.payload, keys))
             }
             Body::Stream {
                 source,
@@ -136,7 +175,7 @@ impl Flows {
                 let len = payload.len() as u32;
                 let kind = Kind::Bytes { len };
                 let ports = (*source, *destination);
-                self.plain(Transport::Stream, at, ports, kind, payload, keys);
+                Some(self.plain(Transport::Stream, at, ports, kind, payload, keys))
             }
             Body::Icmp(error) => {
                 let transport = match error.protocol {
@@ -144,16 +183,32 @@ impl Flows {
                     _ => Transport::Udp,
                 };
                 let key = key(transport, error.source, error.destination);
-                let Some(flow) = self.latest.get(&key).and_then(|at| self.all.get_mut(*at)) else {
-                    return false;
-                };
+                let number = *self.latest.get(&key)?;
+                let flow = self.all.get_mut(number)?;
                 // It answers whoever had sent the packet.
                 let from = flow.side(error.source).other();
                 flow.push(at, from, Kind::Icmp(error.why), &[], keys);
+                Some(number)
             }
-            Body::Part { .. } | Body::Other(_) => {}
+            Body::Part { .. } | Body::Other(_) => None,
         }
-        true
+    }
+
+    /// A packet of a stream that nobody saw, and that must have been there.
+    pub(crate) fn infer(
+        &mut self,
+        at: Frame,
+        ports: (u16, u16),
+        (what, steps): (&'static str, Vec<Step>),
+    ) -> usize {
+        self.now = at.time;
+        let kind = Kind::Inferred(what);
+        let keys = KeyLog::default();
+        let number = self.plain(Transport::Stream, at, ports, kind, &[], &keys);
+        if let Some(last) = self.all[number].events.last_mut() {
+            last.steps = steps;
+        }
+        number
     }
 
     fn plain(
@@ -164,25 +219,28 @@ impl Flows {
         kind: Kind,
         payload: &[u8],
         keys: &KeyLog,
-    ) {
+    ) -> usize {
         let source = SocketAddr::new(at.source, ports.0);
         let destination = SocketAddr::new(at.destination, ports.1);
         let key = key(transport, source, destination);
-        let flow = self.flow(key, [source, destination]);
+        let number = self.flow(key, [source, destination]);
+        let flow = &mut self.all[number];
         let from = flow.side(source);
         flow.push(at, from, kind, payload, keys);
+        number
     }
 
-    fn flow(&mut self, key: Key, ends: [SocketAddr; 2]) -> &mut Flow {
+    /// The number of the flow between two ends, which begins if there is none.
+    fn flow(&mut self, key: Key, ends: [SocketAddr; 2]) -> usize {
         let next = self.all.len();
         let index = *self.latest.entry(key).or_insert(next);
         if index == next {
             self.all.push(Flow::new(key.0, ends));
         }
-        &mut self.all[index]
+        index
     }
 
-    fn segment(&mut self, at: Frame, segment: &Segment<'_>, keys: &KeyLog) {
+    fn segment(&mut self, at: Frame, segment: &Segment<'_>, keys: &KeyLog) -> usize {
         let source = SocketAddr::new(at.source, segment.source);
         let destination = SocketAddr::new(at.destination, segment.destination);
         let key = key(Transport::Tcp, source, destination);
@@ -199,10 +257,12 @@ impl Flows {
             true => [destination, source],
             false => [source, destination],
         };
-        let flow = self.flow(key, ends);
+        let number = self.flow(key, ends);
+        let flow = &mut self.all[number];
         let from = flow.side(source);
         let tcp = flow.number(from, segment);
         flow.push(at, from, Kind::Tcp(tcp), segment.payload, keys);
+        number
     }
 }
 
@@ -211,11 +271,14 @@ impl Flow {
         Self {
             transport,
             ends,
+            sight: Sight::File,
             vantage: Vantage::Middle,
             first: [State::Closed, State::Listen],
             events: Vec::new(),
+            lives: None,
             numbers: [Numbers::default(); 2],
             talk: Talk::default(),
+            analysis: None,
         }
     }
 
@@ -294,6 +357,7 @@ impl Flow {
             time: at.time,
             from,
             fate: Fate::Unknown,
+            arrived: None,
             kind,
             id: at.id,
             states: None,
@@ -309,7 +373,7 @@ impl Flow {
                 *told += i64::from(len);
                 Some(*told - i64::from(len))
             }
-            Kind::Datagram { .. } | Kind::Icmp(_) => None,
+            Kind::Datagram { .. } | Kind::Icmp(_) | Kind::Inferred(_) => None,
         };
         if let Some(begin) = begin {
             event.steps = self.talk.read(from, begin, payload, len, keys);
@@ -330,9 +394,42 @@ impl Flow {
         self.events.push(event);
     }
 
+    /// Whether what was said last can only be read when a key has come.
+    pub(crate) fn waits(&self) -> bool {
+        self.talk.waits()
+    }
+
+    /// Reads what has waited for a key: the steps that are complete now.
+    pub(crate) fn go_on(&mut self, keys: &KeyLog, give_up: bool) -> Vec<Step> {
+        if give_up {
+            self.talk.give_up();
+        }
+        self.talk.go_on(keys)
+    }
+
+    /// Keeps nothing of what was.
+    pub(crate) fn clear(&mut self) {
+        self.events = Vec::new();
+        self.talk = Talk::default();
+        self.analysis = None;
+    }
+
+    /// Whether nothing more is expected of it. Only connections end.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let states = self.events.last().and_then(|event| event.states);
+        let ended = |state| matches!(state, State::Closed | State::TimeWait);
+        states.is_some_and(|states| states.iter().all(|at| ended(at.state)))
+    }
+
     /// Finds out what the packets mean. Everything that is known in the end counts for all of them.
     pub(crate) fn analyse(&mut self) {
         self.vantage = vantage::of(self);
+        self.advance();
+    }
+
+    /// Finds out what the packets mean that came since it was asked last.
+    pub(crate) fn advance(&mut self) {
         if self.transport == Transport::Tcp {
             analysis::run(self);
         }

@@ -42,6 +42,27 @@ macro_rules! put {
     ($to:expr, $($what:tt)*) => { let _ = write!($to, $($what)*); };
 }
 
+/// The lines of one flow that goes on, from packet `row` on.
+#[must_use]
+pub fn json_of(flow: &Flow, number: usize, row: usize, started: Option<u64>) -> String {
+    let mut lines = String::new();
+    if row == 0 && !flow.events.is_empty() {
+        head(&mut lines, flow, number, "", started);
+    }
+    for event in flow.events.iter().skip(row) {
+        packet(&mut lines, flow, number, event);
+    }
+    lines
+}
+
+/// The last line: what was left out.
+#[must_use]
+pub fn json_end(capture: &Capture) -> String {
+    let mut line = String::new();
+    tail(&mut line, capture);
+    line
+}
+
 fn head(line: &mut String, flow: &Flow, number: usize, source: &str, started: Option<u64>) {
     let vantage = match flow.vantage {
         Vantage::At(side) => side.name(),
@@ -51,8 +72,9 @@ fn head(line: &mut String, flow: &Flow, number: usize, source: &str, started: Op
     put!(line, r#"{{"v":1,"event":"flow","flow":{number},"#);
     put!(
         line,
-        r#""transport":"{}","sight":"file","source":{},"#,
+        r#""transport":"{}","sight":"{}","source":{},"#,
         flow.transport.name(),
+        flow.sight.name(),
         quoted(source)
     );
     put!(
@@ -101,11 +123,18 @@ fn packet(line: &mut String, flow: &Flow, number: usize, event: &Event) {
         Kind::Bytes { len } => {
             put!(line, r#","len":{len}"#);
         }
+        Kind::Inferred(what) => {
+            put!(line, r#","inferred":"{what}","len":0"#);
+        }
         Kind::Icmp(why) => {
             put!(line, r#","icmp":"{}","len":0"#, why.text());
         }
     }
     put!(line, r#","fate":"{}""#, event.fate.name());
+    if let Some(arrived) = event.arrived {
+        line.push_str(r#","arrived":"#);
+        seconds(line, arrived);
+    }
     if let Some(now) = event.states {
         states(line, now);
     }

@@ -22,7 +22,9 @@
 )]
 
 mod analysis;
+mod capture;
 mod diagram;
+mod dump;
 mod event;
 mod explain;
 mod file;
@@ -30,18 +32,29 @@ mod flow;
 mod fragment;
 mod html;
 mod json;
+mod kernel;
+pub mod lab;
+mod live;
 mod state;
+pub mod stats;
 mod step;
 mod summary;
 mod svg;
 mod vantage;
+mod witness;
 mod words;
 
-pub use diagram::{NARROWEST, Style, draw};
-pub use event::{Event, Fate, How, Kind, Note, Side, State, StateAt, Step, Sure, Tcp, Vantage};
+pub use capture::{Eye, Lookout, SNAP, Seen, WHOLE, wait};
+pub use diagram::{Growing, NARROWEST, Style, draw};
+pub use dump::Dump;
+pub use event::{
+    Event, Fate, How, Kind, Note, Side, Sight, State, StateAt, Step, Sure, Tcp, Vantage,
+};
 pub use explain::Language;
 pub use file::{Capture, Fault};
 pub use flow::{Flow, Transport};
 pub use html::html;
-pub use json::json;
+pub use json::{json, json_end, json_of};
+pub use kernel::kernel_facts;
+pub use live::{Live, ends, original};
 pub use svg::{Theme, svg};

@@ -123,6 +123,40 @@ impl Talk {
     }
 }
 
+impl Talk {
+    /// Whether a key is missing that is to come: what was said last is read when it has.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(&self.speech, Speech::Tls(tls) if tls.waits())
+    }
+
+    /// Whether a datagram of `from` can only be read when a key has come.
+    pub(crate) fn waits_with(&self, from: Side, payload: &[u8], keys: &KeyLog) -> bool {
+        matches!(&self.datagrams, Datagrams::Quic(quic) if quic.lacks(from, payload, keys))
+    }
+
+    /// Reads what has waited, with the keys that have come.
+    pub(crate) fn go_on(&mut self, keys: &KeyLog) -> Vec<Step> {
+        let mut steps = Steps::default();
+        for side in Side::BOTH {
+            self.speech.read(side, &[], keys, &mut steps);
+            if self.waits() {
+                break;
+            }
+        }
+        steps.done()
+    }
+
+    /// Waits no more: keys that have not come are not expected.
+    pub(crate) fn give_up(&mut self) {
+        if let Speech::Tls(tls) = &mut self.speech {
+            tls.give_up();
+        }
+        if let Datagrams::Quic(quic) = &mut self.datagrams {
+            quic.give_up();
+        }
+    }
+}
+
 impl Half {
     /// What can be read now.
     fn in_order<'a>(&mut self, seq: i64, payload: &'a [u8]) -> Vec<std::borrow::Cow<'a, [u8]>> {

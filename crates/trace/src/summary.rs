@@ -38,7 +38,7 @@ pub(crate) fn lines(flow: &Flow, names: [&str; 2]) -> Vec<String> {
         Transport::Stream => "piece",
     };
     let packets = flow.events.iter();
-    let packets = packets.filter(|event| !matches!(event.kind, Kind::Icmp(_)));
+    let packets = packets.filter(|event| !matches!(event.kind, Kind::Icmp(_) | Kind::Inferred(_)));
     let count = packets.count();
     let plural = if count == 1 { "" } else { "s" };
     let count = grouped(count as u64);
@@ -53,10 +53,11 @@ pub(crate) fn lines(flow: &Flow, names: [&str; 2]) -> Vec<String> {
     });
     if again != [0, 0] {
         let [a, b] = again.map(|count| grouped(count as u64));
-        lines.push(format!(
-            "retransmitted: {a} by the {}, {b} by the {}",
-            names[0], names[1]
-        ));
+        let [first, second] = names.map(|name| match name {
+            "A" | "B" => name.to_owned(),
+            name => format!("the {name}"),
+        });
+        lines.push(format!("retransmitted: {a} by {first}, {b} by {second}"));
     }
     lines.extend(close(flow, names));
     lines

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::diagram::{Row, Sign, rows, signs};
-use crate::event::{Event, Fate, Note, Side, Vantage};
+use crate::diagram::{Row, Sign, rows, sight, signs};
+use crate::event::{Event, Note, Side, Vantage};
 use crate::flow::Flow;
 use crate::summary;
 use crate::words::duration;
@@ -74,9 +74,12 @@ pub fn svg(flow: &Flow, source: &str, theme: Theme, all: bool) -> String {
         Vantage::Both => "seen at both ends".to_owned(),
         Vantage::Middle => "seen between the ends".to_owned(),
     };
-    let sight = format!(
-        "sight: file {source}, {place}; hollow and hatched = follows if the segment arrives"
-    );
+    let legend = match flow.lives {
+        // Nothing is guessed.
+        Some(_) => "",
+        None => "; hollow and hatched = follows if the segment arrives",
+    };
+    let sight = format!("{}, {place}{legend}", sight(flow, source));
     for (index, line) in foot.iter().chain([&sight]).enumerate() {
         let y = bottom + LINE * (index as f64 + 0.5);
         put!(
@@ -113,6 +116,10 @@ impl<'a> Picture<'a> {
             let event = row.first();
             let at = flow.since_start(event);
             let far = match flow.vantage {
+                _ if seen_on_the_way(flow) => {
+                    let arrived = event.arrived.unwrap_or(event.time + way);
+                    [at, at + arrived - event.time]
+                }
                 Vantage::At(side) if side == event.from => [at, at + way],
                 Vantage::At(_) => [at - way, at],
                 Vantage::Both => [at, at],
@@ -123,7 +130,7 @@ impl<'a> Picture<'a> {
                 lines => LINE * (lines as f64 + 1.4),
             };
             places.push(Moment::sent(far[0], texts));
-            places.push(Moment::arrived(far[1], event.fate != Fate::Unanswered));
+            places.push(Moment::arrived(far[1], !event.fate.is_lost()));
             moments.push(far);
         }
         Self {
@@ -167,7 +174,7 @@ impl<'a> Picture<'a> {
         put!(out, r#"<g class="row" data-frame="{}">"#, event.frame);
         put!(out, "<title>{}</title>", escaped(&sign.full));
         let near = (from + 6.0 * forward, to - 8.0 * forward);
-        if event.fate == Fate::Unanswered {
+        if event.fate.is_lost() {
             let part = 0.62;
             let (x, y) = (
                 near.0 + (near.1 - near.0) * part,
@@ -198,9 +205,10 @@ impl<'a> Picture<'a> {
             );
         }
         for (side, x, y) in [(event.from, from, sent), (event.from.other(), to, arrived)] {
-            let seen = self.flow.vantage.is_near(side);
+            let arrives = side == event.from || !event.fate.is_lost();
+            let seen = self.flow.vantage.is_near(side) && arrives;
             let dot = if seen { "seen" } else { "placed" };
-            if seen || event.fate != Fate::Unanswered {
+            if seen || !event.fate.is_lost() {
                 put!(out, r#"<circle class="{dot}" cx="{x}" cy="{y:.1}" r="3"/>"#);
             }
         }
@@ -279,7 +287,7 @@ impl<'a> Picture<'a> {
             .zip(&self.rows)
             .find_map(|([sent, _], row)| {
                 let tcp = row.first().tcp()?;
-                let lost = row.first().fate == Fate::Unanswered;
+                let lost = row.first().fate.is_lost();
                 (tcp.flags.has(wire::packet::Flags::SYN) && !lost).then_some(*sent)
             })
         else {
@@ -307,8 +315,20 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// Half of the quickest round trip.
+/// Whether arrivals were seen as well as departures.
+fn seen_on_the_way(flow: &Flow) -> bool {
+    flow.events.iter().any(|event| event.arrived.is_some())
+}
+
+/// Half of the quickest round trip, or the quickest way if that was seen.
 fn way(flow: &Flow) -> i64 {
+    let ways = flow
+        .events
+        .iter()
+        .filter_map(|event| Some(event.arrived? - event.time));
+    if let Some(way) = ways.min() {
+        return way;
+    }
     if flow.vantage == Vantage::Both {
         return 0;
     }

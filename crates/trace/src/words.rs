@@ -56,6 +56,7 @@ impl Note {
             Self::SimultaneousOpen => "simultaneous-open",
             Self::SimultaneousClose => "simultaneous-close",
             Self::Refused => "refused",
+            Self::Damaged => "damaged",
             Self::AckUnseen => "ack-unseen",
             Self::Connected { .. } => "connected",
             Self::Rtt { .. } => "rtt",
@@ -83,6 +84,9 @@ impl Note {
             Self::SimultaneousOpen => "both ends opened at once".to_owned(),
             Self::SimultaneousClose => "both ends closed at once".to_owned(),
             Self::Refused => "connection refused: nothing listens there".to_owned(),
+            Self::Damaged => {
+                "damaged on the way: its checksum is wrong, so it is thrown away".to_owned()
+            }
             Self::AckUnseen => "acknowledges what was not captured".to_owned(),
             Self::Connected { rtt } => format!("connected; round trip {}", duration(rtt)),
             Self::Rtt { .. } => return None,

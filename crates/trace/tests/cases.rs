@@ -120,6 +120,14 @@ fn ends_that_open_at_once_are_both_syn_sent_and_then_syn_received() {
     assert_eq!((a, b.0), ((State::SynReceived, Sure::Seen), State::SynSent));
     assert!(notes(&events[1]).contains(&Note::SimultaneousOpen));
     assert_eq!(states(&events[4])[0].0, State::Established);
+    // RFC 9293, figure 7: the SYN-ACKs are the SYNs, and nothing was lost. A's SYN is acknowledged after 25 ms.
+    let again = |event: &Event| {
+        let mut notes = event.notes.iter();
+        notes.any(|note| matches!(note, Note::Retransmission { .. }))
+    };
+    assert!(!events.iter().any(again), "{events:?}");
+    let rtt = Note::Connected { rtt: 25_000_000 };
+    assert!(notes(&events[4]).contains(&rtt), "{:?}", notes(&events[4]));
     let picture = trace::draw(&capture.flows[0], "made", &trace::Style::default());
     assert!(picture.contains("both ends opened at once"), "{picture}");
     assert!(
@@ -154,19 +162,28 @@ fn what_the_network_delivers_twice_is_no_retransmission() {
 }
 
 #[test]
-fn a_late_original_and_a_retransmission_are_told_apart_by_the_senders_clock() {
-    let data = |seq: u32, clock: u32| With {
+fn a_late_original_and_a_retransmission_are_told_apart_by_the_senders_clock_and_count() {
+    let data = |seq: u32, clock: u32, id: u16| With {
         seq,
         ack: 8,
         data: b"four",
         clock: Some(clock),
-        id: None,
+        id: Some(id),
     };
-    for (clock, late) in [(99, true), (130, false)] {
+    // In the same millisecond the sender's count of packets tells, also where it wraps around.
+    let cases = [
+        (99, 300, true),
+        (130, 300, false),
+        (100, 299, true),
+        (100, 301, false),
+        (100, 65535, true),
+    ];
+    for (clock, id, late) in cases {
         let mut made = Made::new();
+        let after = if id == 65535 { 0 } else { 300 };
         made.handshake(0, 10)
-            .segment(30, true, ACK, data(15, 100))
-            .segment(31, true, ACK, data(11, clock));
+            .segment(30, true, ACK, data(15, 100, after))
+            .segment(31, true, ACK, data(11, clock, id));
         let capture = made.read();
         let events = &capture.flows[0].events;
         assert!(notes(&events[3]).contains(&Note::Gap { bytes: 4 }));

@@ -18,6 +18,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+mod build;
+mod checksum;
 mod ip;
 mod link;
 mod pdu;
@@ -26,6 +28,8 @@ mod tcp;
 mod tests;
 mod udp;
 
+pub use build::{datagram, stream_bytes};
+pub use checksum::finish_checksum;
 pub use link::{ETHERNET, IPV4, IPV6, LINUX_COOKED, LINUX_COOKED_2, LOOP, NULL, RAW, UPPER_PDU};
 pub use tcp::{Flags, Options, Segment};
 pub use udp::{Datagram, IcmpError, Unreachable};

@@ -28,6 +28,9 @@ mod blocks;
 mod classic;
 #[cfg(test)]
 mod tests;
+mod write;
+
+pub use write::{Writer, Written};
 
 /// The longest packet or block that is taken, in bytes. Longer ones are a broken length.
 pub const BLOCK_MAX: usize = 64 << 20;

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use sockeye::{Encoding, Framing, QuicVersion};
 
 use super::values::{header, method, quic_version, size, time};
-use super::{ChildArgs, ConnectTlsArgs, SocketArgs, WebSocketArgs};
+use super::{ChildArgs, ConnectTlsArgs, EyeArgs, SocketArgs, WebSocketArgs};
 
 /// Talk to any server
 ///
@@ -131,6 +131,8 @@ pub(crate) struct ConnectArgs {
     #[arg(help_heading = QUIC, long, value_name = "N", default_value = "1", value_parser = quic_version)]
     pub(crate) quic_version: QuicVersion,
 
+    #[command(flatten)]
+    pub(crate) eye: EyeArgs,
     #[command(flatten)]
     pub(crate) child: ChildArgs,
     #[command(flatten)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use sockeye::QuicVersion;
 
-use super::ConnectTlsArgs;
 use super::values::{field, quic_version, time, token};
+use super::{ConnectTlsArgs, EyeArgs};
 
 /// Fetch what a URL names, and show how
 ///
@@ -123,6 +123,8 @@ pub(crate) struct FetchArgs {
     /// At the end write this, with %{http_code}, %{time_total} and the like (docs/FETCH.md), or what is in @FILE
     #[arg(help_heading = SHOWN, short, long, value_name = "FORMAT")]
     pub(crate) write_out: Option<String>,
+    #[command(flatten)]
+    pub(crate) eye: EyeArgs,
     /// No progress and no failures
     #[arg(help_heading = SHOWN, short, long)]
     pub(crate) silent: bool,

@@ -7,7 +7,7 @@ use clap::Args;
 use sockeye::Framing;
 
 use super::values::{size, time};
-use super::{ChildArgs, ConnectTlsArgs, JoinArgs, SocketArgs};
+use super::{ChildArgs, ConnectTlsArgs, EyeArgs, JoinArgs, SocketArgs};
 
 /// Join two ends: what one says the other hears
 ///
@@ -61,6 +61,8 @@ pub(crate) struct RelayArgs {
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
+    #[command(flatten)]
+    pub(crate) eye: EyeArgs,
     #[command(flatten)]
     pub(crate) tls: ConnectTlsArgs,
     #[command(flatten)]

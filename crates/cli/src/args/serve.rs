@@ -10,7 +10,7 @@ use sockeye::{Encoding, Framing};
 
 use super::values::{host_name, origin, size, time};
 use super::{
-    ChildArgs, Eol, GuardArgs, JoinArgs, NearbyArgs, RoomsArgs, ServeTlsArgs, SocketArgs,
+    ChildArgs, Eol, EyeArgs, GuardArgs, JoinArgs, NearbyArgs, RoomsArgs, ServeTlsArgs, SocketArgs,
     TargetArgs, TargetTlsArgs, WebSocketArgs,
 };
 
@@ -119,6 +119,8 @@ pub(crate) struct ServeArgs {
     #[arg(help_heading = "QUIC (docs/QUIC.md)", long)]
     pub(crate) no_quic: bool,
 
+    #[command(flatten)]
+    pub(crate) eye: EyeArgs,
     #[command(flatten)]
     pub(crate) chat: RoomsArgs,
     #[command(flatten)]

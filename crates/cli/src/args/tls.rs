@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use sockeye::{Fingerprint, TlsClientOptions, TlsFiles, TlsIdentity, TlsServerOptions, TlsVersion};
+use sockeye::{
+    Fingerprint, KeyLog, TlsClientOptions, TlsFiles, TlsIdentity, TlsServerOptions, TlsVersion,
+};
 
 /// TLS of a server.
 #[derive(Debug, Args)]
@@ -24,6 +26,9 @@ pub(crate) struct ServeTlsArgs {
     /// The oldest version of TLS that is spoken; in QUIC it is always 1.3
     #[arg(long, value_name = "VERSION", value_enum, default_value = "1.2")]
     tls_min: Version,
+    /// Who hears the keys of connections.
+    #[arg(skip)]
+    pub(crate) hearer: Option<KeyLog>,
 }
 
 /// TLS of a client.
@@ -54,6 +59,9 @@ pub(crate) struct ConnectTlsArgs {
     /// The oldest version of TLS that is spoken
     #[arg(long, value_name = "VERSION", value_enum, default_value = "1.2")]
     tls_min: Version,
+    /// Who hears the keys of connections.
+    #[arg(skip)]
+    pub(crate) hearer: Option<KeyLog>,
 }
 
 /// TLS with the targets of a relay that listens.

@@ -36,7 +36,7 @@ pub(crate) fn server(
         *folder = config::state().map(|state| state.join("tls"));
     }
     match addresses.iter().any(may_speak_tls) {
-        true => options.key_log = key_log(tell),
+        true => options.key_log = key_log(args.hearer.as_ref(), tell),
         false => unused(&args.given(), tell),
     }
     Ok(TlsServer::new(options)?)
@@ -70,7 +70,7 @@ pub(crate) fn of_client(
             if args.is_insecure() {
                 tell("--insecure: nobody verifies who the peer is, and others may read along");
             }
-            options.key_log = key_log(tell);
+            options.key_log = key_log(args.hearer.as_ref(), tell);
         }
         false => unused(&args.given(), tell),
     }
@@ -100,7 +100,7 @@ pub(crate) fn targets(
                     "--target-insecure: nobody verifies who the target is, and others may read along",
                 );
             }
-            options.key_log = key_log(tell);
+            options.key_log = key_log(args.tls.hearer.as_ref(), tell);
         }
     }
     Ok(TlsClient::new(options)?)
@@ -130,8 +130,16 @@ pub(crate) fn may_speak_tls(address: &Address) -> bool {
     anything || speaks_tls(address)
 }
 
-/// Where `SSLKEYLOGFILE` sends the secrets of connections.
-fn key_log(mut tell: impl FnMut(&str)) -> Option<KeyLog> {
+/// Where `SSLKEYLOGFILE` sends the secrets of connections, and whoever hears them besides.
+fn key_log(hearer: Option<&KeyLog>, tell: impl FnMut(&str)) -> Option<KeyLog> {
+    let file = key_log_file(tell);
+    match hearer {
+        None => file,
+        Some(hearer) => Some(hearer.clone().writing_as(file)),
+    }
+}
+
+fn key_log_file(mut tell: impl FnMut(&str)) -> Option<KeyLog> {
     let path = std::env::var_os("SSLKEYLOGFILE").filter(|path| !path.is_empty());
     let path = PathBuf::from(path?);
     let shown = Path::display(&path);

@@ -5,23 +5,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use sockeye::{Address, DialOptions, Family, QuicSettings, Session, dial};
+use sockeye::{Address, DialOptions, Family, Lookout, QuicSettings, Session, dial};
 
 use crate::args::{ConnectArgs, Said};
 use crate::console::script::{self, Part};
 use crate::console::{Notes, call};
+use crate::eye::{self, Eye};
 use crate::failure::{self, code};
 use crate::peers::{Peer, peers};
 use crate::plan::{self, port::token};
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: ConnectArgs, said: Vec<Said>) -> Result<ExitCode> {
+    let eye = eye::beside(&args.eye)?;
+    with_eye(args, said, eye).await
+}
+
+/// The same, watched by `eye`, which is closed at the end.
+pub(crate) async fn with_eye(
+    mut args: ConnectArgs,
+    said: Vec<Said>,
+    eye: Option<Eye>,
+) -> Result<ExitCode> {
+    args.tls.hearer = eye.as_ref().map(Eye::keys);
+    let lookout = eye.as_ref().map(Eye::lookout);
+    let done = talk(args, said, lookout).await;
+    eye::close(eye).await?;
+    done
+}
+
+async fn talk(
+    args: ConnectArgs,
+    said: Vec<Said>,
+    lookout: Option<Arc<dyn Lookout>>,
+) -> Result<ExitCode> {
     let peers = peers(&args)?;
     let parts = script::read(said, args.encoding.unwrap_or_default())?;
     let notes = Arc::new(Notes::new(args.verbose));
     let options = DialOptions {
         tls: plan::tls::client(&args.tls, &peers, |what| eprintln!("warning: {what}"))?,
         observer: Some(notes.clone()),
+        lookout,
         ..options(&args, &parts)?
     };
     let mut signals = Signals::listen()?;

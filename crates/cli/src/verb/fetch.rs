@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use sockeye::Lookout;
 use sockeye::fetch::Fetcher;
 use wire::text::printable;
 
 use crate::args::FetchArgs;
+use crate::eye::{self, Eye};
 use crate::failure::{self, Timeout};
 use crate::fetched::{Attempt, Failure, alternatives, bring};
 use crate::plan::fetch::{self as plan, Job};
@@ -20,6 +22,20 @@ use crate::signals::Signals;
 const LONGEST: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(args: FetchArgs) -> Result<ExitCode> {
+    let eye = eye::beside(&args.eye)?;
+    with_eye(args, eye).await
+}
+
+/// The same, watched by `eye`, which is closed at the end.
+pub(crate) async fn with_eye(mut args: FetchArgs, eye: Option<Eye>) -> Result<ExitCode> {
+    args.tls.hearer = eye.as_ref().map(Eye::keys);
+    let lookout = eye.as_ref().map(Eye::lookout);
+    let done = fetch(args, lookout).await;
+    eye::close(eye).await?;
+    done
+}
+
+async fn fetch(args: FetchArgs, lookout: Option<Arc<dyn Lookout>>) -> Result<ExitCode> {
     let jobs = plan::jobs(&args)?;
     let format = plan::format(&args)?;
     let conversation = Arc::new(Conversation::new(told(&args)));
@@ -28,6 +44,7 @@ pub(crate) async fn run(args: FetchArgs) -> Result<ExitCode> {
         false => eprintln!("warning: {what}"),
     })?;
     options.witness = Some(conversation.clone());
+    options.dial.lookout = lookout;
     let alternatives = alternatives::load(&args)?;
     options.alternatives = alternatives.clone();
     let mut fetcher = Fetcher::new(options);

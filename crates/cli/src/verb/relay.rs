@@ -4,12 +4,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use sockeye::{Address, DialOptions, Family, Info, Session, dial};
+use sockeye::{Address, DialOptions, Family, Info, Lookout, Session, dial};
 use tokio_util::sync::CancellationToken;
 use wire::address::Target;
 
 use crate::args::RelayArgs;
 use crate::console::Notes;
+use crate::eye::{self, Eye};
 use crate::failure::{self, Usage};
 use crate::peers::{Peer, peer};
 use crate::plan;
@@ -17,13 +18,25 @@ use crate::report::text;
 use crate::signals::Signals;
 use crate::stdio;
 
-pub(crate) async fn run(args: RelayArgs) -> Result<ExitCode> {
+pub(crate) async fn run(mut args: RelayArgs) -> Result<ExitCode> {
+    let eye = eye::beside(&args.eye)?;
+    args.tls.hearer = eye.as_ref().map(Eye::keys);
+    let lookout = eye.as_ref().map(Eye::lookout);
+    let done = join(args, lookout).await;
+    eye::close(eye).await?;
+    done
+}
+
+async fn join(args: RelayArgs, lookout: Option<Arc<dyn Lookout>>) -> Result<ExitCode> {
     let peers = [peer(&args.first, false)?, peer(&args.second, false)?];
     if peers.iter().all(|peer| is_stdio(&peer.address)) {
         let what = "standard input and output are one end: the other must be another address";
         return Err(Usage(what.to_owned()).into());
     }
-    let options = options(&args, &peers)?;
+    let options = DialOptions {
+        lookout,
+        ..options(&args, &peers)?
+    };
     let mut signals = Signals::listen()?;
     // Cancelled when nobody reads our output: then nothing more is to be done.
     let gone = CancellationToken::new();

@@ -9,11 +9,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::ServeArgs;
 use crate::console::{Desk, desk};
+use crate::eye::{self, Eye};
 use crate::plan::{self, Chosen, Plan};
 use crate::report::{self, Form, Log, Reporter, announce::announce};
 use crate::signals::Signals;
 
-pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode> {
+pub(crate) async fn run(mut args: ServeArgs) -> Result<ExitCode> {
+    let eye = eye::beside(&args.eye)?;
+    args.tls.hearer = eye.as_ref().map(Eye::keys);
+    let done = open(args, eye.as_ref()).await;
+    eye::close(eye).await?;
+    done
+}
+
+async fn open(args: ServeArgs, eye: Option<&Eye>) -> Result<ExitCode> {
     let plan = Plan::read(&args)?;
     let (log, writer) = Log::start();
     let form = match (args.json, args.hex) {
@@ -37,6 +46,9 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode> {
     let port = Port::bind_all(&plan.addresses, config).await?;
     let listening = port.listening();
     let announced = plan::nearby::announce(&args, plan.service, &listening)?;
+    if let Some(eye) = eye {
+        eye.watch(&listening)?;
+    }
     announce(&reporter, &listening);
     if plan.addresses.iter().any(plan::tls::may_speak_tls) {
         reporter.certificate(&tls.certificate()?);

@@ -1,28 +1,38 @@
 //! `sockeye trace`: a capture is read and drawn.
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Error, Result};
-use trace::{Capture, Fault, NARROWEST};
+use anyhow::{Error, Result};
+use trace::{Capture, Fault};
 
-use crate::args::TraceArgs;
+use crate::args::{Beside, TraceArgs};
 use crate::failure::{Usage, code};
 use crate::signals::Signals;
 
+mod lab;
+pub(crate) mod live;
+mod missing;
 mod picture;
+mod stats;
 
 pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
-    if let Some(width) = args.width.filter(|width| *width < NARROWEST) {
-        let what = format!("--width {width} is too narrow: {NARROWEST} columns are the least");
-        return Err(Usage(what).into());
+    match (&args.beside, &args.read) {
+        (Some(Beside::Lab(args)), _) => lab::run(args),
+        (Some(Beside::Stats(args)), _) => stats::run(args),
+        (None, Some(file)) => read(args, file),
+        (None, None) => {
+            let what = "trace needs an ADDR to talk to, --watch HOST:PORT, --read FILE or `lab`";
+            Err(Usage(what.to_owned()).into())
+        }
     }
-    let name = match args.read == Path::new("-") {
-        true => "standard input".to_owned(),
-        false => shown(&args.read),
-    };
+}
+
+fn read(args: &TraceArgs, file: &Path) -> Result<ExitCode> {
+    picture::check(&args.picture)?;
+    let name = name_of(file);
     let keys = match &args.keys {
         Some(file) => std::fs::read(file).map_err(|error| {
             let why = Error::from(Fault::from(error));
@@ -30,23 +40,17 @@ pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
         })?,
         None => Vec::new(),
     };
-    let unread = |fault: Fault| Error::from(fault).context(format!("cannot read {name}"));
-    let capture = match args.read == Path::new("-") {
-        true => match piped(keys)? {
-            Ok(capture) => capture,
-            Err(code) => return Ok(ExitCode::from(code)),
-        },
-        false => {
-            let file = File::open(&args.read).map_err(|error| unread(error.into()))?;
-            Capture::read_with(file, &keys)
-        }
+    let capture = match capture_of(file, keys)? {
+        Ok(capture) => capture,
+        Err(code) => return Ok(ExitCode::from(code)),
     };
+    let args = &args.picture;
     if let Some(number) = args.flow.iter().find(|flow| **flow >= capture.flows.len()) {
         let count = capture.flows.len();
         let what = format!("there is no flow {number} in {name}: it has {count}, counted from 0");
         return Err(Usage(what).into());
     }
-    let source = match args.read.file_name() {
+    let source = match file.file_name() {
         Some(file) => shown(Path::new(file)),
         None => name.clone(),
     };
@@ -55,24 +59,38 @@ pub(crate) fn run(args: &TraceArgs) -> Result<ExitCode> {
         let what = format!("{name} has {count} flows: --flow N says which one is to be drawn");
         return Err(Usage(what).into());
     }
-    let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    let written = match args.json {
-        true => trace::json(&capture, &source, |line| out.write_all(line.as_bytes())),
-        false => picture::draw(&capture, &source, args, &mut out),
-    };
-    match written.and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
-        written => written.context("cannot write to standard output")?,
+    if !picture::show(&capture, &source, "", args)? {
+        return Ok(ExitCode::SUCCESS);
     }
     if !args.json {
-        eprint!("{}", picture::left_out(&capture, &name));
+        eprint!("{}", missing::left_out(&capture, &name));
     }
     match capture.fault {
         None => Ok(ExitCode::SUCCESS),
         // What stands before is whole: captures are cut whenever somebody ends one.
         Some(Fault::Cut { .. }) if capture.frames > 0 => Ok(ExitCode::SUCCESS),
-        Some(fault) => Err(unread(fault)),
+        Some(fault) => Err(unread(&name, fault)),
     }
+}
+
+fn name_of(file: &Path) -> String {
+    match file == Path::new("-") {
+        true => "standard input".to_owned(),
+        false => shown(file),
+    }
+}
+
+fn unread(name: &str, fault: Fault) -> Error {
+    Error::from(fault).context(format!("cannot read {name}"))
+}
+
+/// What a file says, or the exit code of the signal that ends us before it is read.
+fn capture_of(file: &Path, keys: Vec<u8>) -> Result<Result<Capture, u8>> {
+    if file == Path::new("-") {
+        return piped(keys);
+    }
+    let opened = File::open(file).map_err(|error| unread(&name_of(file), error.into()))?;
+    Ok(Ok(Capture::read_with(opened, &keys)))
 }
 
 /// The capture that comes through standard input, or the exit code of the signal that ends us.

@@ -65,7 +65,7 @@ fn ctrl_c_ends_whoever_captures_and_what_came_is_drawn() {
 }
 
 /// Until it catches SIGINT and SIGTERM: proc_pid_status(5), SigCgt.
-fn wait_for_signals(process: u32) {
+pub(crate) fn wait_for_signals(process: u32) {
     let start = Instant::now();
     let path = format!("/proc/{process}/status");
     loop {

@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::DialOptions;
 use crate::error::{Error, Operation, Result};
-use crate::socket::Role;
+use crate::socket::{Role, any_address};
 
 /// The "Connection Attempt Delay" of RFC 8305, section 5.
 const DELAY: Duration = Duration::from_millis(250);
@@ -57,7 +57,10 @@ pub(super) async fn first<T>(
 /// A TCP connection to `peer`.
 pub(super) async fn attempt(peer: SocketAddr, options: &DialOptions) -> Result<TcpStream> {
     let socket = options.options.tcp(peer, Role::Dial)?;
-    if let Some(source) = options.source(peer) {
+    let source = options.source(peer);
+    // Whoever watches is told of our port before the first packet leaves from it.
+    let source = source.or_else(|| options.lookout.is_some().then(|| any_address(peer)));
+    if let Some(source) = source {
         // A chosen port must be usable again while an earlier connection of it is in TIME-WAIT.
         let bound = socket
             .set_reuse_address(true)
@@ -65,6 +68,12 @@ pub(super) async fn attempt(peer: SocketAddr, options: &DialOptions) -> Result<T
         bound.map_err(|error| {
             Error::io(Operation::Connect, format!("{peer} from {source}"), error)
         })?;
+    }
+    if let Some(lookout) = &options.lookout {
+        let local = socket.local_addr().map(|local| local.as_socket());
+        if let Ok(Some(local)) = local {
+            lookout.dialing(local, peer);
+        }
     }
     let socket = TcpSocket::from_std_stream(socket.into());
     let connected = socket.connect(peer).await;

@@ -53,8 +53,9 @@ pub(super) async fn reach(proxy: &Proxy, options: &DialOptions) -> Result<(TcpSt
 }
 
 async fn through(proxy: &Proxy, to: &HostPort, options: &DialOptions) -> Result<Reached> {
-    let (tcp, _) = reach(proxy, options).await?;
-    let mut reached = Reached::new(tcp, endpoint(to), to)?;
+    let (tcp, at) = reach(proxy, options).await?;
+    let mut reached = Reached::new(tcp, at, to, options)?;
+    reached.peer = endpoint(to);
     let talking = talk(proxy, to, &mut reached.stream);
     match tokio::time::timeout(LONGEST, talking).await {
         Ok(talked) => talked.map(|()| reached),

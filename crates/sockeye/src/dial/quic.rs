@@ -205,6 +205,7 @@ async fn attempt(
         early,
         settings: &options.quic,
         patience: options.timeout,
+        lookout: options.lookout.clone(),
     };
     let dialed = Box::pin(quic::dial(dialing)).await;
     let connected = dialed.map_err(|failure| refused(host, failure))?;

@@ -14,6 +14,7 @@ use wire::address::HostPort;
 
 use super::DialOptions;
 use crate::error::{Error, Operation, Result};
+use crate::lookout::Lookout;
 use crate::session::{Endpoint, Link, Message, Session};
 use crate::socket::slot::Slot;
 use crate::socket::{LARGEST_V6, Role, any_address, largest_datagram};
@@ -53,7 +54,8 @@ fn open(peer: SocketAddr, options: &DialOptions) -> Result<Session> {
         socket.connect(&peer.into()).map_err(failed)?;
     }
     let socket = UdpSocket::from_std(socket.into()).map_err(failed)?;
-    let local: Endpoint = socket.local_addr().map_err(failed)?.into();
+    let own = socket.local_addr().map_err(failed)?;
+    let local: Endpoint = own.into();
     let packets = UdpPackets {
         socket: Arc::new(socket),
         peer,
@@ -61,6 +63,7 @@ fn open(peer: SocketAddr, options: &DialOptions) -> Result<Session> {
         trouble: None,
         outgoing: Slot::default(),
         slot: Vec::new(),
+        watched: options.lookout.clone().map(|lookout| (lookout, own)),
     };
     let identity = options.identity("udp", local, peer.into());
     Ok(Session::new(
@@ -86,6 +89,8 @@ struct UdpPackets {
     trouble: Option<Pin<Box<dyn Future<Output = io::Result<Ready>> + Send>>>,
     outgoing: Slot,
     slot: Vec<u8>,
+    /// Who watches what passes, and where we are.
+    watched: Option<(Arc<dyn Lookout>, SocketAddr)>,
 }
 
 impl UdpPackets {
@@ -122,6 +127,7 @@ impl Stream for UdpPackets {
             slot,
             peer,
             hear_all,
+            watched,
             ..
         } = &mut *self;
         slot.resize(LARGEST_V6, 0);
@@ -136,6 +142,9 @@ impl Stream for UdpPackets {
             let error = Error::io(Operation::Receive, self.peer, source);
             return Poll::Ready(Some(Err(error)));
         };
+        if let (Ok(from), Some((lookout, local))) = (&received, watched) {
+            lookout.datagram(*local, from.unwrap_or(*peer), false, buffer.filled());
+        }
         let message = received.map(|from| Message {
             from: from.filter(|from| from != peer).map(Box::new),
             ..Message::binary(Bytes::copy_from_slice(buffer.filled()))
@@ -172,11 +181,18 @@ impl Sink<Message> for UdpPackets {
             peer,
             hear_all,
             outgoing,
+            watched,
             ..
         } = &mut *self;
-        let left = outgoing.poll_leave(|message| match hear_all {
-            true => socket.poll_send_to(cx, message, *peer),
-            false => socket.poll_send(cx, message),
+        let left = outgoing.poll_leave(|message| {
+            let sent = match hear_all {
+                true => socket.poll_send_to(cx, message, *peer),
+                false => socket.poll_send(cx, message),
+            };
+            if let (Poll::Ready(Ok(_)), Some((lookout, local))) = (&sent, watched) {
+                lookout.datagram(*local, *peer, true, message);
+            }
+            sent
         });
         left.map_err(|source| Error::io(Operation::Send, *peer, source))
     }

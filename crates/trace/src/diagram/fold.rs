@@ -36,7 +36,7 @@ pub(super) enum Arrow<'a> {
 
 /// How much is folded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
-enum Level {
+pub(super) enum Level {
     /// Nothing.
     None,
     /// What goes on in one direction.
@@ -85,27 +85,59 @@ fn folded(flow: &Flow, level: Level) -> Vec<Row<'_>> {
     rows
 }
 
+/// How many events from `start` on are one row of a picture that grows, and whether the next event may belong to it.
+pub(super) fn next(events: &[Event], start: usize, level: Level) -> (usize, bool) {
+    let alike = plain(events, start, level, events.len());
+    let mut length = alike;
+    if length < EXCHANGE && level > Level::Runs {
+        length = plain(events, start, Level::Runs, events.len());
+    }
+    let length = if length < RUN { 1 } else { length };
+    (length, alike > 0 && start + alike == events.len())
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn of(events: &'a [Event]) -> Self {
+        Self(events)
+    }
+}
+
 /// How many events from `start` on are alike.
 fn run(events: &[Event], start: usize, level: Level) -> usize {
+    let most = match level {
+        Level::None | Level::Runs => events.len(),
+        _ => (events.len() / PIECES).max(EXCHANGE * 4),
+    };
+    plain(events, start, level, most)
+}
+
+/// The same, and not more than `most`.
+fn plain(events: &[Event], start: usize, level: Level, most: usize) -> usize {
     let states = match start {
         0 => None,
         _ => events[start - 1].states,
     };
     let first = &events[start];
-    let most = match level {
-        Level::None | Level::Runs => events.len(),
-        _ => (events.len() / PIECES).max(EXCHANGE * 4),
+    let rest = events[start..].iter().take(most);
+    rest.take_while(|event| belongs(first, event, states, level))
+        .count()
+}
+
+/// Whether the events behind the first `known` of a row that begins at `start` belong to it, too.
+pub(super) fn goes_on(events: &[Event], start: usize, known: usize, level: Level) -> bool {
+    let states = match start {
+        0 => None,
+        _ => events[start - 1].states,
     };
-    let mut length = 0;
-    for event in events[start..].iter().take(most) {
-        let alike = level > Level::Runs
-            || (event.from == first.from && event.is_empty() == first.is_empty());
-        if level == Level::None || !alike || !is_plain(event, states, level) {
-            break;
-        }
-        length += 1;
-    }
-    length
+    let first = &events[start];
+    let new = &events[start + known..];
+    new.iter().all(|event| belongs(first, event, states, level))
+}
+
+fn belongs(first: &Event, event: &Event, states: Option<[StateAt; 2]>, level: Level) -> bool {
+    let alike =
+        level > Level::Runs || (event.from == first.from && event.is_empty() == first.is_empty());
+    level != Level::None && alike && is_plain(event, states, level)
 }
 
 fn is_plain(event: &Event, before: Option<[StateAt; 2]>, level: Level) -> bool {
@@ -113,7 +145,7 @@ fn is_plain(event: &Event, before: Option<[StateAt; 2]>, level: Level) -> bool {
         Kind::Tcp(tcp) => [Flags::SYN, Flags::FIN, Flags::RST]
             .iter()
             .any(|flag| tcp.flags.has(*flag)),
-        Kind::Icmp(_) => true,
+        Kind::Icmp(_) | Kind::Inferred(_) => true,
         Kind::Datagram { .. } | Kind::Bytes { .. } => false,
     };
     if control || event.states != before {

@@ -28,6 +28,8 @@ pub(super) struct Label {
     pub(super) from: Side,
     pub(super) class: Class,
     pub(super) heavy: bool,
+    /// Nobody saw it.
+    pub(super) hollow: bool,
     pub(super) lost: bool,
     parts: Vec<(u8, String)>,
 }
@@ -56,6 +58,7 @@ impl Label {
                     from: *from,
                     class: if *bytes > 0 { Class::Data } else { Class::Ack },
                     heavy: *bytes > 0,
+                    hollow: false,
                     lost: false,
                     parts,
                 }
@@ -79,12 +82,14 @@ impl Label {
                 parts.extend(text(event));
                 (Class::Data, parts)
             }
+            Kind::Inferred(what) => (Class::Ack, vec![(0, format!("({what})"))]),
             Kind::Icmp(why) => (Class::Rst, vec![(0, format!("ICMP {}", why.text()))]),
         };
         Self {
             from: event.from,
             class,
             heavy: !event.is_empty(),
+            hollow: matches!(event.kind, Kind::Inferred(_)),
             lost: is_lost(event),
             parts,
         }

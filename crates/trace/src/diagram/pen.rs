@@ -8,6 +8,7 @@ use super::label::Class;
 /// What is drawn in ASCII where other letters would be nicer.
 const ASCII: &[(char, &str)] = &[
     ('─', "-"),
+    ('╌', "."),
     ('━', "="),
     ('│', "|"),
     ('├', "|"),
@@ -34,7 +35,7 @@ const ASCII: &[(char, &str)] = &[
 const CLOSING: &str = "。，：；、）」』？！";
 
 /// Columns that a text takes.
-pub(super) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
@@ -101,7 +102,7 @@ impl Pen {
 
 /// The text in lines of `room` columns, all but the first one shorter by `indent`. Breaks at spaces where there are
 /// any, and between letters of scripts that have none.
-pub(super) fn wrapped(text: &str, room: usize, indent: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, room: usize, indent: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut columns = 0;

@@ -89,6 +89,9 @@ fn trouble(topic: &Topic, own: &str, other: &str) -> Option<String> {
         Topic::Sack { ack, first, last } => format!(
             "又一次 ack {ack}，因为缺 {ack} 号；SACK 补充说第 {first} 到第 {last} 号已经到了。三次之后{other}就重发缺的部分。"
         ),
+        Topic::Damaged => format!(
+            "路上有一个比特翻转，校验和对不上。{other}默默丢弃这一段：对{own}来说和丢失一样。"
+        ),
         Topic::DuplicateSack => format!("{own}报告有些字节到了两次：那次重发并不需要。"),
         Topic::WindowFull => format!("{other}愿意接收的都已在路上，{own}得等 ACK。"),
         Topic::ZeroWindow => format!("窗口为 0：{own}的程序不读，缓冲区满了，{other}必须停下。"),
@@ -125,6 +128,7 @@ fn closing(topic: &Topic, own: &str, other: &str) -> String {
         Topic::FinAgain => format!(
             "{own}没听到最后的 ACK，重发 FIN。处于 TIME-WAIT 的{other}还能再回答：这正是 TIME-WAIT 的用处。"
         ),
+        Topic::OpenAtOnce => "两端都在听到对方之前发了 SYN。各自用同一个 SYN 加 ACK 回答，成为一个连接：没有客户端和服务器之分。".to_owned(),
         Topic::AtOnce => "两个 FIN 同时在路上：两端都经 CLOSING 到 TIME-WAIT。".to_owned(),
         Topic::Rst { answers_data } => {
             let why = match answers_data {

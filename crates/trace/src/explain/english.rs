@@ -119,6 +119,9 @@ fn trouble(topic: &Topic, own: &str, other: &str) -> Option<String> {
             "ack {ack} again, because {ack} is missing; the SACK adds that {first} to {last} are here all the same. \
              After three of these {other} sends what is missing."
         ),
+        Topic::Damaged => format!(
+            "A bit was turned over on the way, and the checksum no longer fits, so {other} throws the segment away without a word: to {own} that is a loss like any other."
+        ),
         Topic::DuplicateSack => {
             format!("{own} reports bytes that came twice: sending them again was not needed.")
         }
@@ -168,6 +171,7 @@ fn closing(topic: &Topic, own: &str, other: &str) -> String {
             "{own} has not heard the last ACK and repeats its FIN. {other}, in TIME-WAIT, can answer again: that is \
              what TIME-WAIT is for."
         ),
+        Topic::OpenAtOnce => "Both ends have sent a SYN before they heard the other's. Each answers with the same SYN and an ACK, and it becomes one connection: there is no client and no server.".to_owned(),
         Topic::AtOnce => {
             "both FINs were on the way at the same time: both ends go through CLOSING to TIME-WAIT."
                 .to_owned()

@@ -5,7 +5,11 @@ use std::collections::HashMap;
 
 /// The secrets of connections, by the random of their ClientHello.
 #[derive(Debug, Default)]
-pub(crate) struct KeyLog(HashMap<[u8; 32], Secrets>);
+pub(crate) struct KeyLog {
+    secrets: HashMap<[u8; 32], Secrets>,
+    /// They are those of our own connections and come while these go on: what cannot be opened yet waits.
+    pub(crate) more_come: bool,
+}
 
 /// The secrets of one connection.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +39,7 @@ impl KeyLog {
             let Ok(random) = <[u8; 32]>::try_from(random) else {
                 continue;
             };
-            let secrets = self.0.entry(random).or_default();
+            let secrets = self.secrets.entry(random).or_default();
             let place = match label {
                 "CLIENT_HANDSHAKE_TRAFFIC_SECRET" => &mut secrets.handshake[0],
                 "SERVER_HANDSHAKE_TRAFFIC_SECRET" => &mut secrets.handshake[1],
@@ -49,7 +53,7 @@ impl KeyLog {
     }
 
     pub(crate) fn of(&self, random: &[u8; 32]) -> Option<&Secrets> {
-        self.0.get(random)
+        self.secrets.get(random)
     }
 }
 

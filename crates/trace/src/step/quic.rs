@@ -30,6 +30,8 @@ pub(super) struct Quic {
     /// How long the ids are that each end has chosen for itself.
     ids: [Option<usize>; 2],
     tls: tls::Tls,
+    /// Nothing waits for keys any more.
+    gave_up: bool,
     streams: BTreeMap<(u64, usize), Stream>,
     http: Http3,
 }
@@ -63,6 +65,7 @@ impl Quic {
             spaces: Default::default(),
             ids: [None; 2],
             tls: tls::Tls::default(),
+            gave_up: false,
             streams: BTreeMap::new(),
             http: Http3::default(),
         };
@@ -76,6 +79,42 @@ impl Quic {
             let keys = Protection::initial(self.version, id, side);
             self.spaces[0].keys[side.index()] = keys;
         }
+    }
+
+    pub(super) fn give_up(&mut self) {
+        self.gave_up = true;
+    }
+
+    /// Whether a datagram has a packet whose key is not there.
+    pub(super) fn lacks(&self, from: Side, mut datagram: &[u8], keys: &KeyLog) -> bool {
+        let Some(random) = self.tls.random().filter(|_| !self.gave_up) else {
+            return false;
+        };
+        let at = from.index();
+        let secrets = keys.of(random);
+        let has = |space: usize| {
+            self.spaces[space].keys[at].is_some()
+                || secrets.is_some_and(|secrets| match space {
+                    1 => secrets.handshake[at].is_some(),
+                    _ => secrets.data[at].is_some(),
+                })
+        };
+        let id = self.ids[from.other().index()].unwrap_or(0);
+        while datagram.iter().any(|byte| *byte != 0) {
+            let Some(header) = Header::read(datagram, id) else {
+                return false;
+            };
+            match header.kind {
+                Kind::Handshake if !has(1) => return true,
+                Kind::OneRtt => return !has(2),
+                _ => {}
+            }
+            let end = header.length.map_or(datagram.len() as u64, |length| {
+                length.saturating_add(header.header as u64)
+            });
+            datagram = datagram.get(end as usize..).unwrap_or_default();
+        }
+        false
     }
 
     /// Names the packets of a datagram: `Initial 0 + Handshake 0`.

@@ -22,6 +22,10 @@ pub(super) struct Tls {
     alpn: Option<String>,
     /// What is spoken inside.
     speech: Speech,
+    /// A record waits for its key.
+    waits: bool,
+    /// Nothing waits any more.
+    gave_up: bool,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ struct Half {
     opener: Option<Opener>,
     /// The same in TLS 1.2.
     older: Option<older::Opener>,
+    /// Behind the handshake.
+    done: bool,
     /// From here on nothing can be read.
     sealed: bool,
     lost: bool,
@@ -41,8 +47,17 @@ const FINISHED: u8 = 20;
 const KEY_UPDATE: u8 = 24;
 
 impl Tls {
+    pub(super) fn waits(&self) -> bool {
+        self.waits
+    }
+
+    pub(super) fn give_up(&mut self) {
+        self.gave_up = true;
+    }
+
     pub(super) fn read(&mut self, from: Side, bytes: &[u8], keys: &KeyLog, steps: &mut Steps) {
         let at = from.index();
+        self.waits = false;
         if self.halves[at].lost {
             return;
         }
@@ -56,6 +71,16 @@ impl Tls {
                 return;
             };
             let end = header + record.length;
+            if waiting.len() >= end
+                && keys.more_come
+                && !self.gave_up
+                && self.lacks(from, record, keys)
+            {
+                self.waits = true;
+                return;
+            }
+            let half = &mut self.halves[at];
+            let waiting = &half.waiting.bytes;
             // Sealed data is not kept.
             if half.sealed && record.content == Content::Data {
                 half.waiting.pass(end as u64);
@@ -67,6 +92,29 @@ impl Tls {
             let whole: Vec<u8> = half.waiting.bytes.drain(..end).collect();
             let (head, body) = whole.split_at(header);
             self.record(from, record, head, body, keys, steps);
+        }
+    }
+
+    /// Whether the key of this record is not there.
+    fn lacks(&self, from: Side, record: Record, keys: &KeyLog) -> bool {
+        let half = &self.halves[from.index()];
+        let Some((hello, random)) = self.hello.as_ref().zip(self.random.as_ref()) else {
+            return false;
+        };
+        let secrets = keys.of(random);
+        let modern = hello.version >= 0x304;
+        match record.content {
+            _ if half.sealed || half.opener.is_some() || half.older.is_some() => false,
+            Content::Data if half.done => {
+                secrets.is_none_or(|secrets| secrets.data[from.index()].is_none())
+            }
+            Content::Data if modern => {
+                secrets.is_none_or(|secrets| secrets.handshake[from.index()].is_none())
+            }
+            Content::ChangeCipherSpec if !modern => {
+                secrets.is_none_or(|secrets| secrets.master.is_none())
+            }
+            _ => false,
         }
     }
 
@@ -111,7 +159,7 @@ impl Tls {
     fn open(&mut self, from: Side, head: &[u8], body: &[u8], keys: &KeyLog, steps: &mut Steps) {
         let at = from.index();
         if self.halves[at].opener.is_none() {
-            self.halves[at].opener = self.secret(from, keys, false);
+            self.halves[at].opener = self.secret(from, keys, self.halves[at].done);
         }
         let half = &mut self.halves[at];
         let opened = half
@@ -176,9 +224,21 @@ impl Tls {
         Opener::new(self.hello.as_ref()?.cipher, kind[from.index()].as_ref()?)
     }
 
-    /// What names the connection in key logs, and the cipher suite, once both ends have said hello.
+    /// What names the connection in key logs.
+    pub(super) fn random(&self) -> Option<&[u8; 32]> {
+        self.random.as_ref()
+    }
+
+    /// The same, and the cipher suite, once both ends have said hello.
     pub(super) fn agreed(&self) -> Option<(&[u8; 32], u16)> {
         Some((self.random.as_ref()?, self.hello.as_ref()?.cipher))
+    }
+
+    /// Begins with what was agreed on: a server of HTTP/2 may speak first, and its frames do not look like anything.
+    fn speak(&mut self) {
+        if self.inside() == Some("h2") {
+            self.speech = Speech::Http2(Box::default());
+        }
     }
 
     /// The protocol inside, as the server has chosen it.
@@ -199,7 +259,8 @@ impl Tls {
                 FINISHED if half.opener.is_some() => {
                     let next = self.secret(from, keys, true);
                     let half = &mut self.halves[from.index()];
-                    half.sealed = next.is_none();
+                    half.done = true;
+                    half.sealed = next.is_none() && !keys.more_come;
                     half.opener = next;
                 }
                 KEY_UPDATE => {
@@ -234,6 +295,7 @@ impl Tls {
             }),
             8 => {
                 self.alpn = tls::alpn_of_extensions(body);
+                self.speak();
                 self.alpn.as_deref().map(printable)
             }
             11 => Some(format!("{} B", body.len())),

@@ -45,6 +45,13 @@ impl Picture<'_> {
     /// Where the state of an end changes, or how it is known.
     fn life(&self, side: Side) -> Vec<(f64, State, Sure)> {
         let mut pieces = vec![(TOP - 20.0, self.flow.first[side.index()], Sure::Seen)];
+        if let Some(lives) = &self.flow.lives {
+            let start = self.flow.events.first().map_or(0, |event| event.time);
+            let changes = lives[side.index()].iter();
+            let y = |time: i64| self.scale.y(time - start);
+            pieces.extend(changes.map(|(time, state)| (y(*time), *state, Sure::Seen)));
+            return pieces;
+        }
         for (index, row) in self.rows.iter().enumerate() {
             let Some(states) = row.last().states else {
                 continue;

@@ -66,7 +66,7 @@ pub(super) const DEFINITIONS: &str = r#"<defs>
 "#;
 
 impl Theme {
-    pub(super) fn css(self) -> String {
+    pub(crate) fn css(self) -> String {
         let list = |dark: bool| {
             COLORS.iter().fold(
                 String::new(),

@@ -1,30 +1,68 @@
 //! Pictures of what crossed the wire, and what is not in them.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 
-use trace::{Capture, Fault, Language, NARROWEST, Style, Theme};
+use anyhow::{Context, Result};
+use trace::{Capture, Language, NARROWEST, Style, Theme};
 
-use crate::args::{Colors, Lang, TraceArgs};
+use crate::args::{Colors, Lang, PictureArgs};
+use crate::failure::Usage;
 use crate::terminal;
 
 /// A picture that nobody has given a width is not wider, even on a wide terminal: arrows would only be long.
 const WIDEST: usize = 120;
 
+/// Whether it can be drawn as it was asked for.
+///
+/// # Errors
+/// When it is too narrow.
+pub(super) fn check(args: &PictureArgs) -> Result<()> {
+    if let Some(width) = args.width.filter(|width| *width < NARROWEST) {
+        let what = format!("--width {width} is too narrow: {NARROWEST} columns are the least");
+        return Err(Usage(what).into());
+    }
+    Ok(())
+}
+
+/// Writes to standard output what was asked for, a picture with an introduction before it; `false` if nobody
+/// reads that any more.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn show(
+    capture: &Capture,
+    source: &str,
+    introduction: &str,
+    args: &PictureArgs,
+) -> Result<bool> {
+    let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    let written = match (args.json, args.html || args.svg) {
+        (true, _) => trace::json(capture, source, |line| out.write_all(line.as_bytes())),
+        (false, true) => draw(capture, source, args, &mut out),
+        (false, false) => out
+            .write_all(introduction.as_bytes())
+            .and_then(|()| draw(capture, source, args, &mut out)),
+    };
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => {
+            written.context("cannot write to standard output")?;
+            Ok(true)
+        }
+    }
+}
+
 /// Draws the flows that were asked for.
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn draw(
+fn draw(
     capture: &Capture,
     source: &str,
-    args: &TraceArgs,
+    args: &PictureArgs,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let theme = match args.theme {
-        Colors::Auto => Theme::Auto,
-        Colors::Light => Theme::Light,
-        Colors::Dark => Theme::Dark,
-    };
+    let theme = theme(args.theme);
     if args.html {
         let page = trace::html(capture, source, theme, args.all, &args.flow);
         return out.write_all(page.as_bytes());
@@ -53,7 +91,15 @@ pub(super) fn draw(
     Ok(())
 }
 
-fn style(args: &TraceArgs) -> Style {
+pub(super) fn theme(colors: Colors) -> Theme {
+    match colors {
+        Colors::Auto => Theme::Auto,
+        Colors::Light => Theme::Light,
+        Colors::Dark => Theme::Dark,
+    }
+}
+
+pub(super) fn style(args: &PictureArgs) -> Style {
     let width = args
         .width
         .or_else(|| Some(terminal::columns()?.clamp(NARROWEST, WIDEST)));
@@ -68,34 +114,5 @@ fn style(args: &TraceArgs) -> Style {
         absolute: args.abs,
         all: args.all,
         explain: args.explain.then_some(language),
-    }
-}
-
-/// What is not in the pictures, a line each.
-pub(super) fn left_out(capture: &Capture, name: &str) -> String {
-    let skipped = capture.skipped.iter();
-    let mut lines: Vec<String> = skipped
-        .map(|(why, count)| format!("{} in {name} not drawn: {why}\n", packets(*count)))
-        .collect();
-    if capture.dropped > 0 {
-        let count = packets(capture.dropped);
-        lines.push(format!("the capture itself has missed {count}\n"));
-    }
-    if let Some(fault @ Fault::Cut { .. }) = &capture.fault
-        && capture.frames > 0
-    {
-        lines.push(format!("{name} is {fault}\n"));
-    }
-    if capture.flows.is_empty() && capture.fault.is_none() {
-        let count = packets(capture.frames);
-        lines.push(format!("no connections in {name}: it has {count}\n"));
-    }
-    lines.concat()
-}
-
-fn packets(count: u64) -> String {
-    match count {
-        1 => "1 packet".to_owned(),
-        count => format!("{count} packets"),
     }
 }

@@ -20,6 +20,7 @@ use super::keeper::{self, Keeper, Move};
 use super::stream::Stream;
 use super::{DONE, Failure, HANDSHAKE, Settings, Terms, closing};
 use crate::error::{Error, Operation, Result};
+use crate::lookout::Lookout;
 use crate::session::{EarlyData, Endpoint as End, Identity, Info, Link, Path, Session, Tls};
 use crate::stream::ByteStream;
 
@@ -37,6 +38,8 @@ pub(crate) struct Dialing<'a> {
     pub(crate) settings: &'a Settings,
     /// How long it may take.
     pub(crate) patience: Option<Duration>,
+    /// Who watches its packets.
+    pub(crate) lookout: Option<Arc<dyn Lookout>>,
 }
 
 /// What is wanted of a connection.
@@ -66,7 +69,7 @@ pub(crate) async fn dial(dialing: Dialing<'_>) -> Result<Connected, Failure> {
     let address = dialing.peer.to_string();
     let failed = |source| Failure::Other(Error::io(Operation::Connect, &address, source));
     let version = dialing.settings.version;
-    let (local, socket) = bound(dialing.socket, version).map_err(failed)?;
+    let (local, socket) = bound(dialing.socket, version, dialing.lookout).map_err(failed)?;
     let mut config = EndpointConfig::default();
     config.supported_versions(vec![version.number()]);
     let endpoint =
@@ -125,9 +128,10 @@ pub(crate) async fn dial(dialing: Dialing<'_>) -> Result<Connected, Failure> {
 pub(super) fn bound(
     socket: UdpSocket,
     version: QuicVersion,
+    lookout: Option<Arc<dyn Lookout>>,
 ) -> std::io::Result<(SocketAddr, Arc<Direct>)> {
     let local = socket.local_addr()?;
-    Ok((local, Arc::new(Direct::new(socket, version)?)))
+    Ok((local, Arc::new(Direct::new(socket, version, lookout)?)))
 }
 
 /// A handshake that has begun.

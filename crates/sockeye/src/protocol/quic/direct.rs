@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 
 use wire::quic::{from_version_2, offered_versions};
 
+use crate::lookout::Lookout;
+
 use super::{QuicVersion, Room, in_version};
 
 pub(super) struct Direct {
@@ -34,12 +36,19 @@ pub(super) struct Direct {
     /// How many calls have sent something.
     sent: AtomicU64,
     sending: Notify,
+    /// Who watches what passes.
+    pub(super) lookout: Option<Arc<dyn Lookout>>,
 }
 
 impl Direct {
     /// A socket that is connected to its peer.
-    pub(super) fn new(socket: std::net::UdpSocket, version: QuicVersion) -> io::Result<Self> {
+    pub(super) fn new(
+        socket: std::net::UdpSocket,
+        version: QuicVersion,
+        lookout: Option<Arc<dyn Lookout>>,
+    ) -> io::Result<Self> {
         Ok(Self {
+            lookout,
             version,
             offered: OnceLock::new(),
             state: UdpSocketState::new((&socket).into())?,
@@ -84,9 +93,24 @@ impl Direct {
         self.offered.get().map_or(&[], Vec::as_slice)
     }
 
+    /// Tells whoever watches of datagrams as they are on the wire, `size` bytes each.
+    fn tell(&self, outbound: bool, datagrams: &[u8], size: usize) {
+        let Some(lookout) = &self.lookout else { return };
+        let ends = self.socket.local_addr().and_then(|local| {
+            let peer = self.socket.peer_addr()?;
+            Ok((local, peer))
+        });
+        if let Ok((local, peer)) = ends {
+            for datagram in datagrams.chunks(size.max(1)) {
+                lookout.datagram(local, peer, outbound, datagram);
+            }
+        }
+    }
+
     /// Reads what has come: packets of version 2 as quinn knows them, and which versions are offered instead of ours.
     fn read(&self, slots: &mut [IoSliceMut<'_>], metas: &[RecvMeta]) {
         for (slot, meta) in slots.iter_mut().zip(metas) {
+            self.tell(false, &slot[..meta.len], meta.stride);
             for datagram in slot[..meta.len].chunks_mut(meta.stride.max(1)) {
                 if self.version == QuicVersion::Two {
                     from_version_2(datagram);
@@ -161,7 +185,10 @@ impl AsyncUdpSocket for Direct {
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let sent = self.socket.try_io(Interest::WRITABLE, || {
             in_version(transmit, |transmit| {
-                self.state.try_send((&*self.socket).into(), transmit)
+                self.state.try_send((&*self.socket).into(), transmit)?;
+                let size = transmit.segment_size.unwrap_or(transmit.contents.len());
+                self.tell(true, transmit.contents, size);
+                Ok(())
             })
         });
         match sent {

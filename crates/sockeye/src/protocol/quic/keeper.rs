@@ -116,7 +116,12 @@ impl Keeper {
         let identity = &self.ends.terms.identity;
         let peer = identity.peer();
         let failed = |source| Error::io(Operation::Connect, peer, source);
-        let (local, socket) = bound((moving.socket)()?, self.version).map_err(failed)?;
+        let (local, socket) = bound(
+            (moving.socket)()?,
+            self.version,
+            self.socket.lookout.clone(),
+        )
+        .map_err(failed)?;
         let rebound = self.endpoint.rebind_abstract(socket.clone());
         rebound.map_err(failed)?;
         let local = End::from(local);

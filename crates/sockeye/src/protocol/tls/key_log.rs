@@ -1,6 +1,6 @@
 //! The secrets of connections, written where tools such as Wireshark find them.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,8 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A file that the secrets of every connection are appended to, in the format of `SSLKEYLOGFILE`
 /// (RFC 9850). Whoever can read it can read the connections.
-#[derive(Clone, Debug)]
-pub struct KeyLog(Arc<Mutex<File>>);
+///
+/// Somebody in this process can hear them, too.
+#[derive(Clone, Default)]
+pub struct KeyLog {
+    file: Option<Arc<Mutex<File>>>,
+    hearer: Option<Arc<Hearer>>,
+}
+
+/// Hears lines of a key log, each with its `\n`.
+type Hearer = dyn Fn(&str) + Send + Sync;
 
 impl KeyLog {
     /// Opens the file, or makes it, readable by its owner alone.
@@ -23,7 +31,28 @@ impl KeyLog {
             .create(true)
             .mode(0o600)
             .open(path)?;
-        Ok(Self(Arc::new(Mutex::new(file))))
+        Ok(Self {
+            file: Some(Arc::new(Mutex::new(file))),
+            hearer: None,
+        })
+    }
+
+    /// The same, which writes what `other` writes, too.
+    #[must_use]
+    pub fn writing_as(self, other: Option<Self>) -> Self {
+        Self {
+            file: self.file.or_else(|| other?.file),
+            ..self
+        }
+    }
+
+    /// Every line is told to `hearer`, too, before anything is sent that it opens.
+    #[must_use]
+    pub fn heard_by(self, hearer: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self {
+            hearer: Some(Arc::new(hearer)),
+            ..self
+        }
     }
 }
 
@@ -39,9 +68,22 @@ impl rustls::KeyLog for KeyLog {
         };
         hex(client_random, ' ');
         hex(secret, '\n');
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk takes nothing from the connection, and there is nobody to tell from here.
-        let _ = file.write_all(line.as_bytes());
+        if let Some(hearer) = &self.hearer {
+            hearer(&line);
+        }
+        if let Some(file) = &self.file {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            // A full disk takes nothing from the connection, and there is nobody to tell from here.
+            let _ = file.write_all(line.as_bytes());
+        }
+    }
+}
+
+impl fmt::Debug for KeyLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyLog")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,250 @@
+//! Packets as the kernel sees them pass, on every interface at once (packet(7)).
+
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
+use socket2::{Domain, Protocol, Socket, Type};
+
+mod filter;
+
+/// Every kind of packet (ETH_P_ALL), in the byte order of the network.
+const EVERYTHING: i32 = 0x0003_u16.to_be() as i32;
+
+/// Bytes of each packet that are enough for a picture: all headers, and the beginning of the data.
+pub const SNAP: u32 = 2048;
+
+/// All of a packet: the longest of the loopback, with room.
+pub const WHOLE: u32 = 256 * 1024;
+
+/// What the kernel may keep until it is read, in bytes.
+const BUFFER: usize = 16 * 1024 * 1024;
+
+/// As long the times of datagrams must be right, how long a datagram may take, and how long all of that.
+const STEADY: Duration = Duration::from_millis(4);
+const TRY: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_millis(500);
+
+/// A packet that was seen, from its IP header on.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Nanoseconds since 1970, taken by the kernel.
+    pub time: u64,
+    /// What was kept of it.
+    pub data: &'a [u8],
+    /// Whether it left this machine; on the loopback every packet comes in.
+    pub outbound: bool,
+}
+
+/// Sees packets of TCP and UDP to and from the ports that it was told, and the errors that answer them. It sees
+/// nothing before that.
+///
+/// Later fragments of IPv4 and packets of IPv6 with extension headers are not seen: they have no port where the
+/// kernel's filter looks for it.
+#[derive(Clone, Debug)]
+pub struct Lookout(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    socket: Socket,
+    wanted: Mutex<filter::Wanted>,
+}
+
+impl Lookout {
+    /// Opens it. `snap` says how many bytes of each packet are kept.
+    ///
+    /// # Errors
+    /// With [`io::ErrorKind::PermissionDenied`] without the right to see packets (CAP_NET_RAW), and as opening a socket.
+    pub fn open(snap: u32) -> io::Result<Self> {
+        // It takes part from here on, so the first filter lets nothing through, and what came before it is read away.
+        let socket = Socket::new_raw(
+            Domain::PACKET,
+            Type::DGRAM,
+            Some(Protocol::from(EVERYTHING)),
+        )?;
+        let wanted = filter::Wanted::nothing(snap);
+        socket.attach_filter(&wanted.program())?;
+        socket.set_nonblocking(true)?;
+        // More than the system allows others is allowed to root only.
+        if setsockopt(&socket, sockopt::RcvBufForce, &BUFFER).is_err() {
+            socket.set_recv_buffer_size(BUFFER)?;
+        }
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+        let lookout = Self(Arc::new(Inner {
+            socket,
+            wanted: Mutex::new(wanted),
+        }));
+        let mut eye = lookout.eye();
+        while eye.look()?.is_some() {}
+        wait_for_stamps()?;
+        Ok(lookout)
+    }
+
+    /// Sees packets of this port from now on.
+    ///
+    /// # Errors
+    /// When the kernel refuses the filter.
+    pub fn admit(&self, port: u16) -> io::Result<()> {
+        self.change(|wanted| wanted.admit(port))
+    }
+
+    /// Sees packets of all ports from now on.
+    ///
+    /// # Errors
+    /// When the kernel refuses the filter.
+    pub fn admit_all(&self) -> io::Result<()> {
+        self.change(filter::Wanted::admit_all)
+    }
+
+    /// How many bytes of each packet are kept from now on.
+    ///
+    /// # Errors
+    /// When the kernel refuses the filter.
+    pub fn keep(&self, snap: u32) -> io::Result<()> {
+        self.change(|wanted| wanted.keep(snap))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut filter::Wanted) -> bool) -> io::Result<()> {
+        let mut wanted = self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        match change(&mut wanted) {
+            true => self.0.socket.attach_filter(&wanted.program()),
+            false => Ok(()),
+        }
+    }
+
+    /// Looks at what passes. Each packet is seen by one eye.
+    #[must_use]
+    pub fn eye(&self) -> Eye {
+        Eye {
+            lookout: self.clone(),
+            buffer: vec![0; WHOLE as usize],
+            control: nix::cmsg_space!(TimeSpec, u32),
+            missed: 0,
+        }
+    }
+}
+
+/// Reads the packets of a [`Lookout`], one by one.
+#[derive(Debug)]
+pub struct Eye {
+    lookout: Lookout,
+    buffer: Vec<u8>,
+    control: Vec<u8>,
+    missed: u32,
+}
+
+impl Eye {
+    /// The next packet, if one is there.
+    ///
+    /// # Errors
+    /// As reading a socket.
+    pub fn look(&mut self) -> io::Result<Option<Seen<'_>>> {
+        let socket = self.lookout.0.socket.as_raw_fd();
+        let mut slices = [IoSliceMut::new(&mut self.buffer)];
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let message = loop {
+            match recvmsg::<LinkAddr>(socket, &mut slices, Some(&mut self.control), flags) {
+                Ok(message) => break message,
+                Err(Errno::EAGAIN) => return Ok(None),
+                // An interface went down: the others are still there.
+                Err(Errno::EINTR | Errno::ENETDOWN) => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let mut time = None;
+        for said in message.cmsgs()? {
+            match said {
+                ControlMessageOwned::ScmTimestampns(stamp) => time = Some(nanoseconds(stamp)),
+                ControlMessageOwned::RxqOvfl(missed) => self.missed = missed,
+                _ => {}
+            }
+        }
+        let outbound = message.address.is_some_and(|from| from.pkttype() == 4);
+        let length = message.bytes;
+        Ok(Some(Seen {
+            time: time.unwrap_or_else(now),
+            data: &self.buffer[..length],
+            outbound,
+        }))
+    }
+
+    /// Waits until a packet is there, or something on `also`, or for this long.
+    ///
+    /// # Errors
+    /// As ppoll(2).
+    pub fn wait(&self, also: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
+        let socket = self.lookout.0.socket.as_fd();
+        let mut sockets = [socket, also].map(|socket| PollFd::new(socket, PollFlags::POLLIN));
+        match ppoll(&mut sockets, Some(limit.into()), None) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How many packets were missed because they were not read soon enough.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed.into()
+    }
+}
+
+/// Waits until something is there on `socket`, or for this long.
+///
+/// # Errors
+/// As ppoll(2).
+pub fn wait(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
+    let mut sockets = [PollFd::new(socket, PollFlags::POLLIN)];
+    match ppoll(&mut sockets, Some(limit.into()), None) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The time of packets is the moment at which they are *read* until the kernel has learned that somebody wants it,
+/// which takes a while. So datagrams are sent to ourselves until their times are those of their arrival, and stay so:
+/// the kernel may just be unlearning it, because somebody else wanted it before.
+fn wait_for_stamps() -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    socket.set_read_timeout(Some(TRY))?;
+    let to = socket.local_addr()?;
+    let mut control = nix::cmsg_space!(TimeSpec);
+    let begin = Instant::now();
+    let mut steady = begin;
+    while begin.elapsed() < LONGEST {
+        socket.send_to(&[0], to)?;
+        let before = now();
+        let mut byte = [0];
+        let mut slices = [IoSliceMut::new(&mut byte)];
+        let flags = MsgFlags::empty();
+        let heard = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags);
+        let Ok(heard) = heard else { continue };
+        let mut stamps = heard.cmsgs()?.filter_map(|said| match said {
+            ControlMessageOwned::ScmTimestampns(stamp) => Some(nanoseconds(stamp)),
+            _ => None,
+        });
+        if !stamps.any(|stamp| stamp < before) {
+            steady = Instant::now();
+        } else if steady.elapsed() >= STEADY {
+            return Ok(());
+        }
+    }
+    // Nothing can be done about it: the times are those of reading, a little late.
+    Ok(())
+}
+
+fn nanoseconds(stamp: TimeSpec) -> u64 {
+    stamp.tv_sec().cast_unsigned() * 1_000_000_000 + stamp.tv_nsec().cast_unsigned()
+}
+
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}

@@ -1,0 +1,332 @@
+//! Packets that come one by one, sorted into flows and understood as they come.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use wire::packet::{Body, Packet, RAW};
+use wire::pcapng::Record;
+
+use crate::event::{Event, Side, Sight, Step, Vantage};
+use crate::file::{Capture, Sorter};
+use crate::flow::{Flow, Frame};
+
+/// As long a packet waits for the key that opens it: whoever speaks to us has it before we do.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// As many packets wait. If more come, no key is waited for.
+const WAITING: usize = 4096;
+
+/// What goes on, as far as it was seen.
+///
+/// Nothing that was told is taken back, but the state of an end that turned out to be another one is told with the
+/// next packet.
+#[derive(Default)]
+pub struct Live {
+    sorter: Sorter,
+    sight: Sight,
+    /// Packets behind one that waits for its key.
+    waiting: VecDeque<Owned>,
+    /// The flow that waits, and since when.
+    stalled: Option<(usize, Instant)>,
+    /// Its packet, if that was read as far as it could be.
+    half: Option<Event>,
+    /// Flows of which something was heard.
+    fresh: Vec<usize>,
+}
+
+struct Owned {
+    link: u16,
+    time: u64,
+    original: u32,
+    data: Box<[u8]>,
+}
+
+impl Live {
+    /// For packets of which `wanted` says that they are of interest, by the addresses of their sender and receiver.
+    pub fn new(
+        sight: Sight,
+        wanted: impl FnMut(SocketAddr, SocketAddr) -> bool + Send + 'static,
+    ) -> Self {
+        let mut live = Self {
+            sight,
+            ..Self::default()
+        };
+        live.sorter.wanted = Some(Box::new(wanted));
+        live
+    }
+
+    /// Keys come while the connections go on, because these are our own: a packet waits a moment for its key.
+    pub fn expect_keys(&mut self) {
+        self.sorter.keys.more_come = true;
+    }
+
+    /// Adds lines of a key log.
+    pub fn keys(&mut self, lines: &[u8]) {
+        self.sorter.keys.add(lines);
+        self.go_on(false);
+    }
+
+    /// Takes a packet of a [link type](https://www.tcpdump.org/linktypes.html), of which `data` was kept, as it was seen
+    /// `time` nanoseconds after 1970.
+    pub fn packet(&mut self, link: u16, time: u64, data: &[u8]) {
+        let original = original(link, data);
+        if self.stalled.is_none() {
+            return self.take(link, time, original, data);
+        }
+        self.waiting.push_back(Owned {
+            link,
+            time,
+            original,
+            data: data.into(),
+        });
+        self.go_on(self.waiting.len() > WAITING);
+    }
+
+    /// A packet of TCP that nobody saw and that must have been there: `SYN`, or `FIN`. `facts` is what the kernel says.
+    pub fn infer(
+        &mut self,
+        time: u64,
+        (source, destination): (SocketAddr, SocketAddr),
+        what: &'static str,
+        facts: Option<String>,
+    ) {
+        let capture = &mut self.sorter.capture;
+        capture.frames += 1;
+        let started = *capture.started.get_or_insert(time);
+        let at = Frame {
+            frame: capture.frames,
+            time: time.wrapping_sub(started).cast_signed(),
+            id: None,
+            source: source.ip().to_canonical(),
+            destination: destination.ip().to_canonical(),
+        };
+        let steps = facts.map(|text| Step {
+            layer: "kernel:",
+            text,
+        });
+        let ports = (source.port(), destination.port());
+        let steps = (what, steps.into_iter().collect());
+        let number = self.sorter.flows.infer(at, ports, steps);
+        let sight = self.sight;
+        if let Some(flow) = self.sorter.flows.at(number) {
+            flow.sight = sight;
+            flow.vantage = vantage(flow.ends);
+        }
+        self.heard(number);
+    }
+
+    /// Packets that the capture has missed so far.
+    pub fn missed(&mut self, count: u64) {
+        self.sorter.capture.dropped = count;
+    }
+
+    /// When something is to be done though no packet comes: [`Live::go_on`].
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.stalled.map(|(_, since)| since + PATIENCE)
+    }
+
+    /// Goes on with what has waited long enough; with `at_once` with all that waits.
+    pub fn go_on(&mut self, at_once: bool) {
+        while let Some((number, since)) = self.stalled {
+            let late = at_once || since.elapsed() >= PATIENCE;
+            let Sorter { flows, keys, .. } = &mut self.sorter;
+            let Some(flow) = flows.at(number) else { return };
+            if let Some(mut half) = self.half.take() {
+                join(&mut half.steps, flow.go_on(keys, late));
+                if flow.waits() {
+                    self.half = Some(half);
+                    return;
+                }
+                flow.events.push(half);
+                self.heard(number);
+            } else if late {
+                // A datagram stands at the head of those that wait.
+                flow.go_on(keys, true);
+            } else if let Some(first) = self.waiting.front()
+                && self
+                    .lacks(first.link, first.original, &first.data)
+                    .is_some()
+            {
+                return;
+            }
+            self.stalled = None;
+            while self.stalled.is_none()
+                && let Some(next) = self.waiting.pop_front()
+            {
+                self.take(next.link, next.time, next.original, &next.data);
+            }
+        }
+    }
+
+    fn take(&mut self, link: u16, time: u64, original: u32, data: &[u8]) {
+        if let Some(number) = self.lacks(link, original, data) {
+            self.stalled = Some((number, Instant::now()));
+            self.waiting.push_front(Owned {
+                link,
+                time,
+                original,
+                data: data.into(),
+            });
+            return;
+        }
+        let before = self.sorter.flows.all().len();
+        let record = Record {
+            link,
+            time: Some(time),
+            original,
+            data,
+            inbound: None,
+        };
+        let Some(number) = self.sorter.packet(&record) else {
+            return;
+        };
+        let sight = self.sight;
+        let Some(flow) = self.sorter.flows.at(number) else {
+            return;
+        };
+        if number >= before {
+            flow.sight = sight;
+            flow.vantage = vantage(flow.ends);
+        }
+        match flow.waits() {
+            true => {
+                self.half = flow.events.pop();
+                self.stalled = Some((number, Instant::now()));
+            }
+            false => self.heard(number),
+        }
+    }
+
+    /// The flow of a datagram that can only be read when a key has come.
+    fn lacks(&self, link: u16, original: u32, data: &[u8]) -> Option<usize> {
+        if !self.sorter.keys.more_come {
+            return None;
+        }
+        let packet = Packet::read(link, data, original).ok()?;
+        let Body::Udp(datagram) = packet.body else {
+            return None;
+        };
+        let source = SocketAddr::new(packet.source, datagram.source);
+        let destination = SocketAddr::new(packet.destination, datagram.destination);
+        let Sorter { flows, keys, .. } = &self.sorter;
+        flows.waiting_for(source, destination, datagram.payload, keys)
+    }
+
+    fn heard(&mut self, number: usize) {
+        if let Some(flow) = self.sorter.flows.at(number) {
+            flow.advance();
+        }
+        if self.fresh.last() != Some(&number) {
+            self.fresh.push(number);
+        }
+    }
+
+    /// The flows of which something was heard since it was asked last, by their numbers.
+    pub fn fresh(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// All flows, in the order of their first packets.
+    #[must_use]
+    pub fn flows(&self) -> &[Flow] {
+        self.sorter.flows.all()
+    }
+
+    /// The moment of the first packet, in nanoseconds since 1970.
+    #[must_use]
+    pub fn started(&self) -> Option<u64> {
+        self.sorter.capture.started
+    }
+
+    /// A flow that is over makes room. What still comes of it begins another one.
+    pub fn forget(&mut self, number: usize) {
+        self.sorter.flows.forget(number);
+    }
+
+    /// Everything that was seen, as if it had been read from a file.
+    #[must_use]
+    pub fn done(mut self) -> Capture {
+        self.go_on(true);
+        self.sorter.capture.flows = self.sorter.flows.done();
+        self.sorter.capture
+    }
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live")
+            .field("sight", &self.sight)
+            .field("flows", &self.sorter.flows.all().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one layer says in one packet stands on one line.
+fn join(steps: &mut Vec<Step>, more: Vec<Step>) {
+    for step in more {
+        match steps.last_mut().filter(|last| last.layer == step.layer) {
+            Some(last) => {
+                last.text.push_str(", ");
+                last.text.push_str(&step.text);
+            }
+            None => steps.push(step),
+        }
+    }
+}
+
+/// How long a packet was on the wire. The header of IP says it, and one of the loopback may be longer than that can
+/// (0 stands there then).
+#[must_use]
+pub fn original(link: u16, data: &[u8]) -> u32 {
+    let kept = data.len() as u32;
+    let field = |at: usize| {
+        let bytes = data.get(at..at + 2)?;
+        Some(u32::from(u16::from_be_bytes([bytes[0], bytes[1]])))
+    };
+    let length = match (link, data.first().map(|first| first >> 4)) {
+        (RAW, Some(4)) => field(2),
+        (RAW, Some(6)) => field(4)
+            .filter(|length| *length > 0)
+            .map(|length| length + 40),
+        _ => None,
+    };
+    length.unwrap_or(kept).max(kept)
+}
+
+/// Which ends are here: their addresses are ours.
+fn vantage(ends: [SocketAddr; 2]) -> Vantage {
+    match ends.map(|end| is_ours(end.ip())) {
+        [true, true] => Vantage::Both,
+        [true, false] => Vantage::At(Side::A),
+        [false, true] => Vantage::At(Side::B),
+        [false, false] => Vantage::Middle,
+    }
+}
+
+/// Only an address of this machine can be listened at.
+fn is_ours(address: IpAddr) -> bool {
+    address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// The sender and the receiver of a packet of TCP or UDP, or of the one that an error of ICMP is about.
+#[must_use]
+pub fn ends(link: u16, data: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let packet = Packet::read(link, data, original(link, data)).ok()?;
+    let (source, destination) = match packet.body {
+        Body::Tcp(segment) => (segment.source, segment.destination),
+        Body::Udp(datagram) => (datagram.source, datagram.destination),
+        Body::Stream {
+            source,
+            destination,
+            ..
+        } => (source, destination),
+        Body::Icmp(error) => return Some((error.source, error.destination)),
+        Body::Part { .. } | Body::Other(_) => return None,
+    };
+    Some((
+        SocketAddr::new(packet.source, source),
+        SocketAddr::new(packet.destination, destination),
+    ))
+}
