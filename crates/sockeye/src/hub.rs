@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::token::Token;
 
+mod crier;
 mod event;
 mod line;
 mod member;
@@ -18,6 +19,7 @@ mod records;
 mod refusal;
 mod ring;
 mod room;
+mod run;
 mod seat;
 mod state;
 pub mod store;
@@ -28,6 +30,7 @@ pub use member::{Await, Entered, Found, Look, Member, Order, Presence, RoomFacts
 pub use nats::NatsOptions;
 pub use rate::LineRate;
 pub use refusal::{Refusal, Why};
+pub use run::Run;
 
 use crate::error::StoreError;
 use nats::Nats;

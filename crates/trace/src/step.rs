@@ -9,6 +9,7 @@ use wire::sniff::{self, Match};
 
 use crate::event::{Side, Step};
 
+mod fields;
 mod http1;
 mod http2;
 mod keys;

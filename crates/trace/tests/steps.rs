@@ -93,11 +93,11 @@ fn frames_of_http_2_are_named_with_and_without_packets() {
          CertificateVerify, Finished",
         "TLS Finished",
         "HTTP/2 preface",
-        "HTTP/2 SETTINGS, HEADERS 17 B on stream 1, end",
+        "HTTP/2 SETTINGS, HEADERS GET /hello on stream 1, end",
         "TLS NewSessionTicket, NewSessionTicket",
         "HTTP/2 SETTINGS",
         "HTTP/2 SETTINGS ack",
-        "HTTP/2 HEADERS 10 B on stream 1, DATA 14 B on stream 1, end",
+        "HTTP/2 HEADERS 200 on stream 1, DATA 14 B on stream 1, end",
         "HTTP/2 SETTINGS ack",
         "HTTP/2 GOAWAY",
         "TLS alert close_notify",
@@ -222,7 +222,8 @@ fn packets_of_quic_are_opened_and_frames_of_http_3_named() {
         }
         for what in [
             "HTTP/3 control stream, SETTINGS",
-            "HEADERS 19 B on stream 0",
+            "HEADERS GET /hello on stream 0",
+            "HEADERS 200 on stream 0",
             "DATA 14 B on stream 0",
             "handshake confirmed",
             "PING, IMMEDIATE_ACK, probes whether",

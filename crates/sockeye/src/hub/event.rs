@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::line::Line;
+use super::run::Run;
 
 /// Something that everyone in a room is told.
 #[derive(Debug, PartialEq, Eq)]
@@ -92,6 +93,13 @@ pub enum News {
         /// What.
         event: Arc<Event>,
     },
+    /// Several lines were said in a room that it is in.
+    Run {
+        /// Where.
+        room: Arc<str>,
+        /// Which.
+        run: Arc<Run>,
+    },
     /// What was said before it came, or while it was away: oldest first.
     Past {
         /// Where.
@@ -131,6 +139,7 @@ impl News {
                 Event::Said(said) => Some(said.line.id),
                 _ => None,
             },
+            Self::Run { run, .. } => run.id(at),
             Self::Past { lines, .. } => lines.get(at).map(|line| line.id),
             _ => None,
         }

@@ -299,6 +299,15 @@ impl Place {
             if self.seen < self.goal {
                 return None;
             }
+            if self.ready.is_empty()
+                && !self.returning
+                && let Some(run) = self.room.run(self.position)
+                && run.ids().0 == self.seen + 1
+            {
+                (self.position, self.seen) = (run.end(), run.ids().1);
+                let room = self.room.name.clone();
+                return Some(News::Run { room, run });
+            }
             if self.ready.is_empty() {
                 let (position, lost) = self.room.read(self.position, &mut self.ready);
                 self.position = position;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::event::Event;
+use super::run::Run;
 
 /// How many events are held.
 pub(super) const EVENTS: usize = 4096;
@@ -17,6 +18,8 @@ pub(super) struct Ring {
     /// The position of the first.
     first: u64,
     bytes: usize,
+    /// Those that were put together last.
+    run: Option<Arc<Run>>,
 }
 
 impl Ring {
@@ -42,6 +45,23 @@ impl Ring {
         let position = position.max(self.first);
         let at = usize::try_from(position - self.first).ok()?;
         Some((self.events.get(at)?, position + 1))
+    }
+
+    /// Two lines or more from `position` on.
+    pub(super) fn run(&mut self, position: u64) -> Option<Arc<Run>> {
+        let end = self.end();
+        if self.has_lost(position) || position + 1 >= end {
+            return None;
+        }
+        if self
+            .run
+            .as_ref()
+            .is_none_or(|run| !run.is_all(position, end))
+        {
+            let skipped = usize::try_from(position - self.first).ok()?;
+            self.run = Run::gather(self.events.range(skipped..), position).map(Arc::new);
+        }
+        self.run.clone()
     }
 
     /// Whether what stood at `position` has left before it was read.

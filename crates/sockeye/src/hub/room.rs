@@ -5,16 +5,22 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use super::crier::Crier;
 use super::event::{Event, News, Said};
 use super::line::{Line, LineKind};
 use super::nats::Remote;
 use super::ring::Ring;
+use super::run::Run;
 use super::seat::{Name, Seat};
 use super::state::State;
+use crate::task;
 
 /// How many events a reader takes at once.
 const AT_ONCE: usize = 64;
+/// How many sessions are woken at once by whoever has news for them.
+const FEW: usize = 16;
 /// How many rooms may have somebody in them at once.
 const MOST: usize = 100_000;
 
@@ -23,6 +29,7 @@ pub(super) struct Room {
     pub(super) name: Arc<str>,
     inner: Mutex<Inner>,
     herald: Arc<OnceLock<mpsc::Sender<Change>>>,
+    crier: Arc<Crier>,
 }
 
 /// Somebody with a name came, went, or goes by another: the key and the name, before and now.
@@ -57,6 +64,8 @@ struct Inner {
     settled: Option<Arc<State>>,
     /// How often what is settled has changed.
     changes: u64,
+    /// Whether the crier is called and has not come yet.
+    awaits_crier: bool,
 }
 
 #[derive(Debug)]
@@ -67,11 +76,12 @@ struct Person {
 }
 
 impl Room {
-    fn new(name: Arc<str>, herald: Arc<OnceLock<mpsc::Sender<Change>>>) -> Self {
+    fn new(name: Arc<str>, among: &Rooms) -> Self {
         Self {
             name,
             inner: Mutex::default(),
-            herald,
+            herald: among.herald.clone(),
+            crier: among.crier.clone(),
         }
     }
 
@@ -123,7 +133,7 @@ impl Room {
         let Some(event) = change.event() else {
             return;
         };
-        inner.tell(event);
+        self.tell(inner, event);
         if let Some(herald) = self.herald.get() {
             // Other machines are told of everyone from time to time, and so of this one.
             let _ = herald.try_send(change);
@@ -163,7 +173,28 @@ impl Room {
             let event = Event::Said(Said::new(line.clone()));
             inner.ring.push(Arc::new(event));
         }
-        inner.ring_bells();
+        self.has_news(&mut inner);
+    }
+
+    fn tell(&self, inner: &mut Inner, event: Event) {
+        inner.ring.push(Arc::new(event));
+        self.has_news(inner);
+    }
+
+    /// A few are woken at once.
+    fn has_news(&self, inner: &mut Inner) {
+        if inner.seats.len() <= FEW {
+            inner.wake();
+        } else if !std::mem::replace(&mut inner.awaits_crier, true) {
+            self.crier.call(self.name.clone());
+        }
+    }
+
+    /// Wakes everyone.
+    pub(super) fn wake(&self) {
+        let mut inner = self.inner();
+        inner.awaits_crier = false;
+        inner.wake();
     }
 
     /// Events from `position` on, a few at once, and whether something stood before them that is gone: where to go on.
@@ -176,6 +207,11 @@ impl Room {
             position = next;
         }
         (position, lost)
+    }
+
+    /// Lines from `position` on, put together, if there are several.
+    pub(super) fn run(&self, position: u64) -> Option<Arc<Run>> {
+        self.inner().ring.run(position)
     }
 
     /// Whether what stood at `position` is gone.
@@ -268,12 +304,7 @@ impl Inner {
         self.settled = None;
     }
 
-    fn tell(&mut self, event: Event) {
-        self.ring.push(Arc::new(event));
-        self.ring_bells();
-    }
-
-    fn ring_bells(&self) {
+    fn wake(&self) {
         for seat in self.seats.values() {
             seat.bell.notify_one();
         }
@@ -286,17 +317,28 @@ pub(super) struct Rooms {
     by_name: Mutex<HashMap<Arc<str>, Arc<Room>>>,
     remote: Remote,
     herald: Arc<OnceLock<mpsc::Sender<Change>>>,
+    crier: Arc<Crier>,
+    at_work: OnceLock<AbortOnDropHandle<()>>,
+    tasks: TaskTracker,
 }
 
 impl Rooms {
     /// Lets `seat` into the room, which is there from then on: where its news begin.
-    pub(super) fn enter(&self, name: &str, seat: &Arc<Seat>) -> Option<(Arc<Room>, u64)> {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        name: &str,
+        seat: &Arc<Seat>,
+    ) -> Option<(Arc<Room>, u64)> {
+        self.at_work.get_or_init(|| {
+            let work = self.crier.clone().run(Arc::downgrade(self));
+            AbortOnDropHandle::new(task::spawn(&self.tasks, work))
+        });
         let mut by_name = self.by_name();
         let room = match by_name.get(name) {
             Some(room) => room.clone(),
             None if by_name.len() >= MOST => return None,
             None => {
-                let room = Arc::new(Room::new(name.into(), self.herald.clone()));
+                let room = Arc::new(Room::new(name.into(), self));
                 by_name.insert(room.name.clone(), room.clone());
                 room
             }
@@ -348,7 +390,7 @@ impl Rooms {
     /// Tells whoever is in the room what happened there on another machine.
     pub(super) fn tell(&self, room: &str, event: Event) {
         if let Some(room) = self.get(room) {
-            room.inner().tell(event);
+            room.tell(&mut room.inner(), event);
         }
     }
 

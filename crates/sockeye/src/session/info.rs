@@ -1,7 +1,7 @@
 //! What is known of a session, and who is told of it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,13 +15,14 @@ use crate::stream::{Counters, Tally};
 
 /// Facts about one session. Shared by everything that takes part in it.
 pub struct Info {
-    id: OnceLock<u64>,
+    /// 0 until somebody asks.
+    id: AtomicU64,
     identity: Identity,
     opened: Instant,
     counters: Counters,
     state: AtomicU8,
     /// Microseconds; 0 when it is not known.
-    rtt: AtomicU64,
+    rtt: AtomicU32,
     answer: OnceLock<Box<AnswerHead>>,
 }
 
@@ -47,7 +48,8 @@ pub struct Identity {
     request: Option<Arc<RequestHead>>,
     /// Boxed: few peers are processes.
     fate: Option<Box<Fate>>,
-    subprotocol: Option<Arc<str>>,
+    /// Behind a thin pointer: few have one, and there may be 100,000 sessions.
+    subprotocol: Option<Arc<String>>,
     path: Option<Arc<Path>>,
 }
 
@@ -148,12 +150,12 @@ impl Info {
             .as_ref()
             .is_some_and(|observer| observer.wants_messages());
         Self {
-            id: OnceLock::new(),
+            id: AtomicU64::new(0),
             identity,
             opened: Instant::now(),
             counters: Counters::default(),
             state: AtomicU8::new(if watched { WATCHED } else { 0 }),
-            rtt: AtomicU64::new(0),
+            rtt: AtomicU32::new(0),
             answer: OnceLock::new(),
         }
     }
@@ -170,7 +172,15 @@ impl Info {
     /// when somebody asks for it: so the sessions that are shown are 1, 2, 3 …, and what runs below a session takes
     /// no number.
     pub fn id(&self) -> u64 {
-        *self.id.get_or_init(|| NEXT_ID.fetch_add(1, Relaxed))
+        let given = self.id.load(Relaxed);
+        if given != 0 {
+            return given;
+        }
+        let new = NEXT_ID.fetch_add(1, Relaxed);
+        match self.id.compare_exchange(0, new, Relaxed, Relaxed) {
+            Ok(_) => new,
+            Err(given) => given,
+        }
     }
 
     /// What was known of it from the start.
@@ -226,7 +236,7 @@ impl Info {
 
     /// The WebSocket subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.identity.subprotocol.as_deref()
+        self.identity.subprotocol.as_deref().map(String::as_str)
     }
 
     /// What the packets tell of the way to the peer, over QUIC.
@@ -249,12 +259,12 @@ impl Info {
     pub fn rtt(&self) -> Option<Duration> {
         match self.rtt.load(Relaxed) {
             0 => None,
-            micros => Some(Duration::from_micros(micros)),
+            micros => Some(Duration::from_micros(micros.into())),
         }
     }
 
     pub(crate) fn note_rtt(&self, rtt: Duration) {
-        let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+        let micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
         self.rtt.store(micros.max(1), Relaxed);
     }
 
@@ -388,7 +398,7 @@ impl Tally for Info {
 impl fmt::Debug for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Info")
-            .field("id", &self.id.get())
+            .field("id", &self.id)
             .field("protocol", &self.protocol())
             .field("local", self.local())
             .field("peer", self.peer())
@@ -479,7 +489,7 @@ impl Identity {
     /// With this WebSocket subprotocol, if one was agreed on.
     #[must_use]
     pub(crate) fn agreed_on(mut self, subprotocol: Option<&str>) -> Self {
-        self.subprotocol = subprotocol.map(Arc::from);
+        self.subprotocol = subprotocol.map(|name| Arc::new(name.to_owned()));
         self
     }
 

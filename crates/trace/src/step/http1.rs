@@ -159,7 +159,7 @@ impl Half {
     }
 }
 
-fn line(text: &str) -> String {
+pub(super) fn line(text: &str) -> String {
     let text = wire::text::printable(text.trim());
     match text.char_indices().nth(LINE_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -1,5 +1,6 @@
 //! HTTP/2: its frames by name (RFC 9113).
 
+use super::fields::Hpack;
 use super::{Steps, Waiting};
 use crate::event::Side;
 
@@ -7,11 +8,22 @@ const LAYER: &str = "HTTP/2";
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// The longest block of fields that is looked into, in bytes.
+const BLOCK_MAX: u32 = 64 * 1024;
+
 /// Both directions of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Http2 {
-    halves: [Waiting; 2],
+    halves: [Half; 2],
     begun: bool,
+}
+
+#[derive(Debug, Default)]
+struct Half {
+    waiting: Waiting,
+    fields: Hpack,
+    /// A block of fields that goes on in the next frame (section 4.3).
+    block: Vec<u8>,
 }
 
 /// The header of a frame.
@@ -40,11 +52,27 @@ impl Frame {
     fn wanted(&self) -> usize {
         match self.kind {
             3 | 7 | 8 => self.length.min(8) as usize,
+            1 | 5 | 9 if self.length <= BLOCK_MAX => self.length as usize,
             _ => 0,
         }
     }
 
-    fn text(&self, contents: &[u8]) -> String {
+    /// The part of a block of fields that is in it: behind the length of the padding, a priority and the number of a
+    /// promised stream, and before the padding (sections 6.2 and 6.6).
+    fn fragment<'a>(&self, contents: &'a [u8]) -> Option<&'a [u8]> {
+        let is_padded = self.kind != 9 && self.flags & 8 != 0;
+        let padding = if is_padded { *contents.first()? } else { 0 };
+        let priority = if self.kind == 1 && self.flags & 0x20 != 0 {
+            5
+        } else {
+            0
+        };
+        let promised = if self.kind == 5 { 4 } else { 0 };
+        let first = usize::from(is_padded) + priority + promised;
+        contents.get(first..contents.len().checked_sub(padding.into())?)
+    }
+
+    fn text(&self, contents: &[u8], fields: Option<&str>) -> String {
         let word = |at: usize| {
             let bytes = contents.get(at..)?.first_chunk()?;
             Some(u32::from_be_bytes(*bytes))
@@ -53,9 +81,10 @@ impl Frame {
         let ack = if self.flags & 1 != 0 { " ack" } else { "" };
         let end = if self.flags & 1 != 0 { ", end" } else { "" };
         let length = self.length;
+        let about = fields.map_or_else(|| format!("{length} B"), str::to_owned);
         match self.kind {
             0 => format!("DATA {length} B {on}{end}"),
-            1 => format!("HEADERS {length} B {on}{end}"),
+            1 => format!("HEADERS {about} {on}{end}"),
             2 => format!("PRIORITY {on}"),
             3 => format!("RST_STREAM {} {on}", code(word(0).unwrap_or_default())),
             4 => format!("SETTINGS{ack}"),
@@ -67,7 +96,7 @@ impl Frame {
             },
             8 if self.stream == 0 => format!("WINDOW_UPDATE +{}", word(0).unwrap_or_default()),
             8 => format!("WINDOW_UPDATE +{} {on}", word(0).unwrap_or_default()),
-            9 => format!("CONTINUATION {length} B {on}"),
+            9 => format!("CONTINUATION {about} {on}"),
             16 => "PRIORITY_UPDATE".to_owned(),
             other => format!("frame {other:#04x}"),
         }
@@ -76,7 +105,8 @@ impl Frame {
 
 impl Http2 {
     pub(super) fn read(&mut self, from: Side, bytes: &[u8], steps: &mut Steps) {
-        let waiting = &mut self.halves[from.index()];
+        let half = &mut self.halves[from.index()];
+        let waiting = &mut half.waiting;
         waiting.push(bytes);
         if from == Side::A && !self.begun {
             if waiting.bytes.len() < PREFACE.len() {
@@ -93,10 +123,36 @@ impl Http2 {
             let Some(contents) = waiting.bytes.get(Frame::HEADER..end) else {
                 return;
             };
-            steps.say(LAYER, frame.text(contents));
+            let fields = match frame.kind {
+                1 | 5 | 9 => unpack(&frame, contents, &mut half.block, &mut half.fields),
+                _ => None,
+            };
+            steps.say(LAYER, frame.text(contents, fields.as_deref()));
             waiting.pass(Frame::HEADER as u64 + u64::from(frame.length));
         }
     }
+}
+
+/// What a block of fields says that ends in this frame.
+fn unpack(
+    frame: &Frame,
+    contents: &[u8],
+    block: &mut Vec<u8>,
+    fields: &mut Hpack,
+) -> Option<String> {
+    if frame.kind != 9 {
+        block.clear();
+    }
+    match frame.fragment(contents) {
+        Some(fragment) if block.len() + fragment.len() <= BLOCK_MAX as usize => {
+            block.extend_from_slice(fragment);
+        }
+        _ => fields.lose(),
+    }
+    let is_end = frame.flags & 4 != 0;
+    is_end
+        .then(|| fields.read(&std::mem::take(block)))
+        .flatten()
 }
 
 /// An error by its name (section 7).

@@ -41,20 +41,23 @@ async fn count(member: &mut Member, end: usize) {
     }
 }
 
+fn told(event: &Event) -> String {
+    match event {
+        Event::Said(said) => format!("{} {}: {}", said.line.id, said.line.from, said.line.text),
+        Event::Came { name } => format!("+{name}"),
+        Event::Went { name } => format!("-{name}"),
+        Event::Renamed { name, to } => format!("{name}={to}"),
+    }
+}
+
 /// The news as people would tell them, up to a line that says `last`.
 async fn heard(member: &mut Member, last: &str) -> Vec<String> {
     let mut all = Vec::new();
     loop {
         let news = tokio::time::timeout(Duration::from_secs(20), member.news()).await;
         match news.expect("there is more news") {
-            News::Event { event, .. } => all.push(match &*event {
-                Event::Said(said) => {
-                    format!("{} {}: {}", said.line.id, said.line.from, said.line.text)
-                }
-                Event::Came { name } => format!("+{name}"),
-                Event::Went { name } => format!("-{name}"),
-                Event::Renamed { name, to } => format!("{name}={to}"),
-            }),
+            News::Event { event, .. } => all.push(told(&event)),
+            News::Run { run, .. } => all.extend(run.lines().map(|line| told(line))),
             News::Past { lines, .. } => {
                 all.extend(
                     lines
@@ -97,6 +100,35 @@ async fn everyone_hears_everything_in_one_order() {
     assert_eq!(anns, bobs);
     assert_eq!(anns[0], "1 ann: line 0");
     assert_eq!(anns[49], "50 bob: line 49");
+}
+
+#[tokio::test]
+async fn in_a_large_room_nobody_is_forgotten() {
+    let hub = hub();
+    let mut all = Vec::new();
+    for n in 0..50 {
+        all.push(somebody(&hub, &format!("m{n}")).await);
+    }
+    for round in 0..3 {
+        // All of them wait, and are woken.
+        let mut listening = tokio::task::JoinSet::new();
+        for mut member in all.split_off(1) {
+            listening.spawn(async move {
+                let heard = heard(&mut member, "the end").await;
+                let said = heard.iter().filter(|line| line.contains(" m0: ")).count();
+                (member, said)
+            });
+        }
+        for n in 0..99 {
+            say(&mut all[0], &format!("{round} {n}")).await;
+        }
+        say(&mut all[0], "the end").await;
+        while let Some(heard) = listening.join_next().await {
+            let (member, said) = heard.unwrap();
+            assert_eq!(said, 100, "{} in round {round}", member.name());
+            all.push(member);
+        }
+    }
 }
 
 #[tokio::test]

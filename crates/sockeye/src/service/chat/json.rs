@@ -166,19 +166,10 @@ fn look(
 /// What news are in JSON, for somebody who goes by `own`. Several lines, each with its end.
 pub(super) fn news(news: &News, own: &str, out: &mut Vec<Bytes>) {
     let text = match news {
-        News::Event { room, event } => match &**event {
-            Event::Said(said) if *said.line.from == *own && said.line.tag.is_some() => {
-                line(&said.line, true)
-            }
-            Event::Said(said) => {
-                return out.push(said.form(Form::Json, |said| line(said, false)).clone());
-            }
-            Event::Came { name } => object("came", json!({"room": room, "name": name})),
-            Event::Went { name } => object("went", json!({"room": room, "name": name})),
-            Event::Renamed { name, to } => {
-                object("renamed", json!({"room": room, "name": name, "to": to}))
-            }
-        },
+        News::Event { room, event: what } => event(what, room, own),
+        News::Run { room, run } => {
+            return out.extend(run.lines().map(|line| event(line, room, own)));
+        }
         News::Past { lines, .. } => {
             return out.extend(lines.iter().map(|past| line(past, *past.from == *own)));
         }
@@ -195,6 +186,20 @@ pub(super) fn news(news: &News, own: &str, out: &mut Vec<Bytes>) {
         News::Bye(text) => object("bye", json!({"text": text})),
     };
     out.push(text);
+}
+
+fn event(event: &Event, room: &str, own: &str) -> Bytes {
+    match event {
+        Event::Said(said) if *said.line.from == *own && said.line.tag.is_some() => {
+            line(&said.line, true)
+        }
+        Event::Said(said) => said.form(Form::Json, |said| line(said, false)).clone(),
+        Event::Came { name } => object("came", json!({"room": room, "name": name})),
+        Event::Went { name } => object("went", json!({"room": room, "name": name})),
+        Event::Renamed { name, to } => {
+            object("renamed", json!({"room": room, "name": name, "to": to}))
+        }
+    }
 }
 
 /// What an answer is in JSON.

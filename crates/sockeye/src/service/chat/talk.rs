@@ -351,6 +351,7 @@ impl Talk {
             current: self.current.as_deref(),
             name: &reader.name,
             tags: &reader.tags,
+            joins: !self.session.keeps_boundaries(),
         }
     }
 

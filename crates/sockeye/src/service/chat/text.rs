@@ -12,7 +12,7 @@ use super::ask::{Ask, moment};
 use super::reply::{Reply, Welcome};
 use crate::hub::{
     Entered, Event, Form, Found, Line, LineKind, Look, News, Order, Presence, Refusal, RoomFacts,
-    Why,
+    Said, Why,
 };
 
 /// Names that are told before "and N others".
@@ -147,6 +147,10 @@ fn history(rest: &str) -> Result<Ask, Refusal> {
     })
 }
 
+fn shown(said: &Said) -> &Bytes {
+    said.form(Form::Text, |line| told(line).into())
+}
+
 fn first_word(text: &str) -> (&str, &str) {
     let text = text.trim();
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
@@ -170,27 +174,23 @@ pub(super) struct Eyes<'a> {
     pub(super) name: &'a str,
     /// What the tags of their lines begin with.
     pub(super) tags: &'a str,
+    /// Whether several lines may be one message.
+    pub(super) joins: bool,
 }
 
 impl Eyes<'_> {
     /// What news look like. Several lines, each with its end.
     pub(super) fn news(&self, news: &News, out: &mut Vec<Bytes>) {
         let text = match news {
-            News::Event { room, event } => match &**event {
-                Event::Said(said) if self.is_own(&said.line) => return,
-                Event::Said(said) if self.is_current(room) => {
-                    return out.push(said.form(Form::Text, |line| told(line).into()).clone());
-                }
-                Event::Said(said) => format!("#{room} {}", told(&said.line)),
-                Event::Came { name } | Event::Renamed { to: name, .. } if **name == *self.name => {
-                    return;
-                }
-                Event::Came { name } => format!("{}* {name} came in\n", self.place(room)),
-                Event::Went { name } => format!("{}* {name} left\n", self.place(room)),
-                Event::Renamed { name, to } => {
-                    format!("{}* {name} is {to} now\n", self.place(room))
-                }
-            },
+            News::Event { room, event } => return out.extend(self.event(event, room)),
+            News::Run { room, run }
+                if self.joins && self.is_current(room) && !run.has_lines_of(self.name) =>
+            {
+                return out.push(run.text(|said, text| text.extend(shown(said))).clone());
+            }
+            News::Run { room, run } => {
+                return out.extend(run.lines().filter_map(|line| self.event(line, room)));
+            }
             News::Past { room, lines } => {
                 let place = self.place(room);
                 let lines = lines.iter().filter(|line| !self.is_own(line));
@@ -214,6 +214,21 @@ impl Eyes<'_> {
             News::Notice(text) | News::Bye(text) => format!("* {text}\n"),
         };
         out.push(text.into());
+    }
+
+    fn event(&self, event: &Event, room: &Arc<str>) -> Option<Bytes> {
+        let text = match event {
+            Event::Said(said) if self.is_own(&said.line) => return None,
+            Event::Said(said) if self.is_current(room) => return Some(shown(said).clone()),
+            Event::Said(said) => format!("#{room} {}", told(&said.line)),
+            Event::Came { name } | Event::Renamed { to: name, .. } if **name == *self.name => {
+                return None;
+            }
+            Event::Came { name } => format!("{}* {name} came in\n", self.place(room)),
+            Event::Went { name } => format!("{}* {name} left\n", self.place(room)),
+            Event::Renamed { name, to } => format!("{}* {name} is {to} now\n", self.place(room)),
+        };
+        Some(text.into())
     }
 
     /// What an answer looks like.

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use wire::quic_packet::number;
 
 use crate::event::Side;
+use crate::step::fields::qpack;
 use crate::step::{Steps, Waiting};
 
 const LAYER: &str = "HTTP/3";
 
+/// The longest block of fields that is looked into, in bytes.
+const BLOCK_MAX: u64 = 64 * 1024;
 /// As many streams are followed.
 const STREAMS: usize = 1024;
 
@@ -97,7 +100,16 @@ impl Stream {
             };
             let name = match kind {
                 0 => format!("DATA {length} B on stream {id}"),
-                1 => format!("HEADERS {length} B on stream {id}"),
+                1 => match self.waiting.bytes.get(first + second..) {
+                    Some(rest) if length <= BLOCK_MAX => {
+                        let Some(block) = rest.get(..length as usize) else {
+                            return;
+                        };
+                        let about = qpack(block).unwrap_or_else(|| format!("{length} B"));
+                        format!("HEADERS {about} on stream {id}")
+                    }
+                    _ => format!("HEADERS {length} B on stream {id}"),
+                },
                 3 => "CANCEL_PUSH".to_owned(),
                 4 => "SETTINGS".to_owned(),
                 5 => "PUSH_PROMISE".to_owned(),
