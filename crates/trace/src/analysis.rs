@@ -230,9 +230,8 @@ impl Analysis {
         let count =
             count.map(|(own, opener)| (own as u16).wrapping_sub(opener as u16).cast_signed());
         let late = match (clock, count) {
-            (Some(1..), _) => false,
             (Some(..0), _) | (Some(0), Some(..0)) => true,
-            (Some(0), Some(_)) => false,
+            (Some(1..), _) | (Some(0), Some(_)) => false,
             // Without clocks the time tells: nothing is sent again before a round trip is over.
             _ => self
                 .handshake

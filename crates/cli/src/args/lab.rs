@@ -11,9 +11,9 @@ use super::values;
 
 /// Play a connection over a wire that delays and loses what it is told to, and draw it
 ///
-/// Both ends use the TCP of this kernel, each in a network of its own, and the wire between them is this
-/// program: so every packet is seen when it leaves and when it arrives, and what became of it is known.
-/// An ordinary user may do that wherever user namespaces are allowed.
+/// Both ends use the TCP of this kernel, each in a network of its own, and the wire between them is
+/// this program: so every packet is seen when it leaves and when it arrives, and what became of it
+/// is known. An ordinary user may do that wherever user namespaces are allowed.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct LabArgs {

@@ -10,9 +10,9 @@ use super::values;
 
 /// Throughput, round trips, what is on the way and what is sent again, over time, as a chart
 ///
-/// ADDR is HOST:PORT or a port: the kernel is asked how the connections with it at one end do, whoever
-/// has them, until they have ended or Ctrl-C. That needs no privilege. --read takes the numbers from the
-/// packets of a capture instead.
+/// ADDR is HOST:PORT or a port: the kernel is asked how the connections with it at one end do,
+/// whoever has them, until they have ended or Ctrl-C. That needs no privilege. --read takes the
+/// numbers from the packets of a capture instead.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct StatsArgs {

@@ -159,9 +159,8 @@ pub(super) fn sorted(line: Vec<OsString>) -> Vec<OsString> {
 /// What else there is to see.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Beside {
-    /// Play a connection over a wire that delays and loses what it is told to, and draw it
+    // Described where their flags are.
     Lab(Box<LabArgs>),
-    /// Throughput, round trips, what is on the way and what is sent again, over time, as a chart
     Stats(Box<StatsArgs>),
 }
 

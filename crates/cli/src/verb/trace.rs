@@ -14,6 +14,7 @@ use crate::signals::Signals;
 
 mod lab;
 pub(crate) mod live;
+mod missing;
 mod picture;
 mod stats;
 
@@ -62,7 +63,7 @@ fn read(args: &TraceArgs, file: &Path) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if !args.json {
-        eprint!("{}", picture::left_out(&capture, &name));
+        eprint!("{}", missing::left_out(&capture, &name));
     }
     match capture.fault {
         None => Ok(ExitCode::SUCCESS),

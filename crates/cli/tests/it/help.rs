@@ -74,6 +74,8 @@ fn help_of_relay() {
 fn help_of_trace() {
     page("trace.txt", "trace --help");
     page("trace-short.txt", "trace -h");
+    page("trace-lab.txt", "trace lab --help");
+    page("trace-stats.txt", "trace stats --help");
 }
 
 #[test]
@@ -110,6 +112,8 @@ fn manual() {
         "sockeye-fetch.1",
         "sockeye-relay.1",
         "sockeye-trace.1",
+        "sockeye-trace-lab.1",
+        "sockeye-trace-stats.1",
         "sockeye-contacts.1",
     ] {
         let text = std::fs::read_to_string(folder.path().join(page)).unwrap();

@@ -33,6 +33,11 @@ impl Packet {
         self.0["time"].as_f64().unwrap()
     }
 
+    /// How long it was on its way, in seconds.
+    fn way(&self) -> Option<f64> {
+        Some(self.0["arrived"].as_f64()? - self.time())
+    }
+
     fn is_lost(&self) -> bool {
         self.0["fate"] == "lost"
     }
@@ -68,15 +73,36 @@ pub(crate) fn packets(ended: &Ended) -> Vec<Packet> {
     packets.map(Packet).collect()
 }
 
+/// As much later than the quickest packet of a play another one may be, in seconds.
+const STALL: f64 = 0.025;
+
 /// Plays a scenario and gives its packets; none where there can be no lab.
+///
+/// On a machine that is too busy to carry a packet in time the timers of TCP see a network that is not the one of the
+/// scenario, so that it is played again.
 #[track_caller]
 pub(crate) fn played(arguments: &[&str]) -> Option<Vec<Packet>> {
-    let ended = to_the_end(lab(arguments));
-    if is_forbidden(&ended) {
-        return None;
+    let mut tries = 0..5;
+    loop {
+        let ended = to_the_end(lab(arguments));
+        if is_forbidden(&ended) {
+            return None;
+        }
+        let packets = packets(&ended);
+        if has_stalled(&packets) && tries.next().is_some() {
+            continue;
+        }
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{arguments:?}");
+        return Some(packets);
     }
-    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{arguments:?}");
-    Some(packets(&ended))
+}
+
+fn has_stalled(packets: &[Packet]) -> bool {
+    let ways = packets.iter().filter_map(Packet::way);
+    let (least, most) = ways.fold((f64::MAX, 0.0_f64), |(least, most), way| {
+        (least.min(way), most.max(way))
+    });
+    most - least > STALL
 }
 
 /// Some scenarios take seconds.
@@ -126,8 +152,7 @@ fn three_segments_open_and_three_or_four_close() {
         .unwrap();
     assert!((0.020..0.5).contains(&rtt), "twice 10 ms and not {rtt}");
     for packet in &packets {
-        let way = packet.0["arrived"].as_f64().unwrap() - packet.time();
-        assert!(way >= 0.010, "{way}");
+        assert!(packet.way() >= Some(0.010), "{:?}", packet.way());
     }
 }
 
@@ -219,7 +244,7 @@ fn syns_that_cross_become_one_connection() {
         .find_map(|packet| packet.note("connected"))
         .unwrap()["rtt"]
         .as_f64();
-    assert!((0.040..0.5).contains(&rtt.unwrap()), "{rtt:?}");
+    assert!((0.080..0.5).contains(&rtt.unwrap()), "{rtt:?}");
     let all = course(&packets).join("\n");
     assert!(!all.contains("LISTEN"), "{all}");
 }
@@ -544,10 +569,13 @@ fn a_narrow_line_loses_what_its_queue_cannot_hold() {
         .iter()
         .filter(|packet| packet.number("len") > 0)
         .collect();
-    // Ten at first (RFC 6928).
-    let first = data
+    // Ten before anything is acknowledged (RFC 6928).
+    let answer = packets
         .iter()
-        .take_while(|packet| packet.time() < packets[2].time() + 0.009);
+        .find(|packet| packet.what() == "B ACK")
+        .unwrap();
+    let answered = answer.time() + answer.way().unwrap();
+    let first = data.iter().take_while(|packet| packet.time() < answered);
     assert_eq!(first.count(), 10);
     assert!(data.iter().any(|packet| packet.is_lost()));
     // 400 KiB at a million bytes a second, and what stands before them in every frame.
@@ -576,6 +604,5 @@ fn rules_of_the_command_line_come_on_top() {
         .iter()
         .find(|packet| packet.0["text"] == "HELLO")
         .unwrap();
-    let way = answer.0["arrived"].as_f64().unwrap() - answer.time();
-    assert!(way >= 0.080, "{way}");
+    assert!(answer.way() >= Some(0.080), "{:?}", answer.way());
 }

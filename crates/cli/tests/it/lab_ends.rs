@@ -405,3 +405,36 @@ fn statistics_of_the_kernel_end_with_the_connection() {
         "{none:?}"
     );
 }
+
+#[test]
+fn what_a_program_leaves_behind_is_ended_with_it() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| {
+        folder
+            .path()
+            .join(name)
+            .into_os_string()
+            .into_string()
+            .unwrap()
+    };
+    let (client, server) = (path("client"), path("server"));
+    // Each writes the number of a child that would stay for an hour.
+    let left = "sleep 3600 & echo $! >\"$0\"";
+    let serve = format!("sh -c '{left}; exec nc -l 10.77.0.2 7000' {server}");
+    let call = format!("{left}; exec nc -N 10.77.0.2 7000");
+    let ended = to_the_end(lab(&["--server", &serve, "--", "sh", "-c", &call, &client]));
+    if is_forbidden(&ended) {
+        return;
+    }
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for file in [client, server] {
+        let number = std::fs::read_to_string(&file).unwrap();
+        let process = format!("/proc/{}/stat", number.trim());
+        let ending = Instant::now();
+        // It is gone, or waits for somebody to take note of that.
+        while std::fs::read_to_string(&process).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(ending.elapsed() < LONG, "{number} is still there");
+            std::thread::yield_now();
+        }
+    }
+}

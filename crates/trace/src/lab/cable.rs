@@ -279,10 +279,10 @@ impl Cable {
             };
             packet.arrived = Some(now.as_nanos() as i64);
             match send(socket, frame, MsgFlags::empty()) {
-                // A full queue of the interface loses it, as a real one would.
-                Err(nix::Error::ENOBUFS) => packet.arrived = None,
-                // The end has taken its interface down.
-                Err(nix::Error::ENETDOWN | nix::Error::ENXIO) => packet.arrived = None,
+                // Full, or taken down by the end: it is lost, as it would be at a real interface.
+                Err(nix::Error::ENOBUFS | nix::Error::ENETDOWN | nix::Error::ENXIO) => {
+                    packet.arrived = None;
+                }
                 sent => drop(sent?),
             }
         }

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, getuid, kill_process};
+use rustix::process::{Pid, Signal, getuid, kill_process_group};
 use rustix::thread::{
     CapabilitySet, capabilities, configure_capability_in_ambient_set, set_capabilities,
 };
@@ -54,6 +55,8 @@ impl Running {
         let mut command = Command::new(name);
         command
             .args(arguments)
+            // What it starts itself is ended with it.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::from(out))
             .env("SERVER", server().to_string())
@@ -67,14 +70,16 @@ impl Running {
 
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         // Whatever cannot be waited for has ended.
-        self.0.try_wait().unwrap_or(Some(ExitStatus::default()))
+        self.0
+            .try_wait()
+            .unwrap_or_else(|_| Some(ExitStatus::default()))
     }
 
     /// Asks it to end, and ends it if it does not.
     pub(super) fn end(&mut self) {
         let pid = Pid::from_child(&self.0);
         if self.ended().is_none() {
-            let _ = kill_process(pid, Signal::TERM);
+            let _ = kill_process_group(pid, Signal::TERM);
         }
         let asked = Instant::now();
         while self.ended().is_none() && asked.elapsed() < GRACE {
@@ -85,10 +90,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.ended().is_none() {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
+        // A group lives as long as anybody is in it; an empty one is no failure.
+        let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+        let _ = self.0.wait();
     }
 }
 

@@ -156,7 +156,7 @@ pub const SCENARIOS: &[Scenario] = &[
             "Both FINs are on the way at once, and neither acknowledges the other. So both ends pass through CLOSING, and both keep TIME-WAIT.",
             "两个 FIN 同时在路上，谁也没确认谁。于是两端都经过 CLOSING，最后都处于 TIME-WAIT。",
         ],
-        delay: 20,
+        delay: 40,
         ends: [
             Scene(acts::ask_and_close_at_once),
             Scene(acts::answer_and_close_at_once),
@@ -170,7 +170,7 @@ pub const SCENARIOS: &[Scenario] = &[
             "Nobody listens: both ends send a SYN, and the SYNs cross. It becomes one connection and not two: both go from SYN-SENT to SYN-RECEIVED, and there is no client and no server.",
             "没有谁在监听：两端都发 SYN，两个 SYN 在路上交错。结果是一个连接而不是两个：两端都从 SYN-SENT 到 SYN-RECEIVED，没有客户端和服务器之分。",
         ],
-        delay: 20,
+        delay: 40,
         ends: [Scene(acts::call_and_close), Scene(acts::call_and_listen)],
         ..PLAIN
     },

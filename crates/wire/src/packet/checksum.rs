@@ -122,7 +122,7 @@ mod tests {
             for word in bytes.chunks(2) {
                 sum += u64::from(word[0]) * 256 + u64::from(word.get(1).copied().unwrap_or(0));
             }
-            sum > 0 && sum % 0xffff == 0
+            sum > 0 && sum.is_multiple_of(0xffff)
         })
     }
 

@@ -5,17 +5,18 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use trace::lab::{self, Lab, LabError, SCENARIOS, Seen};
 use trace::{Language, Side};
 
-use super::picture;
+use super::{missing, picture};
 use crate::args::{At, LabArgs, Lang};
 use crate::failure::{self, Timeout, code};
 use crate::plan::LabPlan;
-use crate::signals::Signals;
+
+mod stop;
 
 pub(super) fn run(args: &LabArgs) -> Result<ExitCode> {
     if args.list {
@@ -42,7 +43,7 @@ pub(super) fn run(args: &LabArgs) -> Result<ExitCode> {
         Err(why) => return instead(args, &plan, why),
     };
     let stop = Arc::new(AtomicBool::new(false));
-    let signal = listen(stop.clone())?;
+    let signal = stop::listen(stop.clone())?;
     let seen = lab.play(&plan.play, &stop)?;
     if let (Some(file), Some(path)) = (&mut file, &args.pcap) {
         let side = match args.at {
@@ -76,7 +77,7 @@ fn introduction(args: &LabArgs, plan: &LabPlan) -> String {
 /// How it ended, in words and as an exit code.
 fn tell(args: &LabArgs, seen: &Seen, signal: u8) -> Result<ExitCode> {
     if !args.picture.json {
-        eprint!("{}", picture::left_out(&seen.capture, "the lab"));
+        eprint!("{}", missing::left_out(&seen.capture, "the lab"));
     }
     for trouble in &seen.trouble {
         eprintln!("lab: {trouble}");
@@ -109,23 +110,4 @@ fn instead(args: &LabArgs, plan: &LabPlan, why: LabError) -> Result<ExitCode> {
     let capture = trace::Capture::read(bytes);
     picture::show(&capture, name, &introduction(args, plan), &args.picture)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The first signal ends the play, the second one us. The first one's exit code, once it has come.
-fn listen(stop: Arc<AtomicBool>) -> Result<Arc<AtomicU8>> {
-    let first = Arc::new(AtomicU8::new(0));
-    let told = first.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let mut signals = runtime.block_on(async { Signals::listen() })?;
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            told.store(runtime.block_on(signals.next()), Ordering::Relaxed);
-            stop.store(true, Ordering::Relaxed);
-            std::process::exit(runtime.block_on(signals.next()).into());
-        })
-        .context("cannot start a thread")?;
-    Ok(first)
 }

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, ErrorKind, Write};
 
 use anyhow::{Context, Result};
-use trace::{Capture, Fault, Language, NARROWEST, Style, Theme};
+use trace::{Capture, Language, NARROWEST, Style, Theme};
 
 use crate::args::{Colors, Lang, PictureArgs};
 use crate::failure::Usage;
@@ -114,34 +114,5 @@ pub(super) fn style(args: &PictureArgs) -> Style {
         absolute: args.abs,
         all: args.all,
         explain: args.explain.then_some(language),
-    }
-}
-
-/// What is not in the pictures, a line each.
-pub(super) fn left_out(capture: &Capture, name: &str) -> String {
-    let skipped = capture.skipped.iter();
-    let mut lines: Vec<String> = skipped
-        .map(|(why, count)| format!("{} in {name} not drawn: {why}\n", packets(*count)))
-        .collect();
-    if capture.dropped > 0 {
-        let count = packets(capture.dropped);
-        lines.push(format!("the capture itself has missed {count}\n"));
-    }
-    if let Some(fault @ Fault::Cut { .. }) = &capture.fault
-        && capture.frames > 0
-    {
-        lines.push(format!("{name} is {fault}\n"));
-    }
-    if capture.flows.is_empty() && capture.fault.is_none() {
-        let count = packets(capture.frames);
-        lines.push(format!("no connections in {name}: it has {count}\n"));
-    }
-    lines.concat()
-}
-
-fn packets(count: u64) -> String {
-    match count {
-        1 => "1 packet".to_owned(),
-        count => format!("{count} packets"),
     }
 }
