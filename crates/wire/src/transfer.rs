@@ -6,7 +6,7 @@ pub mod frame;
 pub mod path;
 
 pub use frame::{
-    Answer, Entry, Frame, FrameFault, Hello, Outcome, Reason, Role, Step, decode, encode,
+    Answer, Entry, Frame, FrameFault, HEAD, Hello, Outcome, Reason, Role, Step, decode, encode,
     encode_data,
 };
 pub use path::{PathFault, RelativePath};

@@ -1,6 +1,7 @@
 //! What comes: frames and content, read through one buffer.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use wire::transfer::{Frame, MAGIC, Step, decode};
@@ -9,6 +10,12 @@ use super::Failure;
 
 /// As much as is read at once: what fits the caches is hashed while it is in them.
 const READ: usize = 128 * 1024;
+
+/// How long nothing may come: an end that is busy says so every [`ALIVE`].
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How often an end says that it is there, while it does something else.
+pub(super) const ALIVE: Duration = Duration::from_secs(15);
 
 /// A frame, or a piece of the content after one.
 #[derive(Debug)]
@@ -123,7 +130,9 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        let n = self.io.read(&mut self.buffer[self.end..]).await?;
+        let reading = self.io.read(&mut self.buffer[self.end..]);
+        let read = tokio::time::timeout(SILENCE, reading).await;
+        let n = read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         self.end += n;
         Ok(n)
     }

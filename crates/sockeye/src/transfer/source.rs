@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::fs::SeekFrom;
 use tokio::io::ReadHalf;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use wire::transfer::{Answer, Frame, Outcome, Reason};
+use wire::transfer::{Answer, Frame, HEAD, Outcome, Reason};
 
 use super::incoming::{Heard, Incoming};
 use super::item::{Facts, Item, Origin};
@@ -40,7 +40,7 @@ pub async fn send(
     let (wishes, wished) = unbounded_channel();
     let mut telling = Telling {
         out: &mut talk.out,
-        piece: vec![0; 4 + PIECE],
+        piece: vec![0; HEAD + PIECE],
         items,
         pace,
         watch,
@@ -189,9 +189,7 @@ impl Telling<'_> {
                     let digest = hash(&file, from * CHUNK as u64);
                     (file, digest)
                 };
-                let (file, digest) = tokio::task::spawn_blocking(reading)
-                    .await
-                    .map_err(io::Error::other)?;
+                let (file, digest) = self.out.apart(reading).await?;
                 let same = digest.ok().filter(|digest| digest.closed() == proof);
                 (file, same.unwrap_or_default())
             }
@@ -228,7 +226,11 @@ impl Telling<'_> {
                 }
             }
             let most = most.min(usize::try_from(data_ends - at).unwrap_or(most));
-            let n = match read(item, file, &mut self.piece[4..4 + most], at).await {
+            let read = match item.facts.size {
+                Some(_) => file.read_at(&mut self.piece[HEAD..HEAD + most], at),
+                None => self.await_bytes(file, most).await?,
+            };
+            let n = match read {
                 Ok(n) => n,
                 Err(error) => return Ok(Some(crate::error::cause(&error))),
             };
@@ -236,11 +238,33 @@ impl Telling<'_> {
                 break;
             }
             self.data(n).await?;
-            let proof = digest.update(&self.piece[4..4 + n]);
+            let proof = digest.update(&self.piece[HEAD..HEAD + n]);
             self.prove(proof).await?;
             self.watch.moved(n as u64);
         }
         self.end(item, file, &digest).await
+    }
+
+    /// What comes from a pipe is waited for on a thread that may wait.
+    async fn await_bytes(
+        &mut self,
+        file: &File,
+        most: usize,
+    ) -> Result<io::Result<usize>, Failure> {
+        let file = file.try_clone()?;
+        let reading = move || {
+            let mut bytes = vec![0; most];
+            let n = io::Read::read(&mut &file, &mut bytes)?;
+            bytes.truncate(n);
+            Ok(bytes)
+        };
+        // What was read before leaves, for nobody knows when more comes.
+        self.out.flush().await?;
+        let read: io::Result<Vec<u8>> = self.out.apart(reading).await?;
+        Ok(read.map(|bytes| {
+            self.piece[HEAD..HEAD + bytes.len()].copy_from_slice(&bytes);
+            bytes.len()
+        }))
     }
 
     async fn end(
@@ -281,25 +305,8 @@ impl Telling<'_> {
         if let Some(pace) = &mut self.pace {
             pace.wait(n).await;
         }
-        self.out.data(&mut self.piece[..4 + n]).await
+        self.out.data(&mut self.piece[..HEAD + n]).await
     }
-}
-
-/// What comes from a pipe is waited for on a thread that may wait; a file is read at once.
-async fn read(item: &Item, file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
-    if item.facts.size.is_some() {
-        return file.read_at(into, at);
-    }
-    let (file, most) = (file.try_clone()?, into.len());
-    let reading = move || {
-        let mut piece = vec![0; most];
-        let n = io::Read::read(&mut &file, &mut piece)?;
-        piece.truncate(n);
-        io::Result::Ok(piece)
-    };
-    let piece = tokio::task::spawn_blocking(reading).await??;
-    into[..piece.len()].copy_from_slice(&piece);
-    Ok(piece.len())
 }
 
 /// The digest of the first `length` bytes.

@@ -4,9 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf, split};
-use wire::transfer::{Frame, Hello, MAGIC, Reason, VERSION, encode, encode_data};
+use wire::transfer::{Frame, HEAD, Hello, MAGIC, Reason, VERSION, encode, encode_data};
 
-use super::incoming::{Heard, Incoming};
+use super::incoming::{ALIVE, Heard, Incoming};
 use super::{CHUNK, Failure};
 use crate::stream::ByteStream;
 
@@ -133,8 +133,8 @@ impl Outgoing {
 
     /// Says content, which stands in `piece` after room for its head.
     pub(super) async fn data(&mut self, piece: &mut [u8]) -> io::Result<()> {
-        let head = encode_data(piece.len() - 4);
-        piece[..4].copy_from_slice(&head);
+        let head = encode_data(piece.len() - HEAD);
+        piece[..HEAD].copy_from_slice(&head);
         if piece.len() < LARGE {
             self.gathered.extend_from_slice(piece);
             return self.leave_if_much().await;
@@ -146,6 +146,23 @@ impl Outgoing {
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         self.leave().await?;
         self.io.flush().await
+    }
+
+    /// Does what takes its time on a thread that may wait, and says meanwhile that we are there.
+    pub(super) async fn apart<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let mut working = tokio::task::spawn_blocking(work);
+        loop {
+            match tokio::time::timeout(ALIVE, &mut working).await {
+                Ok(done) => return done.map_err(|error| Failure::Cut(io::Error::other(error))),
+                Err(_) => {
+                    self.say(&Frame::Later).await?;
+                    self.flush().await?;
+                }
+            }
+        }
     }
 
     /// Whether something waits for a flush.

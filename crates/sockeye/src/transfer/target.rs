@@ -127,6 +127,8 @@ enum Current {
         landing: Box<Landing>,
         /// The chunk that was closed, whose proof has to come next.
         unproved: Option<[u8; 32]>,
+        /// What is here under its name, which may be the same.
+        same: Option<super::Hash>,
     },
 }
 
@@ -251,7 +253,7 @@ impl Receiving<'_> {
                 Ok(Some(digest)) => Ok(Err(digest)),
                 _ => Landing::begin(&root, &path, declared, clash, &id).map(Ok),
             };
-            match apart(looking).await? {
+            match self.out.apart(looking).await? {
                 Ok(Ok(landing)) => {
                     let from = landing.offset() / CHUNK as u64;
                     let proof = match from {
@@ -282,6 +284,10 @@ impl Receiving<'_> {
         let Some((entry, waiting)) = self.entries.remove(&index) else {
             return Err(Failure::protocol("it sends a file that was not asked for"));
         };
+        let same = match &waiting {
+            Waiting::Same(digest) => Some(digest.hash()),
+            Waiting::Content | Waiting::Part => None,
+        };
         let begun = match waiting {
             Waiting::Same(digest) if from > 0 && from == digest.chunks() => {
                 self.watch
@@ -293,7 +299,9 @@ impl Receiving<'_> {
                 };
                 return Ok(());
             }
-            Waiting::Same(_) | Waiting::Content => self.land_anew(&entry).await,
+            // Whether it is to be refused is known when it has come.
+            Waiting::Same(_) => self.land_anew(&entry, Clash::Rename).await,
+            Waiting::Content => self.land_anew(&entry, self.target.clash).await,
             Waiting::Part => match self.open.remove(&index) {
                 Some(mut landing) if from == 0 && landing.offset() > 0 => {
                     landing.restart().map(|()| landing)
@@ -311,6 +319,7 @@ impl Receiving<'_> {
                     entry,
                     landing,
                     unproved: None,
+                    same,
                 };
                 Ok(())
             }
@@ -321,16 +330,10 @@ impl Receiving<'_> {
         }
     }
 
-    async fn land_anew(&mut self, entry: &Entry) -> Result<Box<Landing>, Fault> {
+    async fn land_anew(&mut self, entry: &Entry, clash: Clash) -> Result<Box<Landing>, Fault> {
         let begin = |this: &Self| {
             let (target, id) = (this.target, this.content_id(entry));
-            Landing::begin(
-                &target.root,
-                &entry.path,
-                declared(entry),
-                target.clash,
-                &id,
-            )
+            Landing::begin(&target.root, &entry.path, declared(entry), clash, &id)
         };
         let landing = match begin(self) {
             // Those that wait to be made durable are open, too.
@@ -435,31 +438,46 @@ impl Receiving<'_> {
                 index,
                 entry,
                 landing,
+                same,
                 ..
             } => {
-                let is_small = size <= CHUNK as u64;
-                match landing.settle(Some(hash)) {
-                    Ok(settled) => self.settled(index, entry, settled, is_small).await,
-                    Err(Fault::Damaged { .. }) => Err(Failure::Damaged),
-                    Err(fault) => self.give_up(index, &entry, &fault).await,
-                }?;
-                self.current = Current::Nothing;
+                self.whole(index, entry, landing, same, hash).await?;
                 self.ask().await
             }
         }
     }
 
-    /// A file is whole. Small ones are made durable together.
-    async fn settled(
+    /// All of a file has come. What is here already stays as it is.
+    async fn whole(
         &mut self,
         index: u32,
         entry: Entry,
-        settled: Settled,
-        is_small: bool,
+        mut landing: Box<Landing>,
+        same: Option<super::Hash>,
+        hash: super::Hash,
     ) -> Result<(), Failure> {
+        if same == Some(hash) && landing.digest().hash() == hash {
+            let outcome = Outcome::Landed(entry.path.clone());
+            return self.tell(index, &entry, outcome).await;
+        }
+        if same.is_some() && self.target.clash == Clash::Refuse {
+            let name = landing.shown().to_owned();
+            return self.refused(index, &entry, &Fault::Exists { name }).await;
+        }
+        landing.clash = self.target.clash;
+        match landing.settle(Some(hash)) {
+            Ok(settled) => self.settled(index, entry, settled).await,
+            Err(Fault::Damaged { .. }) => Err(Failure::Damaged),
+            Err(fault) => self.refused(index, &entry, &fault).await,
+        }
+    }
+
+    /// A file is whole. Small ones are made durable together.
+    async fn settled(&mut self, index: u32, entry: Entry, settled: Settled) -> Result<(), Failure> {
         if self.batch.is_empty() {
             self.batch_due = Instant::now() + BATCH_WAITS;
         }
+        let is_small = settled.size() <= CHUNK as u64;
         self.batch.push((index, entry, settled));
         match !is_small || self.batch.len() >= BATCH || Instant::now() >= self.batch_due {
             true => self.land().await,
@@ -479,7 +497,7 @@ impl Receiving<'_> {
             all.push(settled);
         }
         let root = self.target.root.clone();
-        let landed = apart(move || commit(&root, all)).await?;
+        let landed = self.out.apart(move || commit(&root, all)).await?;
         for ((index, entry), landed) in told.into_iter().zip(landed) {
             let outcome = match landed {
                 Ok(landed) => Outcome::Landed(landed.path),
@@ -492,6 +510,10 @@ impl Receiving<'_> {
 
     async fn give_up(&mut self, index: u32, entry: &Entry, fault: &Fault) -> Result<(), Failure> {
         self.current = Current::Skipped;
+        self.refused(index, entry, fault).await
+    }
+
+    async fn refused(&mut self, index: u32, entry: &Entry, fault: &Fault) -> Result<(), Failure> {
         self.tell(index, entry, failed(fault)).await?;
         Ok(self.out.flush().await?)
     }
@@ -504,12 +526,6 @@ impl Receiving<'_> {
         );
         Ok(self.out.say(&Frame::Receipt { index, outcome }).await?)
     }
-}
-
-/// On a thread that may wait for a disk.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Failure::Cut(io::Error::other(error)))
 }
 
 fn declared(entry: &Entry) -> Declared {

@@ -1,7 +1,8 @@
 //! The frames of the transfer protocol: read and written, bounded, and proved.
 //!
-//! A frame is its kind (1 byte), the length of what it says (3 bytes, big endian), what it says, and a check: the first
-//! 8 bytes of BLAKE3 of all before. Frames of content have no check: the proof of their chunk is one. Numbers are big
+//! A frame is its kind (1 byte), the length of what it says (3 bytes, big endian), CRC-8 of these four, what it says,
+//! and a check: the first 8 bytes of BLAKE3 of all before. Frames of content have no check: the proof of their chunk is
+//! one. Numbers are big
 //! endian. Texts and paths have their length before them, in 2 bytes.
 
 use blake3::Hasher;
@@ -21,8 +22,8 @@ pub const MAX_CONTROL: usize = 8 * 1024;
 /// The most bytes of a text that an end says about something.
 pub const MAX_TEXT: usize = 1024;
 
-/// Kind and length.
-const HEAD: usize = 4;
+/// Bytes before what a frame says: kind, length, and their CRC-8.
+pub const HEAD: usize = 5;
 
 const CHECK: usize = 8;
 
@@ -243,9 +244,13 @@ pub enum FrameFault {
 /// # Errors
 /// When that is no frame.
 pub fn decode(bytes: &[u8]) -> Result<Step, FrameFault> {
-    let Some((&[kind, a, b, c], rest)) = bytes.split_first_chunk::<HEAD>() else {
+    let Some((&[kind, a, b, c, crc], rest)) = bytes.split_first_chunk::<HEAD>() else {
         return Ok(Step::NeedMore);
     };
+    // Otherwise a length that was damaged would be waited for.
+    if crc8([kind, a, b, c]) != crc {
+        return Err(FrameFault::Damaged);
+    }
     let length = u32::from_be_bytes([0, a, b, c]) as usize;
     if kind == DATA {
         return match length {
@@ -272,18 +277,32 @@ pub fn decode(bytes: &[u8]) -> Result<Step, FrameFault> {
 /// Writes a frame at the end of `out`.
 pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
     let start = out.len();
-    out.extend_from_slice(&[kind_of(frame), 0, 0, 0]);
+    out.extend_from_slice(&[0; HEAD]);
     write(frame, &mut Writer(out));
-    let length = (out.len() - start - HEAD) as u32;
-    out[start + 1..start + HEAD].copy_from_slice(&length.to_be_bytes()[1..]);
+    let length = out.len() - start - HEAD;
+    out[start..start + HEAD].copy_from_slice(&head(kind_of(frame), length));
     let check = check_of(&out[start..]);
     out.extend_from_slice(&check);
 }
 
 /// The head of a frame with `length` bytes of content, which follow it.
 pub fn encode_data(length: usize) -> [u8; HEAD] {
+    head(DATA, length)
+}
+
+fn head(kind: u8, length: usize) -> [u8; HEAD] {
     let [_, a, b, c] = (length as u32).to_be_bytes();
-    [DATA, a, b, c]
+    [kind, a, b, c, crc8([kind, a, b, c])]
+}
+
+/// CRC-8 with the polynomial x^8 + x^2 + x + 1, as ATM has it (ITU-T I.432.1, section 4.3.2, without its pattern).
+fn crc8(bytes: [u8; 4]) -> u8 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ byte, |crc, _| match crc & 0x80 {
+            0 => crc << 1,
+            _ => crc << 1 ^ 7,
+        })
+    })
 }
 
 fn check_of(frame: &[u8]) -> [u8; CHECK] {
