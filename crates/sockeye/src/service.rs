@@ -13,6 +13,7 @@ use crate::session::Session;
 mod chat;
 mod echo;
 mod exec;
+mod folder;
 mod hello;
 mod relay;
 mod reply;

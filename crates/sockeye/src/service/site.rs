@@ -9,24 +9,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 use rustix::io::Errno;
 use wire::text::Encoding;
 
-mod coding;
-mod condition;
-mod content;
-mod file;
-mod kind;
-mod listing;
-mod packed;
-mod page;
-mod range;
-mod root;
-mod target;
-
-use file::Asked;
-use page::refusal;
-use root::{Opened, Root, Sort};
-use target::Target;
-
 use super::Service;
+use super::folder::{Asked, Opened, Root, Sort, Target, listing, moved, page, refusal, refused};
 use crate::error::Result;
 use crate::request::{Answer, Body, Request, Response};
 use crate::session::{Identity, Session};
@@ -142,42 +126,6 @@ impl Site {
             *response.body_mut() = Body::stream(listing.into_page(target));
         }
         Ok(response)
-    }
-}
-
-/// A folder is named with a slash at its end, or the links of its page would lead elsewhere.
-fn moved(target: &Target, query: Option<&str>) -> Response {
-    let mut location = target.folder_path();
-    if let Some(query) = query {
-        location.push('?');
-        location.push_str(query);
-    }
-    let mut response = refusal(StatusCode::MOVED_PERMANENTLY, "It is a folder.");
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response
-}
-
-/// What the system says about a name, as HTTP says it.
-fn refused(error: &io::Error) -> (StatusCode, &'static str) {
-    match Errno::from_io_error(error) {
-        Some(
-            Errno::NOENT
-            | Errno::NOTDIR
-            | Errno::LOOP
-            | Errno::XDEV
-            | Errno::NAMETOOLONG
-            | Errno::NXIO
-            | Errno::NODEV
-            | Errno::INVAL,
-        ) => (StatusCode::NOT_FOUND, "There is nothing of that name here."),
-        Some(Errno::ACCESS | Errno::PERM) => (StatusCode::FORBIDDEN, "This may not be read."),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "There is too much to do just now.",
-        ),
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, "This could not be read."),
     }
 }
 

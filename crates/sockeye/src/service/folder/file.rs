@@ -20,14 +20,14 @@ use super::root::{Opened, Root, Sort};
 use crate::request::{Body, Response};
 
 /// A file that is asked for.
-pub(super) struct Asked<'a> {
-    pub(super) root: &'a Arc<Root>,
-    pub(super) method: &'a Method,
-    pub(super) headers: &'a HeaderMap,
+pub(in crate::service) struct Asked<'a> {
+    pub(in crate::service) root: &'a Arc<Root>,
+    pub(in crate::service) method: &'a Method,
+    pub(in crate::service) headers: &'a HeaderMap,
     /// Beneath the root.
-    pub(super) name: &'a [u8],
-    pub(super) file: Opened,
-    pub(super) encoding: Encoding,
+    pub(in crate::service) name: &'a [u8],
+    pub(in crate::service) file: Opened,
+    pub(in crate::service) encoding: Encoding,
 }
 
 /// One form of a file.
@@ -41,7 +41,7 @@ struct Chosen {
 impl Asked<'_> {
     /// # Errors
     /// When it cannot be read.
-    pub(super) async fn answer(self) -> std::io::Result<Response> {
+    pub(in crate::service) async fn answer(self) -> std::io::Result<Response> {
         let mut reader = Reader::new(self.file.clone());
         let kind = match Kind::by_name(self.name) {
             Some(kind) => kind,

@@ -32,14 +32,14 @@ struct Entry {
 }
 
 /// The entries of a folder.
-pub(super) struct Listing {
+pub(in crate::service) struct Listing {
     entries: Vec<Entry>,
     left_out: bool,
 }
 
 impl Listing {
     /// Reads a folder, on a thread that may wait. Only what would be served is in it.
-    pub(super) fn read(
+    pub(in crate::service) fn read(
         root: &Root,
         target: &Target,
         folder: &Opened,
@@ -89,7 +89,7 @@ impl Listing {
     /// The page, made while it is sent.
     ///
     /// Names are UTF-8 on nearly every system, whatever the files hold; other bytes are shown as `\xNN`.
-    pub(super) fn into_page(self, target: &Target) -> Page {
+    pub(in crate::service) fn into_page(self, target: &Target) -> Page {
         let name = format!("/{}", Encoding::UTF_8.show(&target.name));
         let slash = if target.name.is_empty() { "" } else { "/" };
         let mut text = page::head(&format!("{name}{slash}"));
@@ -162,7 +162,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// A page on its way.
-pub(super) struct Page {
+pub(in crate::service) struct Page {
     next: Option<String>,
     rows: std::vec::IntoIter<Entry>,
     end: Option<String>,
@@ -197,7 +197,7 @@ impl Body for Page {
 }
 
 /// Reads a folder without making the runtime wait.
-pub(super) async fn read(
+pub(in crate::service) async fn read(
     root: &Arc<Root>,
     target: &Target,
     folder: Opened,

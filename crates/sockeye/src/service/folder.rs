@@ -1,0 +1,62 @@
+//! A folder beneath which files are served: names, what stands behind them, and answers to GET. What `site` and
+//! `files` have in common.
+
+use std::io;
+
+use http::{HeaderValue, StatusCode, header};
+use rustix::io::Errno;
+
+use crate::request::Response;
+
+mod coding;
+pub(super) mod condition;
+pub(super) mod content;
+pub(super) mod file;
+pub(super) mod kind;
+pub(super) mod listing;
+mod packed;
+pub(super) mod page;
+mod range;
+pub(super) mod root;
+pub(super) mod target;
+
+pub(super) use file::Asked;
+pub(super) use page::refusal;
+pub(super) use root::{Opened, Root, Sort};
+pub(super) use target::Target;
+
+/// A folder is named with a slash at its end, or the links of its page would lead elsewhere.
+pub(super) fn moved(target: &Target, query: Option<&str>) -> Response {
+    let mut location = target.folder_path();
+    if let Some(query) = query {
+        location.push('?');
+        location.push_str(query);
+    }
+    let mut response = refusal(StatusCode::MOVED_PERMANENTLY, "It is a folder.");
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// What the system says about a name that is read, as HTTP says it.
+pub(super) fn refused(error: &io::Error) -> (StatusCode, &'static str) {
+    match Errno::from_io_error(error) {
+        Some(
+            Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::LOOP
+            | Errno::XDEV
+            | Errno::NAMETOOLONG
+            | Errno::NXIO
+            | Errno::NODEV
+            | Errno::INVAL,
+        ) => (StatusCode::NOT_FOUND, "There is nothing of that name here."),
+        Some(Errno::ACCESS | Errno::PERM) => (StatusCode::FORBIDDEN, "This may not be read."),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "There is too much to do just now.",
+        ),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "This could not be read."),
+    }
+}
