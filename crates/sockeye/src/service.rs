@@ -10,9 +10,11 @@ use crate::error::Result;
 use crate::request::{Answer, Request};
 use crate::session::Session;
 
+mod cat;
 mod chat;
 mod echo;
 mod exec;
+mod files;
 mod folder;
 mod hello;
 mod relay;
@@ -21,9 +23,11 @@ mod sink;
 mod site;
 mod upper;
 
+pub use cat::Cat;
 pub use chat::Chat;
 pub use echo::Echo;
 pub use exec::Exec;
+pub use files::{Files, FilesOptions};
 pub use hello::Hello;
 pub use relay::{Balance, Relay};
 pub use reply::Reply;

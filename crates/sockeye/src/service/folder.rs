@@ -6,11 +6,15 @@ use std::io;
 use http::{HeaderValue, StatusCode, header};
 use rustix::io::Errno;
 
+use crate::error::Result;
 use crate::request::Response;
+use crate::session::Session;
 
 mod coding;
 pub(super) mod condition;
 pub(super) mod content;
+pub(super) mod digest;
+mod disposition;
 pub(super) mod file;
 pub(super) mod kind;
 pub(super) mod listing;
@@ -20,6 +24,7 @@ mod range;
 pub(super) mod root;
 pub(super) mod target;
 
+pub(super) use disposition::attachment;
 pub(super) use file::Asked;
 pub(super) use page::refusal;
 pub(super) use root::{Opened, Root, Sort};
@@ -59,4 +64,28 @@ pub(super) fn refused(error: &io::Error) -> (StatusCode, &'static str) {
         ),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "This could not be read."),
     }
+}
+
+/// Tells whoever comes without HTTP where to go.
+pub(super) async fn point_to_http(mut session: Session) -> Result<()> {
+    let info = session.info();
+    let scheme = if info.tls().is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let text = match info.local().socket_addr() {
+        Some(local) => {
+            format!("this port serves files: open {scheme}://{local}/ in a browser\n")
+        }
+        None => "this port serves files, over HTTP\n".to_owned(),
+    };
+    session.send(text).await?;
+    if !session.keeps_boundaries() {
+        return session.close().await;
+    }
+    // Told once: a peer that answers everything, as an echo does, would be told for ever.
+    session.finish().await?;
+    while session.recv().await?.is_some() {}
+    Ok(())
 }

@@ -10,7 +10,9 @@ use rustix::io::Errno;
 use wire::text::Encoding;
 
 use super::Service;
-use super::folder::{Asked, Opened, Root, Sort, Target, listing, moved, page, refusal, refused};
+use super::folder::{
+    self, Asked, Opened, Root, Sort, Target, digest, listing, moved, page, refusal, refused,
+};
 use crate::error::Result;
 use crate::request::{Answer, Body, Request, Response};
 use crate::session::{Identity, Session};
@@ -105,6 +107,7 @@ impl Site {
             name,
             file,
             encoding: self.options.encoding,
+            digests: digest::wanted(&request.headers),
         };
         asked.answer().await
     }
@@ -131,27 +134,8 @@ impl Site {
 
 impl Service for Site {
     /// Whoever comes without HTTP is told where to go.
-    async fn serve(&self, mut session: Session) -> Result<()> {
-        let info = session.info();
-        let scheme = if info.tls().is_some() {
-            "https"
-        } else {
-            "http"
-        };
-        let text = match info.local().socket_addr() {
-            Some(local) => {
-                format!("this port serves files: open {scheme}://{local}/ in a browser\n")
-            }
-            None => "this port serves files, over HTTP\n".to_owned(),
-        };
-        session.send(text).await?;
-        if !session.keeps_boundaries() {
-            return session.close().await;
-        }
-        // Told once: a peer that answers everything, as an echo does, would be told for ever.
-        session.finish().await?;
-        while session.recv().await?.is_some() {}
-        Ok(())
+    async fn serve(&self, session: Session) -> Result<()> {
+        folder::point_to_http(session).await
     }
 
     fn methods(&self) -> &'static [Method] {

@@ -12,6 +12,7 @@ use wire::text::Encoding;
 use super::coding::{Accepted, Coding};
 use super::condition::{Validators, Verdict};
 use super::content::{Content, Part, Reader};
+use super::digest::{self, Algorithm};
 use super::kind::{self, Kind};
 use super::packed::{self, Packed, Place};
 use super::page::refusal;
@@ -28,6 +29,8 @@ pub(in crate::service) struct Asked<'a> {
     pub(in crate::service) name: &'a [u8],
     pub(in crate::service) file: Opened,
     pub(in crate::service) encoding: Encoding,
+    /// Those that the request wants to know.
+    pub(in crate::service) digests: Vec<Algorithm>,
 }
 
 /// One form of a file.
@@ -78,6 +81,10 @@ impl Asked<'_> {
                 return Ok(response);
             }
         }
+        if !self.digests.is_empty() {
+            let said = digest::said(&chosen.opened, &self.digests).await?;
+            headers.insert(digest::SAY, said);
+        }
         headers.insert(header::CONTENT_TYPE, kind.content_type(self.encoding));
         let exactly = HeaderValue::from_static("nosniff");
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, exactly);
@@ -114,7 +121,8 @@ impl Asked<'_> {
             }
         }
         // A part of what is compressed on the way would be of no use for the next part.
-        let is_whole = !self.headers.contains_key(header::RANGE);
+        // And whoever wants to know its digest could not have one.
+        let is_whole = !self.headers.contains_key(header::RANGE) && self.digests.is_empty();
         let is_packed = is_whole && codings().any(|coding| coding == packed::CODING);
         let place = is_packed
             .then(|| Place::take(self.file.facts.len))

@@ -24,17 +24,18 @@ const ROWS: usize = 500;
 
 /// One line of a listing.
 #[derive(Debug, PartialEq, Eq)]
-struct Entry {
-    name: Vec<u8>,
-    is_folder: bool,
-    len: u64,
-    modified: i64,
+pub(in crate::service) struct Entry {
+    pub(in crate::service) name: Vec<u8>,
+    pub(in crate::service) is_folder: bool,
+    pub(in crate::service) len: u64,
+    /// Seconds since 1970.
+    pub(in crate::service) modified: i64,
 }
 
 /// The entries of a folder.
 pub(in crate::service) struct Listing {
-    entries: Vec<Entry>,
-    left_out: bool,
+    pub(in crate::service) entries: Vec<Entry>,
+    pub(in crate::service) left_out: bool,
 }
 
 impl Listing {
@@ -106,9 +107,20 @@ impl Listing {
             end.push_str("<p>Nothing is in this folder.</p>\n");
         }
         end.push_str(page::END);
+        self.into_rows(text, Entry::write, end)
+    }
+
+    /// Whatever is made of each entry, between `head` and `end`, while it is sent.
+    pub(in crate::service) fn into_rows(
+        self,
+        head: String,
+        write: fn(&Entry, &mut String),
+        end: String,
+    ) -> Page {
         Page {
-            next: Some(text),
+            next: Some(head),
             rows: self.entries.into_iter(),
+            write,
             end: Some(end),
         }
     }
@@ -161,10 +173,11 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// A page on its way.
+/// A listing on its way.
 pub(in crate::service) struct Page {
     next: Option<String>,
     rows: std::vec::IntoIter<Entry>,
+    write: fn(&Entry, &mut String),
     end: Option<String>,
 }
 
@@ -182,7 +195,7 @@ impl Body for Page {
         };
         let mut text = this.next.take().unwrap_or_default();
         for entry in this.rows.by_ref().take(ROWS) {
-            entry.write(&mut text);
+            (this.write)(&entry, &mut text);
         }
         if this.rows.len() == 0 {
             text.push_str(end);

@@ -183,6 +183,18 @@ impl Facts {
         }
     }
 
+    /// Whether its times can be relied on: whatever is written to it from now on changes them.
+    pub(in crate::service) fn has_settled(&self) -> bool {
+        let (seconds, _) = self.changed.max(self.modified);
+        let written =
+            u64::try_from(seconds).map(|it| SystemTime::UNIX_EPOCH + Duration::from_secs(it));
+        let age = written
+            .ok()
+            .and_then(|at| SystemTime::now().duration_since(at).ok());
+        // Those are whole seconds.
+        age.is_some_and(|age| age > 2 * SETTLED)
+    }
+
     /// Whether a file that is like this now can be sent on as what it was: it may have grown, as logs do,
     /// but what was announced is there and has not been written to.
     pub(in crate::service) fn still_holds(&self, now: &Self) -> bool {
