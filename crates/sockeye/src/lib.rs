@@ -60,6 +60,7 @@ mod socket;
 mod stream;
 mod task;
 mod token;
+pub mod transfer;
 
 pub use certificate::{Certificate, CertificateFacts, Fingerprint, minute};
 pub use child::{ChildOptions, end_children};
