@@ -177,7 +177,12 @@ impl Plan {
     }
 
     fn files(&self, args: &ServeArgs) -> Result<Files> {
+        let default = FilesOptions::default();
         let options = FilesOptions {
+            write: args.files.write,
+            overwrite: args.files.overwrite,
+            max_size: args.files.max_file,
+            keep: args.files.keep_uploads.unwrap_or(default.keep),
             hidden: args.hidden,
             encoding: args.encoding,
         };
@@ -208,6 +213,11 @@ impl Plan {
         .collect();
         let of_chat = args.chat.given();
         lints.extend(of_chat.iter().filter_map(|flag| only(flag, true, "chat")));
+        let of_files = args.files.given();
+        lints.extend(of_files.iter().filter_map(|flag| only(flag, true, "files")));
+        if args.files.overwrite && !args.files.write && self.service == "files" {
+            lints.push("--overwrite does nothing without --write".to_owned());
+        }
         let of_target = args.target_tls.given();
         lints.extend(
             of_target

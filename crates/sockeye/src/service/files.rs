@@ -2,41 +2,82 @@
 
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use rustix::io::Errno;
 use wire::text::Encoding;
+use wire::transfer::RelativePath;
 
 mod archive;
 mod browse;
+mod filling;
+mod proof;
+mod put;
 mod query;
+mod trouble;
+mod tus;
+mod uploads;
 
 use query::Shown;
+use trouble::Trouble;
+use uploads::Uploads;
 
 use super::Service;
+use super::folder::target::segment;
 use super::folder::{
     self, Asked, Opened, Root, Sort, Target, attachment, digest, listing, moved, page, refusal,
+    words,
 };
-use crate::error::Result;
+use crate::error::Error;
 use crate::request::{Answer, Body, HasPage, Request, Response};
 use crate::session::{Identity, Session};
+use crate::transfer::{self, Fault, Landed};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where files may be put. There is no DELETE for files: it gives up uploads.
+const WRITABLE: &[Method] = &[
+    Method::GET,
+    Method::HEAD,
+    Method::PUT,
+    Method::POST,
+    Method::PATCH,
+    Method::DELETE,
+];
 
 /// Serves the files of a folder, and takes files into it where that is allowed.
 ///
 /// Files are answered as [`Site`](super::Site) answers them: ranges, conditions, HEAD, compression, and digests by
 /// RFC 9530 for who asks. A folder is a page for a browser, JSON for who accepts that or asks for `?json`, and one
 /// archive for who asks for `?archive=zip`, `tar` or `tar.zst`.
+///
+/// Files come by PUT in one request, and by tus 1.0 in as many as it takes. They are `NAME.part` until they are whole
+/// and on the disk; nothing is overwritten unless that is allowed.
 #[derive(Clone, Debug)]
 pub struct Files {
     root: Arc<Root>,
+    /// The same folder for what comes; `None` when nothing may.
+    landings: Option<transfer::Root>,
+    uploads: Arc<Uploads>,
     options: FilesOptions,
 }
 
 /// What [`Files`] shows and takes.
 #[derive(Clone, Debug)]
 pub struct FilesOptions {
+    /// Files may be put here.
+    pub write: bool,
+    /// What comes replaces what is there. Otherwise it gets a number, or by PUT, which names one file and no other, is
+    /// refused.
+    pub overwrite: bool,
+    /// The largest file that is taken, in bytes.
+    pub max_size: Option<u64>,
+    /// How long an upload that was cut is kept for its sender.
+    pub keep: Duration,
     /// Names that begin with a dot are served, listed and taken.
     pub hidden: bool,
     /// What the `charset` of text says.
@@ -46,6 +87,10 @@ pub struct FilesOptions {
 impl Default for FilesOptions {
     fn default() -> Self {
         Self {
+            write: false,
+            overwrite: false,
+            max_size: None,
+            keep: DAY,
             hidden: false,
             encoding: Encoding::UTF_8,
         }
@@ -57,9 +102,21 @@ impl Files {
     ///
     /// # Errors
     /// When it is no folder, or cannot be opened; when the kernel has no `openat2(2)` (Linux 5.6).
-    pub fn open(folder: impl AsRef<Path>, options: FilesOptions) -> Result<Self> {
-        let root = Arc::new(Root::open(folder.as_ref())?);
-        Ok(Self { root, options })
+    pub fn open(folder: impl AsRef<Path>, options: FilesOptions) -> crate::error::Result<Self> {
+        let folder = folder.as_ref();
+        let root = Arc::new(Root::open(folder)?);
+        let landings = options.write.then(|| transfer::Root::open(folder));
+        let landings = landings.transpose().map_err(|fault| Error::File {
+            action: "serve the folder",
+            path: folder.display().to_string(),
+            source: io::Error::other(fault.to_string()),
+        })?;
+        Ok(Self {
+            root,
+            landings,
+            uploads: Arc::default(),
+            options,
+        })
     }
 
     async fn answer(&self, request: Request) -> io::Result<Answer> {
@@ -70,10 +127,76 @@ impl Files {
         if target.is_hidden && !self.options.hidden {
             return Err(Errno::NOENT.into());
         }
-        match *request.method() {
-            Method::GET | Method::HEAD => self.show(request, &target).await,
+        let (mut parts, body) = request.into_parts();
+        tus::meant(&mut parts);
+        match parts.method {
+            Method::HEAD if self.options.write && tus::is_asked(&parts) => {
+                Ok(self.take(parts, &target, body).await.into())
+            }
+            Method::GET | Method::HEAD => {
+                self.show(Request::from_parts(parts, body), &target).await
+            }
+            Method::PUT | Method::POST | Method::PATCH | Method::DELETE if self.options.write => {
+                Ok(self.take(parts, &target, body).await.into())
+            }
             _ => Ok(self.not_allowed().into()),
         }
+    }
+
+    /// Takes a file, or a part of one.
+    async fn take(&self, request: Parts, target: &Target, body: Body) -> Response {
+        // What it needs is much, and only while files come.
+        let taking: Pin<Box<dyn Future<Output = _> + Send + '_>> = match request.method {
+            Method::PUT => Box::pin(self.put(&request, target, body)),
+            _ if tus::is_asked(&request) => Box::pin(self.tus(&request, target, body)),
+            _ => {
+                return words(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "files come by PUT, or by tus",
+                );
+            }
+        };
+        let taken = taking.await;
+        taken.unwrap_or_else(|trouble| told(&request, &trouble))
+    }
+
+    /// The folder for what comes.
+    fn landings(&self) -> Result<&transfer::Root, Trouble> {
+        let why = "files can be read here, and nothing else";
+        let none = Trouble::Wrong(StatusCode::FORBIDDEN, why);
+        self.landings.as_ref().ok_or(none)
+    }
+
+    /// Where a file is to land.
+    fn path(&self, target: &Target) -> Result<RelativePath, Trouble> {
+        self.checked(target.name.clone())
+    }
+
+    fn checked(&self, name: Vec<u8>) -> Result<RelativePath, Trouble> {
+        let path = RelativePath::new(name).map_err(Trouble::Name)?;
+        let is_hidden = path.names().any(|name| name.starts_with(b"."));
+        if is_hidden && !self.options.hidden {
+            let why = "names that begin with a dot are not taken: serve with --hidden";
+            return Err(Trouble::Wrong(StatusCode::FORBIDDEN, why));
+        }
+        Ok(path)
+    }
+
+    fn fits(&self, size: Option<u64>) -> Result<(), Trouble> {
+        match (size, self.options.max_size) {
+            (Some(size), Some(most)) if size > most => Err(Trouble::TooLarge),
+            _ => Ok(()),
+        }
+    }
+
+    /// The path of a file's URI.
+    fn location(&self, path: &RelativePath) -> String {
+        let mut location = String::new();
+        for name in path.names() {
+            location.push('/');
+            location.extend(segment(name));
+        }
+        location
     }
 
     fn not_allowed(&self) -> Response {
@@ -177,17 +300,55 @@ impl Files {
     }
 }
 
+/// What became of a file.
+fn said(landed: &Landed) -> String {
+    let Landed { path, size, hash } = landed;
+    let bytes = if *size == 1 { "byte" } else { "bytes" };
+    format!("saved {path}: {size} {bytes}, blake3 {hash}")
+}
+
+/// Does what may wait for a disk on a thread that may wait.
+async fn waiting<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Trouble> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|_| Trouble::Lost)??)
+}
+
+/// Tells the person who serves.
+fn tell(request: &Parts, what: &str) {
+    if let Some(asker) = request.extensions.get::<Arc<Identity>>() {
+        asker.note(&format!("{what}, from {}", asker.peer()));
+    }
+}
+
+fn told(request: &Parts, trouble: &Trouble) -> Response {
+    if trouble.is_ours() {
+        tell(request, &format!("cannot take a file: {trouble}"));
+    }
+    trouble.response()
+}
+
 impl Service for Files {
     /// Whoever comes without HTTP is told where to go.
-    async fn serve(&self, session: Session) -> Result<()> {
+    async fn serve(&self, session: Session) -> crate::error::Result<()> {
         folder::point_to_http(session).await
     }
 
     fn methods(&self) -> &'static [Method] {
-        const { &[Method::GET, Method::HEAD] }
+        match self.options.write {
+            true => WRITABLE,
+            false => const { &[Method::GET, Method::HEAD] },
+        }
     }
 
-    async fn http(&self, request: Request) -> Result<Answer> {
+    fn options(&self, headers: &mut HeaderMap) {
+        if self.options.write {
+            tus::offer(headers, self.options.max_size);
+        }
+    }
+
+    async fn http(&self, request: Request) -> crate::error::Result<Answer> {
         let is_head = request.method() == Method::HEAD;
         let path = request.uri().path().to_owned();
         let asker = request.extensions().get::<Arc<Identity>>().cloned();

@@ -66,6 +66,18 @@ pub(super) fn refused(error: &io::Error) -> (StatusCode, &'static str) {
     }
 }
 
+/// A line for a person at a terminal.
+pub(super) fn words(status: StatusCode, text: &str) -> Response {
+    let mut response = Response::new(format!("{text}\n").into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, plain);
+    let exactly = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, exactly);
+    response
+}
+
 /// Tells whoever comes without HTTP where to go.
 pub(super) async fn point_to_http(mut session: Session) -> Result<()> {
     let info = session.info();

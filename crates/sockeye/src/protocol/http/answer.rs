@@ -229,6 +229,7 @@ impl Asked {
             cors::preflight(asked, &methods, headers);
         }
         headers.insert(header::ALLOW, methods);
+        self.shared.connection.service.options(headers);
         response
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::task::JoinHandle;
 
 use super::trouble::Trouble;
@@ -53,12 +53,14 @@ impl Filling {
     pub(super) async fn take(
         &mut self,
         body: &mut Body,
-        over: &Notify,
+        over: &mut watch::Receiver<()>,
         mut see: impl FnMut(&[u8]),
     ) -> Result<(), Trouble> {
         let came = loop {
             match next(body, over).await {
-                Came::Piece(piece) if piece.len() as u64 > self.room => break Err(Trouble::TooLarge),
+                Came::Piece(piece) if piece.len() as u64 > self.room => {
+                    break Err(Trouble::TooLarge);
+                }
                 Came::Piece(piece) => {
                     self.room -= piece.len() as u64;
                     see(&piece);
@@ -137,8 +139,8 @@ enum Came {
     Over,
 }
 
-async fn next(body: &mut Body, over: &Notify) -> Came {
-    let mut over = pin!(over.notified());
+async fn next(body: &mut Body, over: &mut watch::Receiver<()>) -> Came {
+    let mut over = pin!(over.changed());
     let mut data = pin!(body.data());
     poll_fn(|cx| {
         if let Poll::Ready(came) = data.as_mut().poll(cx) {
@@ -148,7 +150,7 @@ async fn next(body: &mut Body, over: &Notify) -> Came {
                 None => Came::End,
             });
         }
-        over.as_mut().poll(cx).map(|()| Came::Over)
+        over.as_mut().poll(cx).map(|_| Came::Over)
     })
     .await
 }

@@ -72,7 +72,10 @@ impl Proofs {
             _ => return Err(wrong("the checksum may be sha1, sha256 or sha512")),
         };
         let value = STANDARD.decode(value.trim());
-        proofs.expect(algorithm, value.map_err(|_| wrong("the checksum is no base64"))?);
+        proofs.expect(
+            algorithm,
+            value.map_err(|_| wrong("the checksum is no base64"))?,
+        );
         Ok(proofs)
     }
 
@@ -114,7 +117,11 @@ mod tests {
         for (said, body, is_same) in [
             (format!("sha-256=:{SHA256_HELLO}:"), "hello", true),
             (format!("sha-256=:{SHA256_HELLO}:"), "hellO", false),
-            (format!("md5=:AAAA:, sha-256=:{SHA256_HELLO}:;x"), "hello", true),
+            (
+                format!("md5=:AAAA:, sha-256=:{SHA256_HELLO}:;x"),
+                "hello",
+                true,
+            ),
             ("md5=:AAAA:".to_owned(), "anything", true),
         ] {
             let mut headers = HeaderMap::new();

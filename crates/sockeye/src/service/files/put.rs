@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
 use http::{HeaderName, StatusCode, header};
-use tokio::sync::{Mutex, Notify};
-use wire::transfer::RelativePath;
+use tokio::sync::{Mutex, watch};
 
 use super::filling::Filling;
 use super::proof::Proofs;
@@ -33,7 +32,8 @@ impl Files {
         mut body: Body,
     ) -> Result<Response, Trouble> {
         if target.is_folder {
-            let why = "a PUT needs the name of a file: curl takes its own when the URL ends in a slash";
+            let why =
+                "a PUT needs the name of a file: curl takes its own when the URL ends in a slash";
             return Err(Trouble::Wrong(StatusCode::CONFLICT, why));
         }
         let path = self.path(target)?;
@@ -66,6 +66,7 @@ impl Files {
             return Err(Trouble::Wrong(StatusCode::CONFLICT, why));
         }
         let landed = self.fill(landing, &mut body, proofs).await?;
+        super::tell(request, &said(&landed));
         Ok(self.stored(&landed, replaces))
     }
 
@@ -80,7 +81,9 @@ impl Files {
         let room = self.options.max_size.unwrap_or(u64::MAX);
         let mut filling = Filling::new(place, room, Arc::new(AtomicU64::new(0)));
         let see = |piece: &[u8]| proofs.update(piece);
-        filling.take(body, &Notify::new(), see).await?;
+        // Nobody else goes on with this one.
+        let (_stays, mut over) = watch::channel(());
+        filling.take(body, &mut over, see).await?;
         let mut place = filling.into_place().await?;
         let landing = place.take().ok_or(Trouble::Lost)?;
         let blake3 = proofs.check()?;
@@ -114,7 +117,8 @@ impl Files {
         match self.options.overwrite {
             true => Ok(true),
             false => {
-                let why = "there is a file of this name: take another one, or serve with --overwrite";
+                let why =
+                    "there is a file of this name: take another one, or serve with --overwrite";
                 Err(Trouble::Wrong(StatusCode::CONFLICT, why))
             }
         }
@@ -149,7 +153,9 @@ fn length(request: &Parts) -> Result<(Option<u64>, u64), Trouble> {
     };
     let unreadable = || wrong("the Content-Range cannot be read: bytes FIRST-LAST/SIZE");
     let range = range.to_str().ok().and_then(|it| it.strip_prefix("bytes "));
-    let (span, size) = range.and_then(|it| it.split_once('/')).ok_or_else(unreadable)?;
+    let (span, size) = range
+        .and_then(|it| it.split_once('/'))
+        .ok_or_else(unreadable)?;
     let (first, last) = span.split_once('-').ok_or_else(unreadable)?;
     let read = (number(first), number(last), number(size));
     let (Some(first), Some(last), Some(size)) = read else {
@@ -157,12 +163,20 @@ fn length(request: &Parts) -> Result<(Option<u64>, u64), Trouble> {
     };
     match last.checked_add(1) == Some(size) && first <= last {
         true => Ok((Some(size), first)),
-        false => Err(wrong("the last byte that is sent must be the last of the file")),
+        false => Err(wrong(
+            "the last byte that is sent must be the last of the file",
+        )),
     }
 }
 
 fn modified(request: &Parts) -> Option<SystemTime> {
-    let seconds = request.headers.get(MTIME)?.to_str().ok()?.parse::<f64>().ok()?;
+    let seconds = request
+        .headers
+        .get(MTIME)?
+        .to_str()
+        .ok()?
+        .parse::<f64>()
+        .ok()?;
     UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
 }
 
@@ -186,7 +200,10 @@ mod tests {
             ("content-encoding", "identity", Some((None, 0))),
             ("x-other", "1", Some((None, 0))),
         ] {
-            let request = http::Request::put("/").header(name, value).body(()).unwrap();
+            let request = http::Request::put("/")
+                .header(name, value)
+                .body(())
+                .unwrap();
             let (parts, ()) = request.into_parts();
             assert_eq!(length(&parts).ok(), read, "{name}: {value}");
         }

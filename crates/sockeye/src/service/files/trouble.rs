@@ -4,6 +4,8 @@ use std::io;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use wire::transfer::path::PathFault;
+
 use crate::request::Response;
 use crate::service::folder::words;
 use crate::transfer::Fault;
@@ -21,6 +23,8 @@ pub(super) enum Trouble {
     TooLarge,
     /// What was asked for makes no sense, in words.
     Wrong(StatusCode, &'static str),
+    /// No file gets such a name.
+    Name(PathFault),
     /// It cannot be written.
     Fault(Fault),
 }
@@ -49,6 +53,7 @@ impl Trouble {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Wrong(status, _) => *status,
+            Self::Name(_) => StatusCode::BAD_REQUEST,
             Self::Fault(fault) => status(fault),
         }
     }
@@ -66,6 +71,7 @@ impl Trouble {
             Self::Lost => "the file could not be written".to_owned(),
             Self::TooLarge => "it is larger than what is taken here".to_owned(),
             Self::Wrong(_, why) => (*why).to_owned(),
+            Self::Name(fault) => format!("no file gets such a name: {fault}"),
             Self::Fault(fault) => told(fault),
         };
         words(self.status(), &text)
@@ -80,6 +86,7 @@ impl std::fmt::Display for Trouble {
             Self::Lost => f.write_str("a thread that writes failed"),
             Self::TooLarge => f.write_str("it is larger than what is taken here"),
             Self::Wrong(_, why) => f.write_str(why),
+            Self::Name(fault) => write!(f, "no file gets such a name: {fault}"),
             Self::Fault(fault) => write!(f, "{fault}"),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use wire::transfer::RelativePath;
 
@@ -45,7 +45,7 @@ pub(super) struct Upload {
     /// How many bytes there are.
     pub(super) progress: Arc<AtomicU64>,
     /// Told to a request that writes: a later one goes on.
-    pub(super) over: Notify,
+    pub(super) over: watch::Sender<()>,
     end: Mutex<End>,
     /// When it was asked for last, in seconds since 1970.
     touched: AtomicU64,
@@ -135,18 +135,28 @@ impl Upload {
             clash: begun.clash,
             landing: Arc::default(),
             progress: Arc::default(),
-            over: Notify::new(),
+            over: watch::Sender::new(()),
             end: Mutex::default(),
             touched: AtomicU64::new(now()),
         }
     }
 
     pub(super) fn end(&self) -> End {
-        self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.end
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn ends(&self, how: End) {
         *self.end.lock().unwrap_or_else(PoisonError::into_inner) = how;
+    }
+
+    /// Whether the file is open, and [`progress`](Self::progress) is where it stands.
+    pub(super) fn is_open(&self) -> bool {
+        self.landing
+            .try_lock()
+            .map_or(true, |place| place.is_some())
     }
 
     /// When it is given up unless somebody comes back.
@@ -160,7 +170,7 @@ impl Upload {
     /// When it does not, or the file cannot be opened.
     pub(super) async fn place(&self, root: &Root) -> Result<Place, Trouble> {
         let lock = self.landing.clone().lock_owned();
-        self.over.notify_waiters();
+        self.over.send_replace(());
         let Ok(mut place) = timeout(PATIENCE, lock).await else {
             return Err(Trouble::Over);
         };
