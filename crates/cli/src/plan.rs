@@ -183,6 +183,7 @@ impl Plan {
             overwrite: args.files.overwrite,
             max_size: args.files.max_file,
             keep: args.files.keep_uploads.unwrap_or(default.keep),
+            under: default.under,
             hidden: args.hidden,
             encoding: args.encoding,
         };

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use rustix::io::Errno;
@@ -78,6 +79,8 @@ pub struct FilesOptions {
     pub max_size: Option<u64>,
     /// How long an upload that was cut is kept for its sender.
     pub keep: Duration,
+    /// Where all of it begins: empty for `/`, or `/SECRET` for what only those find who know the way.
+    pub under: String,
     /// Names that begin with a dot are served, listed and taken.
     pub hidden: bool,
     /// What the `charset` of text says.
@@ -91,6 +94,7 @@ impl Default for FilesOptions {
             overwrite: false,
             max_size: None,
             keep: DAY,
+            under: String::new(),
             hidden: false,
             encoding: Encoding::UTF_8,
         }
@@ -120,7 +124,10 @@ impl Files {
     }
 
     async fn answer(&self, request: Request) -> io::Result<Answer> {
-        let Some(target) = Target::read(request.uri().path()) else {
+        let Some(path) = self.beneath(request.uri().path()) else {
+            return Err(Errno::NOENT.into());
+        };
+        let Some(target) = Target::read(path) else {
             let why = "No file can have that name.";
             return Ok(refusal(StatusCode::BAD_REQUEST, why).into());
         };
@@ -140,6 +147,19 @@ impl Files {
                 Ok(self.take(parts, &target, body).await.into())
             }
             _ => Ok(self.not_allowed().into()),
+        }
+    }
+
+    /// The part of a path that is behind what all of it begins with.
+    fn beneath<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let under = &self.options.under;
+        let (start, rest) = path.split_at_checked(under.len())?;
+        // As long to compare however much of it is guessed.
+        let is_same = verify_slices_are_equal(start.as_bytes(), under.as_bytes()).is_ok();
+        match rest {
+            _ if !is_same => None,
+            "" => Some("/"),
+            rest => rest.starts_with('/').then_some(rest),
         }
     }
 
@@ -191,7 +211,7 @@ impl Files {
 
     /// The path of a file's URI.
     fn location(&self, path: &RelativePath) -> String {
-        let mut location = String::new();
+        let mut location = self.options.under.clone();
         for name in path.names() {
             location.push('/');
             location.extend(segment(name));
@@ -218,7 +238,9 @@ impl Files {
                 let (request, _) = request.into_parts();
                 Ok(self.file(&request, target, found).await?.into())
             }
-            Sort::Folder if !target.is_folder => Ok(moved(target, query).into()),
+            Sort::Folder if !target.is_folder => {
+                Ok(moved(&self.options.under, target, query).into())
+            }
             Sort::Folder => self.folder(request, target, found).await,
             Sort::File | Sort::Other => Err(Errno::NOENT.into()),
         }
@@ -279,7 +301,8 @@ impl Files {
                 browse::describe(response.headers_mut());
                 if is_whole {
                     let listing = self.listing(target, folder).await?;
-                    *response.body_mut() = Body::stream(browse::json(listing, target));
+                    *response.body_mut() =
+                        Body::stream(browse::json(listing, target, &self.options));
                 }
             }
             Shown::Best | Shown::Plain | Shown::Download => {

@@ -31,8 +31,8 @@ pub(super) use root::{Opened, Root, Sort};
 pub(super) use target::Target;
 
 /// A folder is named with a slash at its end, or the links of its page would lead elsewhere.
-pub(super) fn moved(target: &Target, query: Option<&str>) -> Response {
-    let mut location = target.folder_path();
+pub(super) fn moved(under: &str, target: &Target, query: Option<&str>) -> Response {
+    let mut location = format!("{under}{}", target.folder_path());
     if let Some(query) = query {
         location.push('?');
         location.push_str(query);

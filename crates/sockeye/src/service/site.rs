@@ -93,7 +93,7 @@ impl Site {
         let found = self.root.find(target.name.clone()).await?;
         match found.facts.kind {
             Sort::File if !target.is_folder => self.file(request, &target.name, found).await,
-            Sort::Folder if !target.is_folder => Ok(moved(&target, request.uri.query())),
+            Sort::Folder if !target.is_folder => Ok(moved("", &target, request.uri.query())),
             Sort::Folder => self.folder(request, &target, found).await,
             Sort::File | Sort::Other => Err(Errno::NOENT.into()),
         }

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, header};
 use serde_json::json;
 use wire::text::Encoding;
 
+use super::FilesOptions;
 use crate::service::folder::Target;
 use crate::service::folder::listing::{Entry, Listing, Page};
 use crate::service::folder::target::segment;
@@ -20,13 +21,24 @@ pub(super) fn describe(headers: &mut HeaderMap) {
     }
 }
 
-/// The listing as JSON: an object with `v` (1), `path`, `entries` in order, folders first, and `more` when some were
+/// The listing as JSON: an object with `v` (1), `root` and `path`, where all begins and where this is, `write`, whether
+/// files may be put here, `limit`, the largest that may, in bytes, or null, `entries` in order, folders first, and `more` when some were
 /// left out. An entry has `name` (bytes that are no UTF-8 as `\xNN`), `href` relative to the folder, `kind` (`file`
 /// or `folder`), `size` in bytes and `modified` in seconds since 1970.
-pub(super) fn json(listing: Listing, target: &Target) -> Page {
-    let path = json!(target.folder_path());
+pub(super) fn json(listing: Listing, target: &Target, options: &FilesOptions) -> Page {
+    let FilesOptions {
+        write: may_write,
+        max_size,
+        under,
+        ..
+    } = options;
+    let root = json!(format!("{under}/"));
+    let path = json!(format!("{under}{}", target.folder_path()));
+    let limit = json!(max_size);
     let end = format!("\n],\"more\":{}}}\n", listing.left_out);
-    let head = format!("{{\"v\":1,\"path\":{path},\"entries\":[");
+    let head = format!(
+        "{{\"v\":1,\"root\":{root},\"path\":{path},\"write\":{may_write},\"limit\":{limit},\"entries\":["
+    );
     listing.into_rows(head, write, end)
 }
 
