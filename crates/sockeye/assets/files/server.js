@@ -38,7 +38,7 @@ export async function list(path) {
 /** The digests of a file: `[name, hex]` each. */
 export async function digests(path) {
   const want = headers({ 'want-repr-digest': 'sha-256=10, blake3=9' });
-  const response = await fetch(path, { method: 'HEAD', headers: want });
+  const response = await fetch(path, { method: 'HEAD', headers: want, cache: 'no-store' });
   const said = response.headers.get('repr-digest') ?? '';
   const hex = (text) => Array.from(atob(text), (letter) => letter.charCodeAt(0).toString(16).padStart(2, '0')).join('');
   return [...said.matchAll(/([\w-]+)=:([^:]*):/g)].map(([, name, text]) => [name, hex(text)]);
