@@ -26,6 +26,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("service/relay", &["service", "session", "dial", "error"]),
     ("service/exec", &["service", "session", "child", "error"]),
     (
+        "service/files/*",
+        &["service", "session", "request", "transfer", "error"],
+    ),
+    (
+        "service/files",
+        &["service", "session", "request", "transfer", "error"],
+    ),
+    (
         "service/*",
         &["service", "session", "stream", "request", "hub", "error"],
     ),

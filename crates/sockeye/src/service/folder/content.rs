@@ -19,12 +19,12 @@ use super::root::{Facts, Opened};
 
 /// The largest piece. Each costs two system calls and wakes the client, which 64 KiB do not pay for (0.42 s of
 /// CPU for a GB, against 0.35 with 128 KiB); with 256 KiB little more is gained.
-pub(super) const PIECE: usize = 128 * 1024;
+pub(in crate::service) const PIECE: usize = 128 * 1024;
 
 /// Reads a file without ever making the runtime wait for a disk.
 #[derive(Clone, Debug)]
-pub(super) struct Reader {
-    pub(super) opened: Opened,
+pub(in crate::service) struct Reader {
+    pub(in crate::service) opened: Opened,
     way: Way,
 }
 
@@ -40,7 +40,7 @@ enum Way {
 }
 
 impl Reader {
-    pub(super) fn new(opened: Opened) -> Self {
+    pub(in crate::service) fn new(opened: Opened) -> Self {
         let way = Way::Cached;
         Self { opened, way }
     }
@@ -72,7 +72,11 @@ impl Reader {
     }
 
     /// Reads until `buffer` is full or the file ends.
-    pub(super) async fn fill(&mut self, buffer: Vec<u8>, at: u64) -> io::Result<Vec<u8>> {
+    pub(in crate::service) async fn fill(
+        &mut self,
+        buffer: Vec<u8>,
+        at: u64,
+    ) -> io::Result<Vec<u8>> {
         let mut buffer = buffer;
         let mut filled = 0;
         while let Some(read) = self.read_now(&mut buffer[filled..], at + filled as u64) {
@@ -97,27 +101,27 @@ impl Reader {
     }
 
     /// Whether what was read belongs to the state in which the file was opened.
-    pub(super) fn check(&self) -> io::Result<()> {
+    pub(in crate::service) fn check(&self) -> io::Result<()> {
         check(&self.opened.file, &self.opened.facts)
     }
 }
 
 /// # Errors
 /// When `file` is not what it was when it was opened.
-pub(super) fn check(file: &File, facts: &Facts) -> io::Result<()> {
+pub(in crate::service) fn check(file: &File, facts: &Facts) -> io::Result<()> {
     match facts.still_holds(&Facts::of(&file.metadata()?)) {
         true => Ok(()),
         false => Err(changed()),
     }
 }
 
-pub(super) fn changed() -> io::Error {
+pub(in crate::service) fn changed() -> io::Error {
     let why = "the file was changed while it was sent";
     io::Error::new(io::ErrorKind::ResourceBusy, why)
 }
 
 /// Reads until `buffer` is full or the file ends, on a thread that may wait.
-pub(super) fn read_full(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+pub(in crate::service) fn read_full(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read_at(&mut buffer[filled..], at + filled as u64) {
@@ -138,7 +142,7 @@ fn is_memory(file: &File) -> bool {
 
 /// A part of a body.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(in crate::service) enum Part {
     /// These bytes.
     Text(Bytes),
     /// Bytes of the file.
@@ -158,7 +162,7 @@ impl Part {
 ///
 /// A piece is read when it is asked for, into the buffer of one that has been sent. So the sender decides how
 /// much waits for a slow client, and one that has left costs no more reading.
-pub(super) struct Content {
+pub(in crate::service) struct Content {
     reader: Reader,
     parts: VecDeque<Part>,
     /// Bytes that are still to come.
@@ -174,7 +178,7 @@ struct Read {
 }
 
 impl Content {
-    pub(super) fn new(reader: Reader, parts: Vec<Part>) -> Self {
+    pub(in crate::service) fn new(reader: Reader, parts: Vec<Part>) -> Self {
         let mut parts = VecDeque::from(parts);
         parts.retain(|part| part.len() > 0);
         Self {
@@ -187,12 +191,12 @@ impl Content {
     }
 
     /// Bytes that are still to come.
-    pub(super) fn len(&self) -> u64 {
+    pub(in crate::service) fn len(&self) -> u64 {
         self.left
     }
 
     /// All of it at once.
-    pub(super) async fn into_whole(self) -> io::Result<Bytes> {
+    pub(in crate::service) async fn into_whole(self) -> io::Result<Bytes> {
         let mut content = self;
         let mut whole = BytesMut::new();
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut content).poll_frame(cx)).await {

@@ -17,7 +17,7 @@ use super::content::{PIECE, changed, check, read_full};
 use super::root::Opened;
 
 /// The one that every client knows; the others are served where they were made beforehand.
-pub(super) const CODING: Coding = Coding::Gzip;
+pub(in crate::service) const CODING: Coding = Coding::Gzip;
 
 /// Files below fit into one packet as they are; those above keep their length, so that they can be resumed.
 const WORTH: std::ops::RangeInclusive<u64> = 1024..=64 * 1024 * 1024;
@@ -35,13 +35,13 @@ const ENOUGH: usize = 16 * 1024;
 static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(AT_ONCE)));
 
 /// A right to compress.
-pub(super) struct Place {
+pub(in crate::service) struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
 impl Place {
     /// `None` when a file of `len` bytes is better sent as it is.
-    pub(super) fn take(len: u64) -> Option<Self> {
+    pub(in crate::service) fn take(len: u64) -> Option<Self> {
         let permit = || PLACES.clone().try_acquire_owned().ok();
         let _permit = WORTH.contains(&len).then(permit).flatten()?;
         Some(Self { _permit })
@@ -49,7 +49,7 @@ impl Place {
 }
 
 /// The compressed bytes of a whole file.
-pub(super) struct Packed {
+pub(in crate::service) struct Packed {
     work: Option<Work>,
     working: Option<JoinHandle<io::Result<Step>>>,
 }
@@ -71,7 +71,7 @@ struct Step {
 }
 
 impl Packed {
-    pub(super) fn new(opened: Opened, place: Place) -> Self {
+    pub(in crate::service) fn new(opened: Opened, place: Place) -> Self {
         let work = Work {
             opened,
             at: 0,

@@ -28,7 +28,7 @@ const POLICY: &str = "default-src 'none'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The beginning of a page, up to what stands in its body.
-pub(super) fn head(title: &str) -> String {
+pub(in crate::service) fn head(title: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
@@ -38,10 +38,10 @@ pub(super) fn head(title: &str) -> String {
 }
 
 /// The end of a page.
-pub(super) const END: &str = "</body>\n</html>\n";
+pub(in crate::service) const END: &str = "</body>\n</html>\n";
 
 /// What a browser must know of a page of ours.
-pub(super) fn describe(headers: &mut HeaderMap) {
+pub(in crate::service) fn describe(headers: &mut HeaderMap) {
     for (name, value) in [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -54,7 +54,7 @@ pub(super) fn describe(headers: &mut HeaderMap) {
 }
 
 /// A page that says what is wrong.
-pub(super) fn refusal(status: StatusCode, why: &str) -> Response {
+pub(in crate::service) fn refusal(status: StatusCode, why: &str) -> Response {
     let reason = status.canonical_reason().unwrap_or_default();
     let title = format!("{} {reason}", status.as_u16());
     let text = format!("{}<p>{}</p>\n{END}", head(&title), Text(why));
@@ -68,7 +68,7 @@ pub(super) fn refusal(status: StatusCode, why: &str) -> Response {
 }
 
 /// Text that is no markup, and no control characters or directions of writing either.
-pub(super) struct Text<'a>(pub(super) &'a str);
+pub(in crate::service) struct Text<'a>(pub(in crate::service) &'a str);
 
 impl std::fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -15,15 +15,15 @@ const INSTEAD: [(&str, &str); 4] = [
 ];
 
 /// How many bytes show whether a file is text.
-pub(super) const ENOUGH: usize = 1024;
+pub(in crate::service) const ENOUGH: usize = 1024;
 
 /// A media type without parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kind(&'static str);
+pub(in crate::service) struct Kind(&'static str);
 
 impl Kind {
     /// By the end of the name; `None` when that says nothing.
-    pub(super) fn by_name(name: &[u8]) -> Option<Self> {
+    pub(in crate::service) fn by_name(name: &[u8]) -> Option<Self> {
         let dot = name.iter().rposition(|letter| *letter == b'.')?;
         let extension = str::from_utf8(&name[dot + 1..]).ok()?;
         let instead = INSTEAD
@@ -36,7 +36,7 @@ impl Kind {
     }
 
     /// By the first [`ENOUGH`] bytes: text, or nothing that is known.
-    pub(super) fn by_content(head: &[u8], encoding: Encoding) -> Self {
+    pub(in crate::service) fn by_content(head: &[u8], encoding: Encoding) -> Self {
         let is_control =
             |byte: &u8| matches!(byte, 0..=8 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f);
         let is_text = !head.is_empty()
@@ -46,7 +46,7 @@ impl Kind {
     }
 
     /// As `Content-Type` says it. Text is in `encoding`; what declares its own encoding is left to do so.
-    pub(super) fn content_type(self, encoding: Encoding) -> HeaderValue {
+    pub(in crate::service) fn content_type(self, encoding: Encoding) -> HeaderValue {
         let Self(kind) = self;
         if !kind.starts_with("text/") {
             return HeaderValue::from_static(kind);
@@ -56,7 +56,7 @@ impl Kind {
     }
 
     /// Whether it is worth compressing: text, and what is like text.
-    pub(super) fn is_compressible(self) -> bool {
+    pub(in crate::service) fn is_compressible(self) -> bool {
         let Self(kind) = self;
         kind.starts_with("text/")
             || kind.ends_with("+json")

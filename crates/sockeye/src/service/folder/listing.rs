@@ -24,22 +24,23 @@ const ROWS: usize = 500;
 
 /// One line of a listing.
 #[derive(Debug, PartialEq, Eq)]
-struct Entry {
-    name: Vec<u8>,
-    is_folder: bool,
-    len: u64,
-    modified: i64,
+pub(in crate::service) struct Entry {
+    pub(in crate::service) name: Vec<u8>,
+    pub(in crate::service) is_folder: bool,
+    pub(in crate::service) len: u64,
+    /// Seconds since 1970.
+    pub(in crate::service) modified: i64,
 }
 
 /// The entries of a folder.
-pub(super) struct Listing {
-    entries: Vec<Entry>,
-    left_out: bool,
+pub(in crate::service) struct Listing {
+    pub(in crate::service) entries: Vec<Entry>,
+    pub(in crate::service) left_out: bool,
 }
 
 impl Listing {
     /// Reads a folder, on a thread that may wait. Only what would be served is in it.
-    pub(super) fn read(
+    pub(in crate::service) fn read(
         root: &Root,
         target: &Target,
         folder: &Opened,
@@ -89,7 +90,7 @@ impl Listing {
     /// The page, made while it is sent.
     ///
     /// Names are UTF-8 on nearly every system, whatever the files hold; other bytes are shown as `\xNN`.
-    pub(super) fn into_page(self, target: &Target) -> Page {
+    pub(in crate::service) fn into_page(self, target: &Target) -> Page {
         let name = format!("/{}", Encoding::UTF_8.show(&target.name));
         let slash = if target.name.is_empty() { "" } else { "/" };
         let mut text = page::head(&format!("{name}{slash}"));
@@ -106,9 +107,20 @@ impl Listing {
             end.push_str("<p>Nothing is in this folder.</p>\n");
         }
         end.push_str(page::END);
+        self.into_rows(text, Entry::write, end)
+    }
+
+    /// Whatever is made of each entry, between `head` and `end`, while it is sent.
+    pub(in crate::service) fn into_rows(
+        self,
+        head: String,
+        write: fn(&Entry, &mut String),
+        end: String,
+    ) -> Page {
         Page {
-            next: Some(text),
+            next: Some(head),
             rows: self.entries.into_iter(),
+            write,
             end: Some(end),
         }
     }
@@ -161,10 +173,11 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// A page on its way.
-pub(super) struct Page {
+/// A listing on its way.
+pub(in crate::service) struct Page {
     next: Option<String>,
     rows: std::vec::IntoIter<Entry>,
+    write: fn(&Entry, &mut String),
     end: Option<String>,
 }
 
@@ -182,7 +195,7 @@ impl Body for Page {
         };
         let mut text = this.next.take().unwrap_or_default();
         for entry in this.rows.by_ref().take(ROWS) {
-            entry.write(&mut text);
+            (this.write)(&entry, &mut text);
         }
         if this.rows.len() == 0 {
             text.push_str(end);
@@ -197,7 +210,7 @@ impl Body for Page {
 }
 
 /// Reads a folder without making the runtime wait.
-pub(super) async fn read(
+pub(in crate::service) async fn read(
     root: &Arc<Root>,
     target: &Target,
     folder: Opened,

@@ -12,7 +12,7 @@ const GAP: u64 = 80;
 
 /// What is to be sent of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(in crate::service) enum Wanted {
     /// All of it.
     All,
     /// These bytes, in this order; never none, and none of them empty.
@@ -31,7 +31,7 @@ enum Spec {
 }
 
 /// What `Range` asks for of a file of `len` bytes. What cannot be read is not there (section 14.2).
-pub(super) fn wanted(headers: &HeaderMap, len: u64) -> Wanted {
+pub(in crate::service) fn wanted(headers: &HeaderMap, len: u64) -> Wanted {
     let mut lines = headers.get_all(header::RANGE).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else {
         return Wanted::All;

@@ -12,6 +12,7 @@ use wire::text::Encoding;
 use super::coding::{Accepted, Coding};
 use super::condition::{Validators, Verdict};
 use super::content::{Content, Part, Reader};
+use super::digest::{self, Algorithm};
 use super::kind::{self, Kind};
 use super::packed::{self, Packed, Place};
 use super::page::refusal;
@@ -20,14 +21,16 @@ use super::root::{Opened, Root, Sort};
 use crate::request::{Body, Response};
 
 /// A file that is asked for.
-pub(super) struct Asked<'a> {
-    pub(super) root: &'a Arc<Root>,
-    pub(super) method: &'a Method,
-    pub(super) headers: &'a HeaderMap,
+pub(in crate::service) struct Asked<'a> {
+    pub(in crate::service) root: &'a Arc<Root>,
+    pub(in crate::service) method: &'a Method,
+    pub(in crate::service) headers: &'a HeaderMap,
     /// Beneath the root.
-    pub(super) name: &'a [u8],
-    pub(super) file: Opened,
-    pub(super) encoding: Encoding,
+    pub(in crate::service) name: &'a [u8],
+    pub(in crate::service) file: Opened,
+    pub(in crate::service) encoding: Encoding,
+    /// Those that the request wants to know.
+    pub(in crate::service) digests: Vec<Algorithm>,
 }
 
 /// One form of a file.
@@ -41,7 +44,7 @@ struct Chosen {
 impl Asked<'_> {
     /// # Errors
     /// When it cannot be read.
-    pub(super) async fn answer(self) -> std::io::Result<Response> {
+    pub(in crate::service) async fn answer(self) -> std::io::Result<Response> {
         let mut reader = Reader::new(self.file.clone());
         let kind = match Kind::by_name(self.name) {
             Some(kind) => kind,
@@ -77,6 +80,10 @@ impl Asked<'_> {
                 response.headers_mut().extend(headers);
                 return Ok(response);
             }
+        }
+        if !self.digests.is_empty() {
+            let said = digest::said(&chosen.opened, &self.digests).await?;
+            headers.insert(digest::SAY, said);
         }
         headers.insert(header::CONTENT_TYPE, kind.content_type(self.encoding));
         let exactly = HeaderValue::from_static("nosniff");
@@ -114,7 +121,8 @@ impl Asked<'_> {
             }
         }
         // A part of what is compressed on the way would be of no use for the next part.
-        let is_whole = !self.headers.contains_key(header::RANGE);
+        // And whoever wants to know its digest could not have one.
+        let is_whole = !self.headers.contains_key(header::RANGE) && self.digests.is_empty();
         let is_packed = is_whole && codings().any(|coding| coding == packed::CODING);
         let place = is_packed
             .then(|| Place::take(self.file.facts.len))

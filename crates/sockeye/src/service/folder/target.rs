@@ -14,18 +14,18 @@ const RESERVED: AsciiSet = NON_ALPHANUMERIC
 
 /// A name beneath the root, made of plain segments: none is empty, `.` or `..`, none holds a slash or NUL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(in crate::service) struct Target {
     /// `docs/a.txt`; empty for the root itself.
-    pub(super) name: Vec<u8>,
+    pub(in crate::service) name: Vec<u8>,
     /// It was written with a slash at its end.
-    pub(super) is_folder: bool,
+    pub(in crate::service) is_folder: bool,
     /// One of its segments begins with a dot.
-    pub(super) is_hidden: bool,
+    pub(in crate::service) is_hidden: bool,
 }
 
 impl Target {
     /// Reads the path of a URI; every escape is decoded once. `None`: no file can have that name.
-    pub(super) fn read(path: &str) -> Option<Self> {
+    pub(in crate::service) fn read(path: &str) -> Option<Self> {
         let mut target = Self {
             name: Vec::with_capacity(path.len()),
             is_folder: path.ends_with('/'),
@@ -48,7 +48,7 @@ impl Target {
     }
 
     /// The name of `file` in this folder.
-    pub(super) fn join(&self, file: &[u8]) -> Vec<u8> {
+    pub(in crate::service) fn join(&self, file: &[u8]) -> Vec<u8> {
         let mut name = self.name.clone();
         if !name.is_empty() {
             name.push(b'/');
@@ -58,7 +58,7 @@ impl Target {
     }
 
     /// The path of its URI, as a folder. It begins with one slash: two would be the name of a host.
-    pub(super) fn folder_path(&self) -> String {
+    pub(in crate::service) fn folder_path(&self) -> String {
         let mut path = String::from("/");
         for segment in self.name.split(|letter| *letter == b'/') {
             if !segment.is_empty() {
@@ -71,7 +71,7 @@ impl Target {
 }
 
 /// One name as a segment of a URI.
-pub(super) fn segment(name: &[u8]) -> impl Iterator<Item = &str> {
+pub(in crate::service) fn segment(name: &[u8]) -> impl Iterator<Item = &str> {
     percent_encode(name, &RESERVED)
 }
 

@@ -4,7 +4,7 @@ use http::{HeaderMap, header};
 
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(in crate::service) enum Coding {
     /// RFC 7932.
     Brotli,
     /// RFC 8878.
@@ -18,7 +18,7 @@ const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
 
 impl Coding {
     /// As it is registered.
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::service) fn name(self) -> &'static str {
         match self {
             Self::Brotli => "br",
             Self::Zstd => "zstd",
@@ -27,7 +27,7 @@ impl Coding {
     }
 
     /// What a file that was encoded beforehand has at the end of its name.
-    pub(super) fn extension(self) -> &'static str {
+    pub(in crate::service) fn extension(self) -> &'static str {
         match self {
             Self::Brotli => ".br",
             Self::Zstd => ".zst",
@@ -38,14 +38,14 @@ impl Coding {
 
 /// What a client takes, weights in thousandths.
 #[derive(Debug)]
-pub(super) struct Accepted {
+pub(in crate::service) struct Accepted {
     weights: [u16; ALL.len()],
     identity: u16,
 }
 
 impl Accepted {
     /// Without `Accept-Encoding` nothing is encoded: whoever says nothing may well not know how to decode.
-    pub(super) fn read(headers: &HeaderMap) -> Self {
+    pub(in crate::service) fn read(headers: &HeaderMap) -> Self {
         let mut given = [None; ALL.len()];
         let (mut identity, mut others) = (None, None);
         for line in headers.get_all(header::ACCEPT_ENCODING) {
@@ -74,7 +74,7 @@ impl Accepted {
     }
 
     /// What the client would rather have than the file as it is, the best first.
-    pub(super) fn codings(&self) -> impl Iterator<Item = Coding> {
+    pub(in crate::service) fn codings(&self) -> impl Iterator<Item = Coding> {
         let mut wanted: Vec<(u16, Coding)> = self
             .weights
             .into_iter()
@@ -86,7 +86,7 @@ impl Accepted {
     }
 
     /// Whether the file may go as it is.
-    pub(super) fn takes_identity(&self) -> bool {
+    pub(in crate::service) fn takes_identity(&self) -> bool {
         self.identity > 0
     }
 }

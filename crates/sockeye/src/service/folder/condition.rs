@@ -11,24 +11,24 @@ const END_OF_DATES: Duration = Duration::from_secs(253_402_300_800);
 
 /// What tells one state of a representation from another.
 #[derive(Clone, Debug)]
-pub(super) struct Validators {
-    pub(super) tag: Tag,
+pub(in crate::service) struct Validators {
+    pub(in crate::service) tag: Tag,
     /// When it was last modified, in whole seconds; `None` when no HTTP date can say it.
-    pub(super) modified: Option<SystemTime>,
+    pub(in crate::service) modified: Option<SystemTime>,
 }
 
 /// An entity tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Tag {
+pub(in crate::service) struct Tag {
     /// What stands between the quotes.
-    pub(super) opaque: String,
+    pub(in crate::service) opaque: String,
     /// Two states may share it.
-    pub(super) is_weak: bool,
+    pub(in crate::service) is_weak: bool,
 }
 
 /// What is to be done with a request that has conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::service) enum Verdict {
     /// Answer it.
     Proceed,
     /// 304: the client has it.
@@ -39,7 +39,7 @@ pub(super) enum Verdict {
 
 impl Validators {
     /// Decides in the order of section 13.2.2. The method is GET or HEAD.
-    pub(super) fn judge(&self, headers: &HeaderMap) -> Verdict {
+    pub(in crate::service) fn judge(&self, headers: &HeaderMap) -> Verdict {
         let holds = match self.listed(headers, header::IF_MATCH, Tag::is_strongly) {
             Some(listed) => listed,
             None => self
@@ -62,7 +62,7 @@ impl Validators {
     }
 
     /// Whether `Range` counts: the part that the client has is of this very state (section 13.1.5).
-    pub(super) fn allow_range(&self, headers: &HeaderMap) -> bool {
+    pub(in crate::service) fn allow_range(&self, headers: &HeaderMap) -> bool {
         let mut lines = headers.get_all(header::IF_RANGE).iter();
         match (lines.next(), lines.next()) {
             (None, _) => true,
@@ -104,7 +104,7 @@ impl Validators {
     }
 
     /// As `Last-Modified` says it: never later than now (section 8.8.2.1).
-    pub(super) fn last_modified(&self, now: SystemTime) -> Option<HeaderValue> {
+    pub(in crate::service) fn last_modified(&self, now: SystemTime) -> Option<HeaderValue> {
         let text = httpdate::fmt_http_date(self.modified?.min(now));
         HeaderValue::try_from(text).ok()
     }
@@ -112,7 +112,7 @@ impl Validators {
 
 impl Tag {
     /// The tag of what `coding` makes of it.
-    pub(super) fn coded(&self, coding: &str) -> Self {
+    pub(in crate::service) fn coded(&self, coding: &str) -> Self {
         Self {
             opaque: format!("{}-{coding}", self.opaque),
             is_weak: self.is_weak,
@@ -161,7 +161,7 @@ fn tags(mut text: &[u8]) -> impl Iterator<Item = Tag> {
 }
 
 /// A time as HTTP can say it, in whole seconds.
-pub(super) fn in_seconds(seconds: i64) -> Option<SystemTime> {
+pub(in crate::service) fn in_seconds(seconds: i64) -> Option<SystemTime> {
     let since = Duration::from_secs(u64::try_from(seconds).ok()?);
     (since < END_OF_DATES).then(|| UNIX_EPOCH + since)
 }

@@ -33,32 +33,32 @@ const SETTLED: Duration = Duration::from_secs(1);
 
 /// The folder that is served.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(in crate::service) struct Root {
     folder: OwnedFd,
 }
 
 /// A file or folder beneath the root, and what it was like when it was opened.
 #[derive(Clone, Debug)]
-pub(super) struct Opened {
-    pub(super) file: Arc<File>,
-    pub(super) facts: Facts,
+pub(in crate::service) struct Opened {
+    pub(in crate::service) file: Arc<File>,
+    pub(in crate::service) facts: Facts,
 }
 
 /// What tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Facts {
+pub(in crate::service) struct Facts {
     device: u64,
     inode: u64,
-    pub(super) len: u64,
+    pub(in crate::service) len: u64,
     /// Seconds and nanoseconds, as `stat` has them.
-    pub(super) modified: (i64, i64),
+    pub(in crate::service) modified: (i64, i64),
     changed: (i64, i64),
-    pub(super) kind: Sort,
+    pub(in crate::service) kind: Sort,
 }
 
 /// What can stand behind a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Sort {
+pub(in crate::service) enum Sort {
     File,
     Folder,
     /// A FIFO, a device, a socket: nothing that has a content to serve.
@@ -68,7 +68,7 @@ pub(super) enum Sort {
 impl Root {
     /// # Errors
     /// When there is no such folder, or the kernel cannot open beneath it.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(in crate::service) fn open(path: &Path) -> Result<Self> {
         let failed = |source: io::Error| Error::File {
             action: "serve the folder",
             path: path.display().to_string(),
@@ -92,7 +92,7 @@ impl Root {
     ///
     /// What the kernel knows by heart is opened at once; what it has to read from a disk, on a thread that
     /// may wait.
-    pub(super) async fn find(self: &Arc<Self>, name: Vec<u8>) -> io::Result<Opened> {
+    pub(in crate::service) async fn find(self: &Arc<Self>, name: Vec<u8>) -> io::Result<Opened> {
         match self.look(&name, ResolveFlags::CACHED) {
             // EINVAL: kernels before 5.12 do not know this question.
             Err(Errno::AGAIN | Errno::INVAL) => {}
@@ -104,7 +104,7 @@ impl Root {
     }
 
     /// The same on a thread that may wait.
-    pub(super) fn find_now(&self, name: &[u8]) -> io::Result<Opened> {
+    pub(in crate::service) fn find_now(&self, name: &[u8]) -> io::Result<Opened> {
         Ok(self.look(name, ResolveFlags::empty())?)
     }
 
@@ -120,7 +120,7 @@ impl Root {
     }
 
     /// What a link in a listing leads to, without opening it.
-    pub(super) fn behind(&self, name: &[u8]) -> io::Result<Facts> {
+    pub(in crate::service) fn behind(&self, name: &[u8]) -> io::Result<Facts> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let fd = self.open_beneath(name, flags, ResolveFlags::empty())?;
         Ok(Facts::of(&File::from(fd).metadata()?))
@@ -150,7 +150,7 @@ impl Root {
 }
 
 impl Facts {
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    pub(in crate::service) fn of(metadata: &Metadata) -> Self {
         let kind = metadata.file_type();
         Self {
             device: metadata.dev(),
@@ -167,7 +167,7 @@ impl Facts {
     }
 
     /// The tag says nothing of where the file is kept: a hash hides the number of its inode.
-    pub(super) fn validators(&self, now: SystemTime) -> Validators {
+    pub(in crate::service) fn validators(&self, now: SystemTime) -> Validators {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
         let (seconds, nanos) = self.modified;
@@ -183,14 +183,26 @@ impl Facts {
         }
     }
 
+    /// Whether its times can be relied on: whatever is written to it from now on changes them.
+    pub(in crate::service) fn has_settled(&self) -> bool {
+        let (seconds, _) = self.changed.max(self.modified);
+        let written =
+            u64::try_from(seconds).map(|it| SystemTime::UNIX_EPOCH + Duration::from_secs(it));
+        let age = written
+            .ok()
+            .and_then(|at| SystemTime::now().duration_since(at).ok());
+        // Those are whole seconds.
+        age.is_some_and(|age| age > 2 * SETTLED)
+    }
+
     /// Whether a file that is like this now can be sent on as what it was: it may have grown, as logs do,
     /// but what was announced is there and has not been written to.
-    pub(super) fn still_holds(&self, now: &Self) -> bool {
+    pub(in crate::service) fn still_holds(&self, now: &Self) -> bool {
         now.len > self.len || (now.len == self.len && now.modified == self.modified)
     }
 
     /// Whether `self`, encoded beforehand, is of the present state of `original`.
-    pub(super) fn is_not_older_than(&self, original: &Self) -> bool {
+    pub(in crate::service) fn is_not_older_than(&self, original: &Self) -> bool {
         self.modified >= original.modified
     }
 }
