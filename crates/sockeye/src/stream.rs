@@ -146,6 +146,12 @@ impl ByteStream {
         &self.head
     }
 
+    /// Puts bytes back that were read from it: they come again, first.
+    pub(crate) fn put_back(&mut self, bytes: &[u8]) {
+        let rest = std::mem::replace(&mut self.head, BytesMut::from(bytes));
+        self.head.extend_from_slice(&rest);
+    }
+
     /// What went through so far, when the stream was a session's.
     pub fn counters(&self) -> Option<&Counters> {
         self.tally.as_deref().map(Tally::counters)

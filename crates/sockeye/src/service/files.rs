@@ -19,6 +19,7 @@ mod filling;
 mod proof;
 mod put;
 mod query;
+mod session;
 mod trouble;
 mod tus;
 mod uploads;
@@ -64,6 +65,8 @@ pub struct Files {
     /// The same folder for what comes; `None` when nothing may.
     landings: Option<transfer::Root>,
     uploads: Arc<Uploads>,
+    /// Whoever speaks the transfer protocol.
+    desk: Arc<transfer::Desk>,
     options: FilesOptions,
 }
 
@@ -101,6 +104,22 @@ impl Default for FilesOptions {
     }
 }
 
+fn desk(root: &transfer::Root, options: &FilesOptions) -> transfer::Desk {
+    let mut desk = transfer::Desk::new(transfer::Target {
+        root: root.clone(),
+        under: None,
+        clash: match options.overwrite {
+            true => transfer::Clash::Overwrite,
+            false => transfer::Clash::Rename,
+        },
+        hidden: options.hidden,
+        max_size: options.max_size,
+    });
+    desk.read = true;
+    desk.write = options.write;
+    desk
+}
+
 impl Files {
     /// Serves `folder`, which stays the same one should it be renamed.
     ///
@@ -109,15 +128,15 @@ impl Files {
     pub fn open(folder: impl AsRef<Path>, options: FilesOptions) -> crate::error::Result<Self> {
         let folder = folder.as_ref();
         let root = Arc::new(Root::open(folder)?);
-        let landings = options.write.then(|| transfer::Root::open(folder));
-        let landings = landings.transpose().map_err(|fault| Error::File {
+        let landings = transfer::Root::open(folder).map_err(|fault| Error::File {
             action: "serve the folder",
             path: folder.display().to_string(),
             source: io::Error::other(fault.to_string()),
         })?;
         Ok(Self {
             root,
-            landings,
+            desk: Arc::new(desk(&landings, &options)),
+            landings: options.write.then_some(landings),
             uploads: Arc::default(),
             options,
         })
@@ -355,7 +374,7 @@ fn told(request: &Parts, trouble: &Trouble) -> Response {
 impl Service for Files {
     /// Whoever comes without HTTP is told where to go.
     async fn serve(&self, session: Session) -> crate::error::Result<()> {
-        folder::point_to_http(session).await
+        session::serve(&self.desk, session).await
     }
 
     fn methods(&self) -> &'static [Method] {
