@@ -11,9 +11,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &["certificate"]),
     ("task", &[]),
     ("token", &[]),
-    // Files on their way: their folders and proofs know nothing of sessions, which carry them.
-    ("transfer/*", &["error"]),
-    ("transfer", &["error"]),
+    // Files on their way: they are carried by any stream, and know nothing of sessions.
+    ("transfer/*", &["stream", "token", "error"]),
+    ("transfer", &["stream", "token", "error"]),
     // 2. stream → wire; session → stream; the service trait → session; services → all of these.
     ("stream", &[]),
     ("session", &["stream", "certificate", "error"]),

@@ -66,6 +66,25 @@ impl Digest {
         (self.filled == CHUNK).then(|| self.close())
     }
 
+    /// The same with so many zeros.
+    ///
+    /// # Panics
+    /// When there is no room for them.
+    pub fn update_zeros(&mut self, length: usize) -> Option<[u8; 32]> {
+        const ZEROS: &[u8] = &[0; 64 * 1024];
+        let mut left = length;
+        while left > ZEROS.len() {
+            self.update(ZEROS);
+            left -= ZEROS.len();
+        }
+        self.update(&ZEROS[..left])
+    }
+
+    /// The proof of what came of the current chunk so far.
+    pub fn open(&self) -> [u8; 32] {
+        self.current.finalize_non_root()
+    }
+
     /// Takes bytes across the ends of chunks.
     pub fn update_all(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {

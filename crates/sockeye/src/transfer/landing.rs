@@ -203,16 +203,44 @@ impl Landing {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn skip(&mut self, mut length: u64) -> Result<(), Fault> {
-        const ZEROS: &[u8] = &[0; 64 * 1024];
-        self.expect(length)?;
         while length > 0 {
-            let n = length.min(ZEROS.len().min(self.digest.room()) as u64);
-            if let Some(proof) = self.digest.update(&ZEROS[..n as usize]) {
-                self.prove(&proof)?;
-            }
-            length -= n;
+            let now = length.min(self.digest.room() as u64);
+            self.skip_within(now as usize)?;
+            length -= now;
         }
         Ok(())
+    }
+
+    /// Leaves a hole in the current chunk, and gives its proof when that is full.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    ///
+    /// # Panics
+    /// When the chunk has no room for it.
+    pub fn skip_within(&mut self, length: usize) -> Result<Option<[u8; 32]>, Fault> {
+        self.expect(length as u64)?;
+        let proof = self.digest.update_zeros(length);
+        if let Some(proof) = &proof {
+            self.prove(proof)?;
+        }
+        Ok(proof)
+    }
+
+    /// Takes back the last chunk: it is not what was sent. It is to be sent again to whoever goes on with the part.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn retract(mut self) -> Result<(), Fault> {
+        let proved = match self.digest.len().is_multiple_of(CHUNK as u64) {
+            true => self.digest.chunks().saturating_sub(1),
+            false => self.digest.chunks(),
+        };
+        let cut = self
+            .state
+            .as_mut()
+            .map_or(Ok(()), |state| state.cut_to(proved));
+        cut.map_err(|source| failed("write", &self.shown, source))
     }
 
     /// Starts over at byte 0: what was there is of another content.
