@@ -3,6 +3,7 @@
 mod args;
 mod chat;
 mod config;
+mod confinement;
 mod console;
 mod failure;
 mod fetched;
@@ -28,7 +29,11 @@ fn main() -> ExitCode {
 
 fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
     match verb {
-        Verb::Serve(serve) => run(Threads::ByCores, || verb::serve::run(*serve.0)),
+        Verb::Serve(serve) => {
+            // Before there are threads.
+            let confined = confinement::confine(&serve.0)?;
+            run(Threads::ByCores, || verb::serve::run(*serve.0, confined))
+        }
         Verb::Connect(connect) => run(Threads::One, || verb::connect::run(*connect.0, said)),
         Verb::Chat(chat) => run(Threads::One, || verb::chat::run(*chat.0)),
         Verb::Fetch(fetch) => run(Threads::One, || verb::fetch::run(*fetch.0)),

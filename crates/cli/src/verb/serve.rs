@@ -13,7 +13,8 @@ use crate::plan::{self, Chosen, Plan};
 use crate::report::{Form, Log, Reporter, announce::announce};
 use crate::signals::Signals;
 
-pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode> {
+/// `confined`: what was done so that the process reaches no more than it needs.
+pub(crate) async fn run(args: ServeArgs, confined: Option<String>) -> Result<ExitCode> {
     let plan = Plan::read(&args)?;
     let (log, writer) = Log::start();
     let form = match (args.json, args.hex) {
@@ -28,6 +29,9 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode> {
     );
     for lint in plan.lints(&args) {
         reporter.hint(&format!("note: {lint}"));
+    }
+    if let Some(confined) = confined.filter(|_| args.verbose) {
+        reporter.hint(&confined);
     }
     let service = plan.service(&args, |what| reporter.note(what)).await?;
     let config = plan::port::config(&args, plan.service, &plan.addresses, reporter.clone())?;

@@ -16,6 +16,7 @@ use wire::transfer::RelativePath;
 mod archive;
 mod browse;
 mod filling;
+mod parts;
 mod proof;
 mod put;
 mod query;
@@ -338,7 +339,10 @@ impl Files {
     }
 
     async fn listing(&self, target: &Target, folder: Opened) -> io::Result<listing::Listing> {
-        listing::read(&self.root, target, folder, self.options.hidden).await
+        let hidden = self.options.hidden;
+        let mut listing = listing::read(&self.root, target, folder, hidden).await?;
+        parts::hide(&mut listing.entries, |entry| &entry.name);
+        Ok(listing)
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 
+use super::super::parts;
 use crate::service::folder::{Opened, Root, Sort};
 
 /// Folders in folders: what is deeper is not walked into. Names end at 4096 bytes, so this is a loop of mounts.
@@ -69,6 +70,7 @@ impl<'a> Walk<'a> {
                 names.push(whole);
             }
         }
+        parts::hide(&mut names, |name| name);
         names.sort_unstable_by(|a, b| b.cmp(a));
         self.ahead.append(&mut names);
         Ok(())
