@@ -27,11 +27,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("service/exec", &["service", "session", "child", "error"]),
     (
         "service/files/*",
-        &["service", "session", "request", "transfer", "error"],
+        &[
+            "service", "session", "request", "transfer", "stream", "error",
+        ],
     ),
     (
         "service/files",
-        &["service", "session", "request", "transfer", "error"],
+        &[
+            "service", "session", "request", "transfer", "stream", "error",
+        ],
     ),
     (
         "service/*",

@@ -23,6 +23,7 @@ mod query;
 mod trouble;
 mod tus;
 mod uploads;
+mod visit;
 
 use query::Shown;
 use trouble::Trouble;
@@ -37,7 +38,8 @@ use super::folder::{
 use crate::error::Error;
 use crate::request::{Answer, Body, HasPage, Request, Response};
 use crate::session::{Identity, Session};
-use crate::transfer::{self, Fault, Landed};
+use crate::token::Token;
+use crate::transfer::{self, Clash, Desk, Fault, Landed};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -62,8 +64,8 @@ const WRITABLE: &[Method] = &[
 #[derive(Clone, Debug)]
 pub struct Files {
     root: Arc<Root>,
-    /// The same folder for what comes; `None` when nothing may.
-    landings: Option<transfer::Root>,
+    /// The same folder for what comes, and for sockeye at the other end.
+    desk: Arc<Desk>,
     uploads: Arc<Uploads>,
     options: FilesOptions,
 }
@@ -110,15 +112,31 @@ impl Files {
     pub fn open(folder: impl AsRef<Path>, options: FilesOptions) -> crate::error::Result<Self> {
         let folder = folder.as_ref();
         let root = Arc::new(Root::open(folder)?);
-        let landings = options.write.then(|| transfer::Root::open(folder));
-        let landings = landings.transpose().map_err(|fault| Error::File {
+        let landings = transfer::Root::open(folder).map_err(|fault| Error::File {
             action: "serve the folder",
             path: folder.display().to_string(),
             source: io::Error::other(fault.to_string()),
         })?;
+        let mut desk = Desk::new(transfer::Target {
+            root: landings,
+            under: None,
+            clash: clash(&options),
+            hidden: options.hidden,
+        });
+        let secret = options.under.trim_start_matches('/');
+        if !secret.is_empty() {
+            let secret = Token::new(secret).map_err(|why| Error::File {
+                action: "serve the folder",
+                path: folder.display().to_string(),
+                source: io::Error::other(why),
+            })?;
+            desk.secret = Some(secret);
+        }
+        desk.read = true;
+        desk.write = options.write;
         Ok(Self {
             root,
-            landings,
+            desk: Arc::new(desk),
             uploads: Arc::default(),
             options,
         })
@@ -184,8 +202,10 @@ impl Files {
     /// The folder for what comes.
     fn landings(&self) -> Result<&transfer::Root, Trouble> {
         let why = "files can be read here, and nothing else";
-        let none = Trouble::Wrong(StatusCode::FORBIDDEN, why);
-        self.landings.as_ref().ok_or(none)
+        match self.options.write {
+            true => Ok(&self.desk.target.root),
+            false => Err(Trouble::Wrong(StatusCode::FORBIDDEN, why)),
+        }
     }
 
     /// Where a file is to land.
@@ -327,6 +347,14 @@ impl Files {
     }
 }
 
+/// What becomes of a file whose name is taken.
+fn clash(options: &FilesOptions) -> Clash {
+    match options.overwrite {
+        true => Clash::Overwrite,
+        false => Clash::Rename,
+    }
+}
+
 /// What became of a file.
 fn said(landed: &Landed) -> String {
     let Landed { path, size, hash } = landed;
@@ -357,9 +385,8 @@ fn told(request: &Parts, trouble: &Trouble) -> Response {
 }
 
 impl Service for Files {
-    /// Whoever comes without HTTP is told where to go.
     async fn serve(&self, session: Session) -> crate::error::Result<()> {
-        folder::point_to_http(session).await
+        self.visit(session).await
     }
 
     fn methods(&self) -> &'static [Method] {
