@@ -20,10 +20,10 @@ mod parts;
 mod proof;
 mod put;
 mod query;
-mod session;
 mod trouble;
 mod tus;
 mod uploads;
+mod visit;
 
 use query::Shown;
 use trouble::Trouble;
@@ -38,7 +38,8 @@ use super::folder::{
 use crate::error::Error;
 use crate::request::{Answer, Body, HasPage, Request, Response};
 use crate::session::{Identity, Session};
-use crate::transfer::{self, Fault, Landed};
+use crate::token::Token;
+use crate::transfer::{self, Clash, Desk, Fault, Landed};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -63,11 +64,9 @@ const WRITABLE: &[Method] = &[
 #[derive(Clone, Debug)]
 pub struct Files {
     root: Arc<Root>,
-    /// The same folder for what comes; `None` when nothing may.
-    landings: Option<transfer::Root>,
+    /// The same folder for what comes, and for sockeye at the other end.
+    desk: Arc<Desk>,
     uploads: Arc<Uploads>,
-    /// Whoever speaks the transfer protocol.
-    desk: Arc<transfer::Desk>,
     options: FilesOptions,
 }
 
@@ -105,22 +104,6 @@ impl Default for FilesOptions {
     }
 }
 
-fn desk(root: &transfer::Root, options: &FilesOptions) -> transfer::Desk {
-    let mut desk = transfer::Desk::new(transfer::Target {
-        root: root.clone(),
-        under: None,
-        clash: match options.overwrite {
-            true => transfer::Clash::Overwrite,
-            false => transfer::Clash::Rename,
-        },
-        hidden: options.hidden,
-        max_size: options.max_size,
-    });
-    desk.read = true;
-    desk.write = options.write;
-    desk
-}
-
 impl Files {
     /// Serves `folder`, which stays the same one should it be renamed.
     ///
@@ -134,10 +117,27 @@ impl Files {
             path: folder.display().to_string(),
             source: io::Error::other(fault.to_string()),
         })?;
+        let mut desk = Desk::new(transfer::Target {
+            root: landings,
+            under: None,
+            clash: clash(&options),
+            hidden: options.hidden,
+            max_size: options.max_size,
+        });
+        let secret = options.under.trim_start_matches('/');
+        if !secret.is_empty() {
+            let secret = Token::new(secret).map_err(|why| Error::File {
+                action: "serve the folder",
+                path: folder.display().to_string(),
+                source: io::Error::other(why),
+            })?;
+            desk.secret = Some(secret);
+        }
+        desk.read = true;
+        desk.write = options.write;
         Ok(Self {
             root,
-            desk: Arc::new(desk(&landings, &options)),
-            landings: options.write.then_some(landings),
+            desk: Arc::new(desk),
             uploads: Arc::default(),
             options,
         })
@@ -203,8 +203,10 @@ impl Files {
     /// The folder for what comes.
     fn landings(&self) -> Result<&transfer::Root, Trouble> {
         let why = "files can be read here, and nothing else";
-        let none = Trouble::Wrong(StatusCode::FORBIDDEN, why);
-        self.landings.as_ref().ok_or(none)
+        match self.options.write {
+            true => Ok(&self.desk.target.root),
+            false => Err(Trouble::Wrong(StatusCode::FORBIDDEN, why)),
+        }
     }
 
     /// Where a file is to land.
@@ -346,6 +348,14 @@ impl Files {
     }
 }
 
+/// What becomes of a file whose name is taken.
+fn clash(options: &FilesOptions) -> Clash {
+    match options.overwrite {
+        true => Clash::Overwrite,
+        false => Clash::Rename,
+    }
+}
+
 /// What became of a file.
 fn said(landed: &Landed) -> String {
     let Landed { path, size, hash } = landed;
@@ -376,9 +386,8 @@ fn told(request: &Parts, trouble: &Trouble) -> Response {
 }
 
 impl Service for Files {
-    /// Whoever comes without HTTP is told where to go.
     async fn serve(&self, session: Session) -> crate::error::Result<()> {
-        session::serve(&self.desk, session).await
+        self.visit(session).await
     }
 
     fn methods(&self) -> &'static [Method] {

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::error::Result;
 use crate::request::Response;
-use crate::session::Session;
+use crate::session::{Info, Session};
 
 mod coding;
 pub(super) mod condition;
@@ -78,20 +78,24 @@ pub(super) fn words(status: StatusCode, text: &str) -> Response {
     response
 }
 
-/// Tells whoever comes without HTTP where to go.
-pub(super) async fn point_to_http(mut session: Session) -> Result<()> {
-    let info = session.info();
+/// Where to go, for whoever comes without HTTP.
+pub(super) fn pointer(info: &Info) -> String {
     let scheme = if info.tls().is_some() {
         "https"
     } else {
         "http"
     };
-    let text = match info.local().socket_addr() {
+    match info.local().socket_addr() {
         Some(local) => {
             format!("this port serves files: open {scheme}://{local}/ in a browser\n")
         }
         None => "this port serves files, over HTTP\n".to_owned(),
-    };
+    }
+}
+
+/// Tells whoever comes without HTTP where to go.
+pub(super) async fn point_to_http(mut session: Session) -> Result<()> {
+    let text = pointer(session.info());
     session.send(text).await?;
     if !session.keeps_boundaries() {
         return session.close().await;

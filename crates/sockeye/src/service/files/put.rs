@@ -54,8 +54,7 @@ impl Files {
         let at = path.clone();
         let landing = super::waiting(move || {
             let mut landing = Landing::begin(&root, &at, declared, clash, ID)?;
-            let is_known = from > 0 && from == landing.len();
-            if !is_known {
+            if from == 0 {
                 landing.restart()?;
             }
             Ok(landing)

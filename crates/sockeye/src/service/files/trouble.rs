@@ -3,6 +3,7 @@
 use std::io;
 
 use http::{HeaderName, HeaderValue, StatusCode};
+use rustix::io::Errno;
 
 use wire::transfer::path::PathFault;
 
@@ -93,27 +94,34 @@ impl std::fmt::Display for Trouble {
 }
 
 fn status(fault: &Fault) -> StatusCode {
-    use io::ErrorKind as Kind;
     match fault {
         Fault::Busy { .. } => StatusCode::LOCKED,
         Fault::Exists { .. } => StatusCode::CONFLICT,
         Fault::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
         Fault::Size { .. } => StatusCode::BAD_REQUEST,
         Fault::Damaged { .. } => checksum_mismatch(),
-        fault => match fault.io_kind() {
-            Some(Kind::StorageFull | Kind::QuotaExceeded) => StatusCode::INSUFFICIENT_STORAGE,
-            Some(Kind::FileTooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-            Some(Kind::PermissionDenied | Kind::ReadOnlyFilesystem) => StatusCode::FORBIDDEN,
-            // Something on the way is a file, or leads out of the folder.
-            Some(
-                Kind::NotADirectory
-                | Kind::IsADirectory
-                | Kind::CrossesDevices
-                | Kind::InvalidFilename
-                | Kind::NotFound,
-            ) => StatusCode::CONFLICT,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        },
+        Fault::File { source, .. } => refused(source),
+    }
+}
+
+/// What the system says about a file that is written.
+fn refused(error: &io::Error) -> StatusCode {
+    match Errno::from_io_error(error) {
+        Some(Errno::NOSPC | Errno::DQUOT) => StatusCode::INSUFFICIENT_STORAGE,
+        Some(Errno::FBIG) => StatusCode::PAYLOAD_TOO_LARGE,
+        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => StatusCode::FORBIDDEN,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => StatusCode::SERVICE_UNAVAILABLE,
+        // Something on the way is a file, or leads out of the folder.
+        Some(
+            Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::ISDIR
+            | Errno::LOOP
+            | Errno::XDEV
+            | Errno::NAMETOOLONG
+            | Errno::INVAL,
+        ) => StatusCode::CONFLICT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -15,10 +15,10 @@ use super::filling::Filling;
 use super::proof::{CHECKSUMS, Proofs};
 use super::trouble::{Trouble, set};
 use super::uploads::{Begun, End, Upload};
-use super::{Files, said, waiting};
+use super::{Files, clash, said, waiting};
 use crate::request::{Body, Response};
 use crate::service::folder::{Target, words};
-use crate::transfer::{Clash, Landing};
+use crate::transfer::Landing;
 
 const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const VERSION: HeaderName = HeaderName::from_static("tus-version");
@@ -146,7 +146,7 @@ impl Files {
             size,
             modified: said.modified,
             metadata,
-            clash: self.clash(),
+            clash: clash(&self.options),
         };
         let id = format!("{word}.{size}");
         let Some(upload) = self.uploads.begin(id, begun) else {
@@ -206,7 +206,7 @@ impl Files {
             size,
             modified: None,
             metadata: HeaderValue::try_from(name).ok(),
-            clash: self.clash(),
+            clash: clash(&self.options),
         };
         self.uploads.begin(id.to_owned(), begun).ok_or(unknown)
     }
@@ -346,13 +346,6 @@ impl Files {
         if let End::Open = upload.end() {
             let at = httpdate::fmt_http_date(upload.expires(self.options.keep));
             set(response, EXPIRES, at);
-        }
-    }
-
-    pub(super) fn clash(&self) -> Clash {
-        match self.options.overwrite {
-            true => Clash::Overwrite,
-            false => Clash::Rename,
         }
     }
 }

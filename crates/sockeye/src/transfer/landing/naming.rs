@@ -128,9 +128,13 @@ impl Settled {
             Clash::Rename => place_somewhere(&landing),
         };
         let path = path.map_err(|errno| match errno {
-            Errno::EXIST => Fault::Exists {
-                name: landing.shown.clone(),
-            },
+            Errno::EXIST => {
+                // Nobody goes on with what may not be there; whatever is left of it is in nobody's way.
+                let _ = landing.drop_part();
+                Fault::Exists {
+                    name: landing.shown.clone(),
+                }
+            }
             errno => failed("name", &landing.shown, errno.into()),
         })?;
         landing.is_named = true;
