@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 
+use sockeye::transfer::{self, Failure};
 use sockeye::{
     AddressError, CertificateFault, CredentialFault, Error, Info, Operation, StoreError,
     StoreFault, TlsError,
@@ -14,6 +15,8 @@ use trace::lab::LabError;
 use wire::pcapng::FileError;
 use wire::upstream::Refusal;
 
+mod moving;
+
 /// Exit codes. Scripts rely on them: `sockeye --help` lists them.
 pub(crate) mod code {
     pub(crate) const NETWORK: u8 = 1;
@@ -22,6 +25,7 @@ pub(crate) mod code {
     pub(crate) const TLS: u8 = 4;
     pub(crate) const PROTOCOL: u8 = 5;
     pub(crate) const PEER: u8 = 6;
+    pub(crate) const VERIFICATION: u8 = 7;
     pub(crate) const CHILD: u8 = 8;
     pub(crate) const INTERRUPTED: u8 = 130;
     pub(crate) const TERMINATED: u8 = 143;
@@ -104,7 +108,7 @@ pub(crate) fn cannot_write(file: &Path) -> String {
 }
 
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<Usage>() || error.is::<AddressError>() {
+    if error.is::<Usage>() || error.is::<AddressError>() || error.is::<transfer::Fault>() {
         return code::USAGE;
     }
     if error.is::<Timeout>() {
@@ -118,6 +122,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     }
     if let Some(LabError::Program { .. } | LabError::Server { .. }) = error.downcast_ref() {
         return code::CHILD;
+    }
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return moving::exit_code(failure);
     }
     let error = error.downcast_ref::<Error>();
     match error.and_then(Error::tls) {
@@ -191,6 +198,9 @@ fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
     }
     if let Some(LabError::Forbidden(_)) = error.downcast_ref() {
         return Some(LAB_HINT.into());
+    }
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return moving::hint(failure).map(Into::into);
     }
     let error = error.downcast_ref::<Error>()?;
     if let Some(tls) = error.tls() {

@@ -3,10 +3,12 @@
 mod args;
 mod chat;
 mod config;
+mod confinement;
 mod console;
 mod eye;
 mod failure;
 mod fetched;
+mod moving;
 mod peers;
 mod plan;
 mod report;
@@ -29,11 +31,17 @@ fn main() -> ExitCode {
 
 fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
     match verb {
-        Verb::Serve(serve) => run(Threads::ByCores, || verb::serve::run(*serve.0)),
+        Verb::Serve(serve) => {
+            // Before there are threads.
+            let confined = confinement::confine(&serve.0)?;
+            run(Threads::ByCores, || verb::serve::run(*serve.0, confined))
+        }
         Verb::Connect(connect) => run(Threads::One, || verb::connect::run(*connect.0, said)),
         Verb::Chat(chat) => run(Threads::One, || verb::chat::run(*chat.0)),
         Verb::Find(find) => run(Threads::One, || verb::find::run(*find.0)),
         Verb::Fetch(fetch) => run(Threads::One, || verb::fetch::run(*fetch.0)),
+        Verb::Send(send) => run(Threads::One, || verb::send::run(*send.0)),
+        Verb::Receive(receive) => run(Threads::One, || verb::receive::run(*receive.0)),
         Verb::Relay(relay) => run(Threads::One, || verb::relay::run(*relay.0)),
         Verb::Trace(trace) if trace.0.is_live() => {
             run(Threads::One, || verb::trace::live::run(*trace.0))

@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 
 use anyhow::{Context, Result};
-use sockeye::service::{Chat, Exec, Hello, Reply, Sink, Site, SiteOptions, Target};
+use sockeye::service::{
+    Cat, Chat, Exec, Files, FilesOptions, Hello, Reply, Sink, Site, SiteOptions, Target,
+};
 use sockeye::{Address, AnyService};
 use wire::address::Scheme;
 use wire::address::Target::{self as To, Net};
@@ -26,8 +28,9 @@ pub(crate) mod way;
 pub(crate) use lab::LabPlan;
 
 /// The services by name.
-const SERVICES: [&str; 10] = [
-    "chat", "echo", "upper", "hello", "reply", "sink", "site", "relay", "exec", "console",
+const SERVICES: [&str; 12] = [
+    "chat", "echo", "upper", "hello", "reply", "sink", "cat", "files", "site", "relay", "exec",
+    "console",
 ];
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:3000";
@@ -35,7 +38,7 @@ const DEFAULT_ADDRESS: &str = "127.0.0.1:3000";
 /// What the words of the command line mean.
 pub(crate) struct Plan {
     pub(crate) service: &'static str,
-    /// The text of `reply`, the folder of `site`.
+    /// The text of `reply`, the file of `cat`, the folder of `files` and `site`.
     text: Option<String>,
     pub(crate) addresses: Vec<Address>,
 }
@@ -78,6 +81,8 @@ impl Plan {
         };
         let needed = match service {
             "reply" => Some("reply needs a text: sockeye serve reply TEXT [ADDR]…"),
+            "cat" => Some("cat needs a file: sockeye serve cat FILE [ADDR]…"),
+            "files" => Some("files needs a folder: sockeye serve files DIR [ADDR]…"),
             "site" => Some("site needs a folder: sockeye serve site DIR [ADDR]…"),
             "relay" => Some("relay needs a target: sockeye serve relay TARGET [ADDR]…"),
             _ => None,
@@ -119,6 +124,8 @@ impl Plan {
             "sink" => AnyService::new(Sink {
                 target: target(args)?,
             }),
+            "cat" => AnyService::new(Cat::open(self.text.as_deref().unwrap_or_default())?),
+            "files" => AnyService::new(self.files(args)?),
             "site" => AnyService::new(self.site(args)?),
             "relay" => AnyService::new(way::relay(args, &self.targets(args)?, tell)?),
             "exec" => AnyService::new(Exec {
@@ -173,6 +180,20 @@ impl Plan {
         Ok(Site::open(self.text.as_deref().unwrap_or("."), options)?)
     }
 
+    fn files(&self, args: &ServeArgs) -> Result<Files> {
+        let default = FilesOptions::default();
+        let options = FilesOptions {
+            write: args.files.write,
+            overwrite: args.files.overwrite,
+            max_size: args.files.max_file,
+            keep: args.files.keep_uploads.unwrap_or(default.keep),
+            under: default.under,
+            hidden: args.hidden,
+            encoding: args.encoding,
+        };
+        Ok(Files::open(self.text.as_deref().unwrap_or("."), options)?)
+    }
+
     /// Flags that change nothing here.
     pub(crate) fn lints(&self, args: &ServeArgs) -> Vec<String> {
         let only = |flag: &str, given: bool, service: &str| {
@@ -188,7 +209,7 @@ impl Plan {
             only("--send-proxy", args.join.send_proxy.is_some(), "relay"),
             only("--half-open", args.join.half_open.is_some(), "relay"),
             only("--no-listing", args.no_listing, "site"),
-            only("--hidden", args.hidden, "site"),
+            only("--hidden", args.hidden && self.service != "files", "site"),
             only("--eol", args.eol.is_some(), "console"),
             only("--timestamps", args.timestamps, "console"),
         ]
@@ -197,6 +218,11 @@ impl Plan {
         .collect();
         let of_chat = args.chat.given();
         lints.extend(of_chat.iter().filter_map(|flag| only(flag, true, "chat")));
+        let of_files = args.files.given();
+        lints.extend(of_files.iter().filter_map(|flag| only(flag, true, "files")));
+        if args.files.overwrite && !args.files.write && self.service == "files" {
+            lints.push("--overwrite does nothing without --write".to_owned());
+        }
         let of_target = args.target_tls.given();
         lints.extend(
             of_target

@@ -344,7 +344,7 @@ fn exit(code: Option<i32>, signal: Option<i32>) -> String {
 }
 
 /// The system's words without the `(os error 98)` that only programmers of this program need.
-fn cause(error: &io::Error) -> String {
+pub(crate) fn cause(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut letters = text.chars();

@@ -62,6 +62,7 @@ mod socket;
 mod stream;
 mod task;
 mod token;
+pub mod transfer;
 
 pub use certificate::{Certificate, CertificateFacts, Fingerprint, minute};
 pub use child::{ChildOptions, end_children};
@@ -79,7 +80,7 @@ pub use protocol::tls::{
     TlsServerOptions, TlsVersion,
 };
 pub use protocol::ws::Settings as WsSettings;
-pub use request::{Answer, Body, Request, Response, basic_authorization};
+pub use request::{Answer, Body, HasPage, Request, Response, basic_authorization};
 pub use resolve::Family;
 pub use service::{AnyService, Service, service_fn};
 pub use session::{

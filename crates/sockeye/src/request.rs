@@ -28,6 +28,17 @@ pub enum Answer {
     Session(Request),
 }
 
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self::Response(response)
+    }
+}
+
+/// In the extensions of a request: a person looks, with a browser, and the port has a page for them. They get it when
+/// the service answers with [`Answer::Session`].
+#[derive(Clone, Copy, Debug)]
+pub struct HasPage;
+
 /// The `Authorization` that says `NAME:PASSWORD` (RFC 7617).
 pub fn basic_authorization(user: &str) -> HeaderValue {
     let said = format!("Basic {}", STANDARD.encode(user));

@@ -4,15 +4,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderMap, Method};
 
 use crate::error::Result;
 use crate::request::{Answer, Request};
 use crate::session::Session;
 
+mod cat;
 mod chat;
 mod echo;
 mod exec;
+mod files;
+mod folder;
 mod hello;
 mod relay;
 mod reply;
@@ -20,9 +23,11 @@ mod sink;
 mod site;
 mod upper;
 
+pub use cat::Cat;
 pub use chat::Chat;
 pub use echo::Echo;
 pub use exec::Exec;
+pub use files::{Files, FilesOptions, Offer};
 pub use hello::Hello;
 pub use relay::{Balance, Relay};
 pub use reply::Reply;
@@ -46,6 +51,11 @@ pub trait Service: Send + Sync + 'static {
     /// The methods that requests may have here, for who asks which (`Allow`). OPTIONS is answered for every service.
     fn methods(&self) -> &'static [Method] {
         METHODS
+    }
+
+    /// What OPTIONS tells besides the methods.
+    fn options(&self, headers: &mut HeaderMap) {
+        let _ = headers;
     }
 
     /// Whether it has something to say before the peer has: then a client that stays silent gets its session
@@ -137,6 +147,10 @@ impl Service for AnyService {
         self.0.methods_dyn()
     }
 
+    fn options(&self, headers: &mut HeaderMap) {
+        self.0.options_dyn(headers);
+    }
+
     fn speaks_first(&self) -> bool {
         self.0.speaks_first_dyn()
     }
@@ -157,6 +171,10 @@ impl<S: Service> Service for Arc<S> {
 
     fn methods(&self) -> &'static [Method] {
         S::methods(self)
+    }
+
+    fn options(&self, headers: &mut HeaderMap) {
+        S::options(self, headers);
     }
 
     fn speaks_first(&self) -> bool {
@@ -181,6 +199,7 @@ trait DynService: Send + Sync {
     fn serve_boxed(&self, session: Session) -> BoxFuture<'_, Result<()>>;
     fn http_boxed(&self, request: Request) -> BoxFuture<'_, Result<Answer>>;
     fn methods_dyn(&self) -> &'static [Method];
+    fn options_dyn(&self, headers: &mut HeaderMap);
     fn speaks_first_dyn(&self) -> bool;
     fn shutdown_boxed(&self) -> BoxFuture<'_, ()>;
 }
@@ -196,6 +215,10 @@ impl<S: Service> DynService for S {
 
     fn methods_dyn(&self) -> &'static [Method] {
         self.methods()
+    }
+
+    fn options_dyn(&self, headers: &mut HeaderMap) {
+        self.options(headers);
     }
 
     fn speaks_first_dyn(&self) -> bool {

@@ -165,6 +165,22 @@ impl ByteStream {
         }
     }
 
+    /// Waits until something is in [`head`](Self::head). `false`: the peer has finished. Cancel-safe.
+    pub(crate) async fn arrives(&mut self) -> io::Result<bool> {
+        if !self.head.is_empty() {
+            return Ok(true);
+        }
+        let Self { io, head, tally } = self;
+        let n = poll_fn(|cx| poll_fill(io, head, cx)).await?;
+        if let Some(tally) = tally {
+            match n {
+                0 => tally.ended(),
+                n => tally.counters().add_bytes_in(n),
+            }
+        }
+        Ok(n > 0)
+    }
+
     /// The kernel socket behind the stream, duplicated, when it is one.
     pub(crate) fn duplicate(&self) -> Option<io::Result<std::os::fd::OwnedFd>> {
         use std::os::fd::AsFd;

@@ -11,6 +11,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &["certificate"]),
     ("task", &[]),
     ("token", &[]),
+    // Files on their way: they are carried by any stream, and know nothing of sessions.
+    ("transfer/*", &["stream", "token", "error"]),
+    ("transfer", &["stream", "token", "error"]),
     // 2. stream → wire; session → stream; the service trait → session; services → all of these.
     ("stream", &[]),
     // Who watches packets knows nothing of whose they are.
@@ -24,6 +27,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // A service names neither a port nor a protocol. One dials, one starts programs.
     ("service/relay", &["service", "session", "dial", "error"]),
     ("service/exec", &["service", "session", "child", "error"]),
+    (
+        "service/files/*",
+        &[
+            "service", "session", "request", "transfer", "stream", "error",
+        ],
+    ),
+    (
+        "service/files",
+        &[
+            "service", "session", "request", "transfer", "stream", "error",
+        ],
+    ),
     (
         "service/*",
         &["service", "session", "stream", "request", "hub", "error"],

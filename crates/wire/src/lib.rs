@@ -16,6 +16,7 @@
 //! | [`packet`] | who says what to whom in this packet? |
 //! | [`quic_packet`] | what does a packet of QUIC say? |
 //! | [`tls`] | what do both ends say in the clear before they encrypt? |
+//! | [`transfer`] | what do two ends of a file transfer say, and is this the name of a file? |
 //! | [`upstream`] | how is somebody reached through a proxy: SOCKS5 or HTTP CONNECT? |
 //! | [`quic`] | which datagrams are QUIC's, where others come to the same socket? |
 //! | [`webtransport`] | how do sessions of WebTransport begin and end inside of HTTP/3? |
@@ -39,6 +40,7 @@ pub mod quic_packet;
 pub mod sniff;
 pub mod text;
 pub mod tls;
+pub mod transfer;
 pub mod upstream;
 pub mod websocket;
 pub mod webtransport;

@@ -10,8 +10,8 @@ use sockeye::{Encoding, Framing};
 
 use super::values::{host_name, origin, size, time};
 use super::{
-    ChildArgs, Eol, EyeArgs, GuardArgs, JoinArgs, NearbyArgs, RoomsArgs, ServeTlsArgs, SocketArgs,
-    TargetArgs, TargetTlsArgs, WebSocketArgs,
+    ChildArgs, Eol, EyeArgs, FilesArgs, GuardArgs, JoinArgs, NearbyArgs, RoomsArgs, ServeTlsArgs,
+    SocketArgs, TargetArgs, TargetTlsArgs, WebSocketArgs,
 };
 
 /// Listen, and serve whoever comes
@@ -23,6 +23,9 @@ use super::{
 ///   hello        greet, answer "Hello, NAME!" to each name, end on "exit"
 ///   reply TEXT   the same answer to every message
 ///   sink         take everything; keep it with --out
+///   cat FILE     a file for whoever comes, over anything
+///   files DIR    a folder to take files from, as they are or as one archive; and with --write to put
+///                files into, from a browser, curl -T, or any client of tus
 ///   site DIR     the files of a folder over HTTP: index.html, listings, ranges, compression
 ///   relay TARGET join each session with TARGET, which is dialed for it; more with --target
 ///   exec         a program for each session: serve exec [ADDR]… -- PROGRAM [ARGUMENT]…
@@ -36,7 +39,7 @@ use super::{
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
-    /// The service (chat, echo, upper, hello, reply TEXT, sink, site DIR, relay TARGET, exec, console), then where
+    /// The service (chat, echo, upper, hello, reply TEXT, sink, cat FILE, files DIR, site DIR, relay TARGET, exec, console), then where
     #[arg(value_name = "SERVICE|ADDR")]
     pub(crate) words: Vec<String>,
     /// The program of `exec` and its arguments; no shell sees them
@@ -58,7 +61,7 @@ pub(crate) struct ServeArgs {
     /// Folders of `site` without an index.html do not show what is in them
     #[arg(help_heading = SERVICE, long)]
     pub(crate) no_listing: bool,
-    /// `site` serves and lists names that begin with a dot, too
+    /// `files` and `site` show names that begin with a dot, too, and `files` takes them
     #[arg(help_heading = SERVICE, long)]
     pub(crate) hidden: bool,
     /// What ends each line typed at `console` [default: lf on byte streams, none where messages have boundaries]
@@ -122,6 +125,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) eye: EyeArgs,
     #[command(flatten)]
+    pub(crate) files: FilesArgs,
+    #[command(flatten)]
     pub(crate) chat: RoomsArgs,
     #[command(flatten)]
     pub(crate) nearby: NearbyArgs,
@@ -162,6 +167,9 @@ Examples:
   sockeye serve reply --hex 'fc 2a 00 01' --close
   sockeye serve reply '<!doctype html>Hello'    a page for browsers
   sockeye serve sink --out received/ '*:5000'   save what comes, a file per session
+  sockeye serve files ~/shared --write          browse, download and upload on this machine
+  sockeye serve files . '*:8000' --write --token-file secret
+  sockeye serve cat disk.img '*:5000'           nc HOST 5000 > disk.img
   sockeye serve site public/ '*:8000'           a folder for browsers, from any network
   sockeye serve console                         talk to everyone who comes
   sockeye serve echo unix:/tmp/echo.sock        a Unix socket

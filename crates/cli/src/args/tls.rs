@@ -120,6 +120,12 @@ impl ServeTlsArgs {
         ])
     }
 
+    /// The files that they name.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let own = self.cert.iter().chain(&self.key);
+        own.chain(&self.client_ca).cloned().collect()
+    }
+
     /// Whether clients must show a certificate.
     pub(crate) fn asks_for_certificates(&self) -> bool {
         !self.client_ca.is_empty()

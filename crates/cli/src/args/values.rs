@@ -51,6 +51,7 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
         "k" | "K" => 10,
         "m" | "M" => 20,
         "g" | "G" => 30,
+        "t" | "T" => 40,
         _ => {
             return Err(format!(
                 "`{unit}` is no unit of size; write 4096, 64k, 16M or 1G"
@@ -63,6 +64,11 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     number
         .checked_mul(1 << shift)
         .ok_or_else(|| "that is too large".to_owned())
+}
+
+/// The same of a file, which may be larger than memory.
+pub(crate) fn long_size(text: &str) -> Result<u64, String> {
+    size(text).map(|size| size as u64)
 }
 
 /// `on` or `off`.

@@ -15,6 +15,7 @@ pub(crate) fn check(service: &str, addresses: &[Address], args: &ServeArgs) -> R
     let power = match service {
         "exec" => "run a program here",
         "relay" => "reach what this machine can reach",
+        "files" if args.files.write => "put files here",
         _ => return Ok(()),
     };
     match addresses.iter().find(|at| !is_local(at) && !is_guarded(at, args)) {

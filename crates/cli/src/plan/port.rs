@@ -34,6 +34,13 @@ const CHAT_WAYS: &[&str] = &[
     "openssl s_client -quiet -connect {host}:{port}",
 ];
 
+/// The same of a folder.
+const FILES_WAYS: &[&str] = &[
+    "curl -O http://{host}:{port}/NAME",
+    "curl -T FILE http://{host}:{port}/",
+    "curl 'http://{host}:{port}/?archive=tar.zst' | tar --zstd -x",
+];
+
 /// # Errors
 /// When a file that a flag names cannot be read, or says nothing useful.
 pub(crate) fn config(
@@ -63,7 +70,11 @@ pub(crate) fn config(
             page: Some(Page {
                 service: service.to_owned(),
                 version: env!("CARGO_PKG_VERSION"),
-                ways: if service == "chat" { CHAT_WAYS } else { WAYS },
+                ways: match service {
+                    "chat" => CHAT_WAYS,
+                    "files" => FILES_WAYS,
+                    _ => WAYS,
+                },
             }),
             content_type: args.content_type.clone(),
             hosts: args.host.clone(),

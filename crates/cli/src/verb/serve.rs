@@ -14,15 +14,16 @@ use crate::plan::{self, Chosen, Plan};
 use crate::report::{self, Form, Log, Reporter, announce::announce};
 use crate::signals::Signals;
 
-pub(crate) async fn run(mut args: ServeArgs) -> Result<ExitCode> {
+/// `confined`: what was done so that the process reaches no more than it needs.
+pub(crate) async fn run(mut args: ServeArgs, confined: Option<String>) -> Result<ExitCode> {
     let eye = eye::beside(&args.eye)?;
     args.tls.hearer = eye.as_ref().map(Eye::keys);
-    let done = open(args, eye.as_ref()).await;
+    let done = open(args, confined, eye.as_ref()).await;
     eye::close(eye).await?;
     done
 }
 
-async fn open(args: ServeArgs, eye: Option<&Eye>) -> Result<ExitCode> {
+async fn open(args: ServeArgs, confined: Option<String>, eye: Option<&Eye>) -> Result<ExitCode> {
     let plan = Plan::read(&args)?;
     let (log, writer) = Log::start();
     let form = match (args.json, args.hex) {
@@ -37,6 +38,9 @@ async fn open(args: ServeArgs, eye: Option<&Eye>) -> Result<ExitCode> {
     );
     for lint in plan.lints(&args) {
         reporter.hint(&format!("note: {lint}"));
+    }
+    if let Some(confined) = confined.filter(|_| args.verbose) {
+        reporter.hint(&confined);
     }
     let service = plan.service(&args, |what| reporter.note(what)).await?;
     let config = plan::port::config(&args, plan.service, &plan.addresses, reporter.clone())?;

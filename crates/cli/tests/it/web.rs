@@ -44,10 +44,15 @@ pub(crate) fn bare_node(name: &str, arguments: &[&str]) -> Line {
     program("node", [script.as_str()].iter().chain(arguments))
 }
 
-fn node(arguments: &[&str]) -> Line {
-    let (modules, script) = (peers().join("npm"), script("peers/ws_peer.mjs"));
+/// One that is told where npm has put what it needs.
+pub(crate) fn node_with_modules(name: &str, arguments: &[&str]) -> Line {
+    let (modules, script) = (peers().join("npm"), script(name));
     let before = [script.as_str(), modules.to_str().unwrap()];
     program("node", before.iter().chain(arguments))
+}
+
+fn node(arguments: &[&str]) -> Line {
+    node_with_modules("peers/ws_peer.mjs", arguments)
 }
 
 #[test]

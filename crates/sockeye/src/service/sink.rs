@@ -61,9 +61,10 @@ impl Service for Sink {
             Ok(()) if whole => {
                 let saved = kept.take_name()?;
                 session.info().note(&format!(
-                    "saved {} as {}",
+                    "saved {} as {}, blake3 {}; unverified: nobody said what was sent",
                     bytes(session.info()),
-                    saved.display()
+                    saved.display(),
+                    kept.hasher.finalize(),
                 ));
             }
             _ => session.info().note(&format!(
@@ -151,6 +152,7 @@ struct Part {
     path: PathBuf,
     name: PathBuf,
     has_extension: bool,
+    hasher: Box<blake3::Hasher>,
 }
 
 impl Part {
@@ -170,10 +172,12 @@ impl Part {
             path,
             name: name.to_owned(),
             has_extension: true,
+            hasher: Box::default(),
         })
     }
 
     async fn write(&mut self, data: &[u8]) -> Result<()> {
+        self.hasher.update(data);
         self.file
             .write_all(data)
             .await

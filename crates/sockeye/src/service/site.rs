@@ -9,24 +9,10 @@ use http::{HeaderValue, Method, StatusCode, header};
 use rustix::io::Errno;
 use wire::text::Encoding;
 
-mod coding;
-mod condition;
-mod content;
-mod file;
-mod kind;
-mod listing;
-mod packed;
-mod page;
-mod range;
-mod root;
-mod target;
-
-use file::Asked;
-use page::refusal;
-use root::{Opened, Root, Sort};
-use target::Target;
-
 use super::Service;
+use super::folder::{
+    self, Asked, Opened, Root, Sort, Target, digest, listing, moved, page, refusal, refused,
+};
 use crate::error::Result;
 use crate::request::{Answer, Body, Request, Response};
 use crate::session::{Identity, Session};
@@ -107,7 +93,7 @@ impl Site {
         let found = self.root.find(target.name.clone()).await?;
         match found.facts.kind {
             Sort::File if !target.is_folder => self.file(request, &target.name, found).await,
-            Sort::Folder if !target.is_folder => Ok(moved(&target, request.uri.query())),
+            Sort::Folder if !target.is_folder => Ok(moved("", &target, request.uri.query())),
             Sort::Folder => self.folder(request, &target, found).await,
             Sort::File | Sort::Other => Err(Errno::NOENT.into()),
         }
@@ -121,6 +107,7 @@ impl Site {
             name,
             file,
             encoding: self.options.encoding,
+            digests: digest::wanted(&request.headers),
         };
         asked.answer().await
     }
@@ -145,65 +132,10 @@ impl Site {
     }
 }
 
-/// A folder is named with a slash at its end, or the links of its page would lead elsewhere.
-fn moved(target: &Target, query: Option<&str>) -> Response {
-    let mut location = target.folder_path();
-    if let Some(query) = query {
-        location.push('?');
-        location.push_str(query);
-    }
-    let mut response = refusal(StatusCode::MOVED_PERMANENTLY, "It is a folder.");
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response
-}
-
-/// What the system says about a name, as HTTP says it.
-fn refused(error: &io::Error) -> (StatusCode, &'static str) {
-    match Errno::from_io_error(error) {
-        Some(
-            Errno::NOENT
-            | Errno::NOTDIR
-            | Errno::LOOP
-            | Errno::XDEV
-            | Errno::NAMETOOLONG
-            | Errno::NXIO
-            | Errno::NODEV
-            | Errno::INVAL,
-        ) => (StatusCode::NOT_FOUND, "There is nothing of that name here."),
-        Some(Errno::ACCESS | Errno::PERM) => (StatusCode::FORBIDDEN, "This may not be read."),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "There is too much to do just now.",
-        ),
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, "This could not be read."),
-    }
-}
-
 impl Service for Site {
     /// Whoever comes without HTTP is told where to go.
-    async fn serve(&self, mut session: Session) -> Result<()> {
-        let info = session.info();
-        let scheme = if info.tls().is_some() {
-            "https"
-        } else {
-            "http"
-        };
-        let text = match info.local().socket_addr() {
-            Some(local) => {
-                format!("this port serves files: open {scheme}://{local}/ in a browser\n")
-            }
-            None => "this port serves files, over HTTP\n".to_owned(),
-        };
-        session.send(text).await?;
-        if !session.keeps_boundaries() {
-            return session.close().await;
-        }
-        // Told once: a peer that answers everything, as an echo does, would be told for ever.
-        session.finish().await?;
-        while session.recv().await?.is_some() {}
-        Ok(())
+    async fn serve(&self, session: Session) -> Result<()> {
+        folder::point_to_http(session).await
     }
 
     fn methods(&self) -> &'static [Method] {

@@ -30,5 +30,6 @@ mod site;
 mod stage;
 mod store;
 mod tls;
+mod transfer;
 mod unix;
 mod websocket;

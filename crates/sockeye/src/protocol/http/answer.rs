@@ -18,7 +18,7 @@ use super::{
     Connection, Refusal, Shared, TARGET_MAX, exchange, host, page, token, unread, upgrade,
 };
 use crate::protocol::ws;
-use crate::request::{Answer, Body, Request, Response};
+use crate::request::{Answer, Body, HasPage, Request, Response};
 use crate::service::Service;
 use crate::session::{Answered, Ending};
 
@@ -145,6 +145,9 @@ impl Asked {
         }
         let (mut request, patient) = inbound(request, &shared.pace);
         request.extensions_mut().insert(identity.clone());
+        if page.is_some() && page::is_wanted(&request) {
+            request.extensions_mut().insert(HasPage);
+        }
         match service.http(request).await {
             Ok(Answer::Response(response)) => match shared.connection.host.admit() {
                 true => {
@@ -226,6 +229,7 @@ impl Asked {
             cors::preflight(asked, &methods, headers);
         }
         headers.insert(header::ALLOW, methods);
+        self.shared.connection.service.options(headers);
         response
     }
 

@@ -15,7 +15,8 @@ use crate::request::{Body, Request, Response};
 /// What the page tells about the port it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// What the service is called. `chat` has a page of its own, which speaks its JSON lines over WebSocket.
+    /// What the service is called. `chat` and `files` have pages of their own: one speaks
+    /// JSON lines over WebSocket, the other asks for listings and files.
     pub service: String,
     /// The version of the program.
     pub version: &'static str,
@@ -60,7 +61,10 @@ static CONSOLE: Asset = asset!("", HTML, "page.html");
 /// The page of a chat.
 static CHAT: Asset = asset!("", HTML, "chat.html");
 
-static ASSETS: [Asset; 24] = [
+/// The page of a folder.
+static FILES: Asset = asset!("", HTML, "files.html");
+
+static ASSETS: [Asset; 33] = [
     asset!("chat.css", STYLE),
     asset!("chat.js", SCRIPT),
     asset!("chat/chat.js", SCRIPT),
@@ -74,6 +78,15 @@ static ASSETS: [Asset; 24] = [
     asset!("chat/show.js", SCRIPT),
     asset!("chat/side.js", SCRIPT),
     asset!("chat/words.js", SCRIPT),
+    asset!("files.css", STYLE),
+    asset!("files.js", SCRIPT),
+    asset!("files/dropped.js", SCRIPT),
+    asset!("files/list.js", SCRIPT),
+    asset!("files/preview.js", SCRIPT),
+    asset!("files/queue.js", SCRIPT),
+    asset!("files/server.js", SCRIPT),
+    asset!("files/upload.js", SCRIPT),
+    asset!("files/words.js", SCRIPT),
     asset!("page.css", STYLE),
     asset!("page.js", SCRIPT),
     asset!("page/browser.js", SCRIPT),
@@ -143,7 +156,7 @@ const ENCODINGS: &[&str] = &[
 
 /// Nothing but what this port serves itself, and no other page around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+                      img-src 'self' data:; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// What may be done with them.
@@ -194,6 +207,7 @@ pub(super) fn is_wanted(request: &Request) -> bool {
 pub(super) fn whole(page: &Page, headers: &HeaderMap) -> Response {
     match &*page.service {
         "chat" => CHAT.answer(headers),
+        "files" => FILES.answer(headers),
         _ => CONSOLE.answer(headers),
     }
 }
@@ -305,7 +319,11 @@ mod tests {
     fn each_page_is_small_on_its_way_and_the_same_when_it_has_come() {
         let shared = ["browser", "link", "socket", "text", "transport", "words"];
         let shared = shared.map(|name| format!("page/{name}.js"));
-        for (whole, folder, most) in [(&CONSOLE, "page", 28_000), (&CHAT, "chat", 48_000)] {
+        for (whole, folder, most) in [
+            (&CONSOLE, "page", 28_000),
+            (&CHAT, "chat", 48_000),
+            (&FILES, "files", 36_000),
+        ] {
             let parts = ASSETS.iter().filter(|asset| {
                 asset.name.starts_with(folder) || shared.iter().any(|name| name == asset.name)
             });
@@ -325,15 +343,19 @@ mod tests {
     }
 
     #[test]
-    fn a_chat_has_a_page_of_its_own() {
-        for (service, style) in [("chat", "chat.css"), ("echo", "page.css")] {
+    fn a_chat_and_a_folder_have_pages_of_their_own() {
+        for (service, style) in [
+            ("chat", "chat.css"),
+            ("files", "files.css"),
+            ("echo", "page.css"),
+        ] {
             let page = Page {
                 service: service.to_owned(),
                 version: "1",
                 ways: &[],
             };
             let length = http_body::Body::size_hint(whole(&page, &HeaderMap::new()).body()).exact();
-            let named = [&CONSOLE, &CHAT]
+            let named = [&CONSOLE, &CHAT, &FILES]
                 .into_iter()
                 .find(|whole| std::str::from_utf8(whole.bytes).unwrap().contains(style));
             assert_eq!(
@@ -346,7 +368,7 @@ mod tests {
 
     #[test]
     fn every_part_that_a_page_names_is_served() {
-        for asset in ASSETS.iter().chain([&CONSOLE, &CHAT]) {
+        for asset in ASSETS.iter().chain([&CONSOLE, &CHAT, &FILES]) {
             let text = std::str::from_utf8(asset.bytes).unwrap();
             let folder = asset.name.rsplit_once('/').map_or("", |(folder, _)| folder);
             let imports = text.lines().filter_map(|line| {

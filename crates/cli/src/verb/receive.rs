@@ -1,0 +1,81 @@
+//! `sockeye receive`: files come from another end, and are verified here.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use sockeye::dial;
+use sockeye::service::{Files, FilesOptions};
+use sockeye::transfer::{Clash, Hello, Role, Root, Talk, Target, VERSION, receive};
+
+use crate::args::ReceiveArgs;
+use crate::moving::{Meter, Place, is_place, number, offer, options, persist, secret};
+use crate::signals::Signals;
+
+pub(crate) async fn run(args: ReceiveArgs) -> Result<ExitCode> {
+    let (place, folder) = match &args.words[..] {
+        [place, folder] => (Some(place), folder.as_path()),
+        [place] if is_place(place) => (Some(place), Path::new(".")),
+        [folder] => (None, folder.as_path()),
+        _ => (None, Path::new(".")),
+    };
+    let made = std::fs::create_dir_all(folder);
+    made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let Some(place) = place else {
+        return take(&args, folder).await;
+    };
+    let place: Place = place.to_string_lossy().parse()?;
+    let target = Target {
+        root: Root::open(folder)?,
+        under: None,
+        clash: match args.overwrite {
+            true => Clash::Overwrite,
+            false => Clash::Rename,
+        },
+        hidden: args.hidden,
+        max_size: None,
+    };
+    let meter = Meter::new(&args.way, None);
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        fetched = fetch(&args, &place, &target, &meter) => fetched?,
+        code = signals.next() => return Ok(ExitCode::from(code)),
+    }
+    Ok(ExitCode::from(meter.sum("received")))
+}
+
+/// Without an address others bring files.
+async fn take(args: &ReceiveArgs, folder: &Path) -> Result<ExitCode> {
+    let under = secret()?;
+    let options = FilesOptions {
+        write: true,
+        overwrite: args.overwrite,
+        hidden: args.hidden,
+        under: under.clone(),
+        ..FilesOptions::default()
+    };
+    let service = Files::open(folder, options)?;
+    let what = "files are taken until Ctrl-C; the other end types one of";
+    let words = (what, "send FILE ", "");
+    offer(&args.offer, service, &under, words, std::future::pending()).await
+}
+
+async fn fetch(args: &ReceiveArgs, place: &Place, target: &Target, meter: &Meter) -> Result<()> {
+    let options = options(&args.way, place)?;
+    let id = number()?;
+    persist(&args.way, meter, async |was_reached| {
+        let session = dial(&place.address, &options).await?;
+        let hello = Hello {
+            version: VERSION,
+            role: Role::Pull,
+            id,
+            path: place.path.clone(),
+        };
+        let mut talk = Talk::visit(session.into_stream(), hello).await?;
+        *was_reached = true;
+        receive(&mut talk, target, &id, meter).await?;
+        talk.part().await;
+        Ok(())
+    })
+    .await
+}

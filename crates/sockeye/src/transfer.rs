@@ -1,0 +1,50 @@
+//! Files on their way: a folder that nothing leaves, how one file lands in it, what proves that it is the same, and the
+//! protocol of two ends that move files over any stream of bytes.
+
+mod desk;
+mod digest;
+mod failure;
+mod fault;
+mod incoming;
+mod item;
+mod landing;
+mod pace;
+mod root;
+mod source;
+mod talk;
+mod target;
+
+pub use desk::{Desk, Errand};
+pub use digest::{CHUNK, Digest, Hash};
+pub use failure::Failure;
+pub use fault::Fault;
+pub use item::{Facts, Item, Origin, beneath};
+pub use landing::{Clash, Declared, Landed, Landing, Settled, commit, kept};
+pub use pace::Pace;
+pub use root::{Entry, Root, Sort};
+pub use source::send;
+pub use talk::Talk;
+pub use target::{Target, receive};
+pub use wire::transfer::{Hello, MAGIC, Outcome, Reason, RelativePath, Role, VERSION};
+
+/// Who hears how a transfer goes.
+pub trait Watch: Send + Sync {
+    /// So many bytes of content went by, and need not again.
+    fn moved(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
+    /// A file is begun: its number among the items, or what it is called here; how much is there already, and how much
+    /// it is.
+    fn began(&self, name: &str, there: u64, size: Option<u64>) {
+        let _ = (name, there, size);
+    }
+
+    /// This became of a file.
+    fn ended(&self, name: &str, size: u64, outcome: &Outcome) {
+        let _ = (name, size, outcome);
+    }
+}
+
+/// Nobody does.
+impl Watch for () {}

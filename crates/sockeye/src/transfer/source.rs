@@ -1,0 +1,352 @@
+//! The end that has the files.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::SeekFrom;
+use tokio::io::ReadHalf;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use wire::transfer::{Answer, Frame, HEAD, Outcome, Reason};
+
+use super::incoming::{Heard, Incoming};
+use super::item::{Facts, Item, Origin};
+use super::talk::Outgoing;
+use super::{CHUNK, Digest, Failure, Pace, Talk, Watch};
+use crate::stream::ByteStream;
+
+/// As much as is read, hashed and sent at once: it stays in the caches meanwhile.
+const PIECE: usize = 64 * 1024;
+
+/// How long is listened for why a peer has left.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What the target wants of an item: which one, from which chunk, and the proof of those before.
+type Wish = (u32, u64, [u8; 32]);
+
+/// Sends what is not settled yet of `items`, and fills in what became of each. What changed while it was sent stays
+/// unsettled: look at it again, and send again.
+///
+/// # Errors
+/// When the connection broke or the other end gave up; what was settled until then is.
+pub async fn send(
+    talk: &mut Talk,
+    items: &Arc<[Item]>,
+    pace: Option<&mut Pace>,
+    watch: &dyn Watch,
+) -> Result<(), Failure> {
+    let (wishes, wished) = unbounded_channel();
+    let mut telling = Telling {
+        out: &mut talk.out,
+        piece: vec![0; HEAD + PIECE],
+        items,
+        pace,
+        watch,
+    };
+    let hearing = hear(&mut talk.incoming, items, wishes, watch);
+    tokio::pin!(hearing);
+    let told = tokio::select! {
+        biased;
+        heard = &mut hearing => return heard,
+        told = telling.all(wished) => told,
+    };
+    match told {
+        Ok(()) => hearing.await,
+        // A peer that gave up has said why before the connection broke.
+        Err(Failure::Cut(error)) => match tokio::time::timeout(LAST_WORDS, hearing).await {
+            Ok(Err(failure @ Failure::Refused { .. })) => Err(failure),
+            _ => Err(Failure::Cut(error)),
+        },
+        Err(failure) => {
+            telling
+                .out
+                .complain(reason_of(&failure), &failure.to_string())
+                .await;
+            Err(failure)
+        }
+    }
+}
+
+async fn hear(
+    incoming: &mut Incoming<ReadHalf<ByteStream>>,
+    items: &[Item],
+    wishes: UnboundedSender<Wish>,
+    watch: &dyn Watch,
+) -> Result<(), Failure> {
+    let item = |index: u32| {
+        let item = items.get(index as usize);
+        item.ok_or_else(|| Failure::protocol("it speaks of a file that it was not told of"))
+    };
+    let settle = |item: &Item, outcome: Outcome| {
+        if !matches!(
+            (&item.origin, &outcome),
+            (Origin::Folder, Outcome::Landed(_))
+        ) {
+            watch.ended(&item.path.to_string(), item.size(), &outcome);
+        }
+        // It is heard once: what was told before stays.
+        let _ = item.outcome.set(outcome);
+    };
+    loop {
+        match incoming.next(CHUNK).await? {
+            Heard::Frame(Frame::Answer { index, answer }) => match answer {
+                Answer::Want { from, proof } => {
+                    item(index)?;
+                    // Nobody hears it when all was said: then it is asked too late.
+                    let _ = wishes.send((index, from, proof));
+                }
+                Answer::Refused { reason, text } => {
+                    settle(item(index)?, Outcome::Failed { reason, text });
+                    let _ = wishes.send((index, u64::MAX, [0; 32]));
+                }
+            },
+            Heard::Frame(Frame::Receipt { index, outcome }) => settle(item(index)?, outcome),
+            Heard::Frame(Frame::Bye) => return Ok(()),
+            Heard::Frame(Frame::Error { reason, text }) => {
+                return Err(Failure::Refused { reason, text });
+            }
+            Heard::Frame(Frame::Later) => {}
+            Heard::Frame(_) | Heard::Data => {
+                return Err(Failure::protocol("it says what only a source says"));
+            }
+        }
+    }
+}
+
+struct Telling<'a> {
+    out: &'a mut Outgoing,
+    /// Room for a head, and the piece after it: they leave together.
+    piece: Vec<u8>,
+    items: &'a Arc<[Item]>,
+    pace: Option<&'a mut Pace>,
+    watch: &'a dyn Watch,
+}
+
+impl Telling<'_> {
+    async fn all(&mut self, mut wished: UnboundedReceiver<Wish>) -> Result<(), Failure> {
+        let mut open = 0_usize;
+        for (index, item) in self.items.clone().iter().enumerate() {
+            if item.outcome.get().is_none() {
+                let index = u32::try_from(index)
+                    .map_err(|_| Failure::protocol("there are more files than numbers for them"))?;
+                self.out.say(&Frame::Entry(item.entry(index))).await?;
+                open += usize::from(!matches!(item.origin, Origin::Folder));
+            }
+        }
+        while open > 0 {
+            let wish = match wished.try_recv() {
+                Ok(wish) => Some(wish),
+                Err(_) => {
+                    self.out.flush().await?;
+                    wished.recv().await
+                }
+            };
+            let Some((index, from, proof)) = wish else {
+                // Nobody hears any more: the other half knows why.
+                return Err(Failure::ended());
+            };
+            open -= 1;
+            if from != u64::MAX {
+                self.file(index, from, proof).await?;
+            }
+        }
+        self.out.say(&Frame::Done).await?;
+        Ok(self.out.flush().await?)
+    }
+
+    /// One file, from the chunk that is wanted if the target has what we have until there.
+    async fn file(&mut self, index: u32, from: u64, proof: [u8; 32]) -> Result<(), Failure> {
+        let items = self.items.clone();
+        let item = &items[index as usize];
+        let opened = item.open().and_then(|file| {
+            let now = Facts::from(&file.metadata()?);
+            Ok((file, now))
+        });
+        let changed = match opened {
+            Err(error) => Some(crate::error::cause(&error)),
+            Ok((file, now)) if item.facts.size.is_none() || item.facts.still_holds(&now) => {
+                let (file, digest) = self.begin(file, index, from, proof).await?;
+                let name = item.path.to_string();
+                self.watch.began(&name, digest.len(), item.facts.size);
+                self.content(item, &file, digest).await?
+            }
+            Ok(_) => Some("it changed since it was looked at".to_owned()),
+        };
+        if let Some(text) = changed {
+            self.out.say(&Frame::Gone { index, text }).await?;
+        }
+        Ok(())
+    }
+
+    async fn begin(
+        &mut self,
+        file: File,
+        index: u32,
+        from: u64,
+        proof: [u8; 32],
+    ) -> Result<(File, Digest), Failure> {
+        let (file, digest) = match from {
+            0 => (file, Digest::default()),
+            from => {
+                let reading = move || {
+                    let digest = hash(&file, from * CHUNK as u64);
+                    (file, digest)
+                };
+                let (file, digest) = self.out.apart(reading).await?;
+                let same = digest.ok().filter(|digest| digest.closed() == proof);
+                (file, same.unwrap_or_default())
+            }
+        };
+        let from = digest.chunks();
+        self.out.say(&Frame::File { index, from }).await?;
+        Ok((file, digest))
+    }
+
+    /// Everything from where `digest` ends; why it cannot go on, if it cannot.
+    async fn content(
+        &mut self,
+        item: &Item,
+        file: &File,
+        mut digest: Digest,
+    ) -> Result<Option<String>, Failure> {
+        let size = item.facts.size.unwrap_or(u64::MAX);
+        let mut data_ends = if item.facts.is_sparse { 0 } else { u64::MAX };
+        while digest.len() < size {
+            if item.outcome.get().is_some() {
+                return Ok(Some("the target does not want it any more".to_owned()));
+            }
+            let at = digest.len();
+            let most = (digest.room() as u64).min(size - at).min(PIECE as u64) as usize;
+            if at >= data_ends {
+                let hole = (next_data(file, at).min(size) - at).min(digest.room() as u64);
+                data_ends = if hole == 0 { next_hole(file, at) } else { at };
+                if hole > 0 {
+                    self.out.say(&Frame::Hole(hole)).await?;
+                    let proof = digest.update_zeros(hole as usize);
+                    self.prove(proof).await?;
+                    self.watch.moved(hole);
+                    continue;
+                }
+            }
+            let most = most.min(usize::try_from(data_ends - at).unwrap_or(most));
+            let read = match item.facts.size {
+                Some(_) => file.read_at(&mut self.piece[HEAD..HEAD + most], at),
+                None => self.await_bytes(file, most).await?,
+            };
+            let n = match read {
+                Ok(n) => n,
+                Err(error) => return Ok(Some(crate::error::cause(&error))),
+            };
+            if n == 0 {
+                break;
+            }
+            self.data(n).await?;
+            let proof = digest.update(&self.piece[HEAD..HEAD + n]);
+            self.prove(proof).await?;
+            self.watch.moved(n as u64);
+        }
+        self.end(item, file, &digest).await
+    }
+
+    /// What comes from a pipe is waited for on a thread that may wait.
+    async fn await_bytes(
+        &mut self,
+        file: &File,
+        most: usize,
+    ) -> Result<io::Result<usize>, Failure> {
+        let file = file.try_clone()?;
+        let reading = move || {
+            let mut bytes = vec![0; most];
+            let n = io::Read::read(&mut &file, &mut bytes)?;
+            bytes.truncate(n);
+            Ok(bytes)
+        };
+        // What was read before leaves, for nobody knows when more comes.
+        self.out.flush().await?;
+        let read: io::Result<Vec<u8>> = self.out.apart(reading).await?;
+        Ok(read.map(|bytes| {
+            self.piece[HEAD..HEAD + bytes.len()].copy_from_slice(&bytes);
+            bytes.len()
+        }))
+    }
+
+    async fn end(
+        &mut self,
+        item: &Item,
+        file: &File,
+        digest: &Digest,
+    ) -> Result<Option<String>, Failure> {
+        if item.facts.size.is_some_and(|size| digest.len() < size) {
+            return Ok(Some("it shrank while it was sent".to_owned()));
+        }
+        let now = file.metadata().map(|facts| Facts::from(&facts));
+        let is_same =
+            item.facts.size.is_none() || now.is_ok_and(|now| item.facts.still_holds(&now));
+        if !is_same {
+            return Ok(Some("it changed while it was sent".to_owned()));
+        }
+        if digest.chunks() > 0 && digest.room() < CHUNK {
+            self.out.say(&Frame::Proof(digest.open())).await?;
+        }
+        let end = Frame::End {
+            size: digest.len(),
+            hash: *digest.hash().as_bytes(),
+        };
+        self.out.say(&end).await?;
+        Ok(None)
+    }
+
+    async fn prove(&mut self, proof: Option<[u8; 32]>) -> io::Result<()> {
+        match proof {
+            Some(proof) => self.out.say(&Frame::Proof(proof)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What stands in the piece leaves.
+    async fn data(&mut self, n: usize) -> io::Result<()> {
+        if let Some(pace) = &mut self.pace {
+            pace.wait(n).await;
+        }
+        self.out.data(&mut self.piece[..HEAD + n]).await
+    }
+}
+
+/// The digest of the first `length` bytes.
+fn hash(file: &File, length: u64) -> io::Result<Digest> {
+    let mut digest = Digest::default();
+    let mut buffer = vec![0; 2 * PIECE];
+    while digest.len() < length {
+        let most = (length - digest.len()).min(buffer.len() as u64) as usize;
+        match file.read_at(&mut buffer[..most], digest.len())? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => digest.update_all(&buffer[..n]),
+        }
+    }
+    Ok(digest)
+}
+
+/// Where the next bytes are that are no hole; a file system that does not know has none.
+fn next_data(file: &File, at: u64) -> u64 {
+    match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data,
+        Err(rustix::io::Errno::NXIO) => u64::MAX,
+        Err(_) => at,
+    }
+}
+
+fn next_hole(file: &File, at: u64) -> u64 {
+    rustix::fs::seek(file, SeekFrom::Hole(at)).map_or(u64::MAX, |hole| hole.max(at + 1))
+}
+
+/// What a peer is told of a failure of its own kind.
+pub(super) fn reason_of(failure: &Failure) -> Reason {
+    match failure {
+        Failure::Damaged => Reason::Damaged,
+        Failure::Refused { reason, .. } => *reason,
+        Failure::Protocol(_) | Failure::Foreign(_) => Reason::Protocol,
+        Failure::Cut(_) | Failure::Source { .. } => Reason::Other,
+    }
+}
