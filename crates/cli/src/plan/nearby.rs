@@ -1,5 +1,6 @@
 //! How a server is found by others: what is announced on the network, and the page's address for a phone.
 
+use std::io::{IsTerminal, stderr};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Result;
@@ -138,7 +139,8 @@ fn families(ip: IpAddr, only_v6: bool) -> Vec<IpAddr> {
 
 /// The URL of the page that is to be shown to phones: one that others can reach, or any if that is asked for.
 pub(crate) fn page(args: &ServeArgs, service: &str, listening: &[Listening]) -> Option<String> {
-    if service != "chat" && !args.nearby.qr {
+    let is_shown = service == "chat" && stderr().is_terminal();
+    if !is_shown && !args.nearby.qr {
         return None;
     }
     let here = nearby::addresses().unwrap_or_default();

@@ -231,7 +231,7 @@ impl Nats {
     }
 
     /// Shows that this machine is there, and notices which are not.
-    async fn show(&self) {
+    async fn show(self: &Arc<Self>) {
         let mut ticks = interval(ALIVE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for tick in 1_u32.. {
@@ -239,7 +239,9 @@ impl Nats {
             self.say(What::Alive).await;
             if tick.is_multiple_of(RETOLD) {
                 self.retell().await;
-                self.look_for_begun().await;
+                // Beside: whoever does not show in time that it is there is taken for gone.
+                let nats = self.clone();
+                self.beside(async move { nats.look_for_begun().await });
             }
             self.moved(self.rooms.remote().sweep());
         }
