@@ -23,8 +23,9 @@ pub const SNAP: u32 = 2048;
 /// All of a packet: the longest of the loopback, with room.
 pub const WHOLE: u32 = 256 * 1024;
 
-/// What the kernel may keep until it is read, in bytes.
-const BUFFER: usize = 16 * 1024 * 1024;
+/// What the kernel may keep until it is read, in bytes. It counts all of a packet, also where it keeps the headers only:
+/// on the loopback this is two thousand packets.
+const BUFFER: usize = 128 * 1024 * 1024;
 
 /// As long the times of datagrams must be right, how long a datagram may take, and how long all of that.
 const STEADY: Duration = Duration::from_millis(4);

@@ -17,7 +17,7 @@ use super::{Easel, Hand, Told};
 const BATCH: usize = 64;
 
 /// After so much data no more than the headers are kept, unless all of it is wanted.
-const ENOUGH: u64 = 4 * 1024 * 1024;
+const ENOUGH: u64 = 1024 * 1024;
 
 /// Nothing is waited for longer: who asks whether it is time must be heard.
 const LONGEST: Duration = Duration::from_millis(50);
