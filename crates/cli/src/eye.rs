@@ -19,6 +19,7 @@ use trace::{Lookout, NARROWEST, Sight, Style, WHOLE};
 use wire::packet::{RAW, UPPER_PDU, datagram, stream_bytes};
 
 mod easel;
+mod ports;
 mod wanted;
 mod watch;
 

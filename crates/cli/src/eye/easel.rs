@@ -1,5 +1,6 @@
 //! Where what was seen is drawn: a picture that grows, objects line by line, or a file when all is over.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -7,7 +8,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use trace::{Dump, Growing, Live, Style, Theme, WHOLE, json_end, json_of};
+use trace::{
+    Capture, Dump, Flow, Growing, Live, Style, Theme, Transport, WHOLE, json_end, json_of,
+};
+
+use super::ports::is_taken;
 
 /// How often what waits for keys is written.
 const TICK: std::time::Duration = std::time::Duration::from_millis(20);
@@ -30,6 +35,8 @@ pub(crate) enum Form {
 pub(crate) struct Pcap {
     out: Box<dyn Write + Send>,
     dump: Dump,
+    /// Whether it has the keys.
+    keys: bool,
 }
 
 impl Pcap {
@@ -47,6 +54,7 @@ impl Pcap {
         Ok(Self {
             out,
             dump: Dump::begin((application, "made by sockeye trace"), WHOLE, keys),
+            keys,
         })
     }
 
@@ -212,6 +220,16 @@ impl Easel {
         };
         self.put(drawn.as_bytes())?;
         if let Some(mut pcap) = self.pcap.take() {
+            let hidden = if pcap.keys {
+                hidden(&capture)
+            } else {
+                BTreeSet::new()
+            };
+            for port in hidden {
+                eprintln!(
+                    "note: Wireshark looks for something else on port {port}: -d tcp.port=={port},tls says that it is TLS"
+                );
+            }
             let Pcap { dump, .. } = &mut pcap;
             let rest = std::mem::replace(dump, Dump::begin(("", ""), 0, false));
             pcap.put(&rest.finish(capture.dropped))
@@ -242,6 +260,23 @@ impl Easel {
             written => written.context("cannot write the picture"),
         }
     }
+}
+
+/// Ports on which Wireshark would not look for TLS.
+fn hidden(capture: &Capture) -> BTreeSet<u16> {
+    let speaks = |flow: &&Flow| {
+        let mut steps = flow.events.iter().flat_map(|event| &event.steps);
+        flow.transport == Transport::Tcp && steps.any(|step| step.layer == "TLS")
+    };
+    let ports = capture
+        .flows
+        .iter()
+        .filter(speaks)
+        .flat_map(|flow| flow.ends);
+    ports
+        .map(|end| end.port())
+        .filter(|port| is_taken(*port))
+        .collect()
 }
 
 fn unheard(error: io::Error) -> io::Result<()> {

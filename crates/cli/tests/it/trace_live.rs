@@ -481,3 +481,41 @@ fn a_connection_that_is_refused_is_drawn_and_fails() {
         "{ended:?}"
     );
 }
+
+#[test]
+fn who_has_the_keys_is_told_where_wireshark_needs_a_hint() {
+    if !may_capture() {
+        return;
+    }
+    // Gryphon, and what else Wireshark expects on such numbers: whichever is free here.
+    let taken = [7000_u16, 9999, 9000, 5500, 6666, 30_001];
+    let free = taken
+        .into_iter()
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let Some(port) = free else {
+        eprintln!("skipped: {taken:?} are all in use");
+        return;
+    };
+    let server = Server::start(&format!("upper 127.0.0.1:{port}"));
+    let folder = folder();
+    let file = path(&folder, "hidden.pcapng");
+    let url = format!("https://{}/", server.at);
+    let words = [
+        "trace",
+        &url,
+        "--insecure",
+        "--with-keys",
+        "--pcap",
+        file.to_str().unwrap(),
+    ];
+    let ended = fine(sockeye(words));
+    let hint = format!("tcp.port=={port},tls");
+    assert!(ended.err.contains(&format!("-d {hint}")), "{}", ended.err);
+    assert_eq!(
+        tshark(&file, "http2", &["frame.number"]).len(),
+        0,
+        "if it has learned, say so no more"
+    );
+    let words = ["-d", &hint, "-Y", "http2", "-r", file.to_str().unwrap()];
+    assert!(!fine(program("tshark", words)).text().is_empty());
+}

@@ -17,6 +17,10 @@ use crate::verb::{connect, fetch};
 
 pub(crate) async fn run(args: TraceArgs) -> Result<ExitCode> {
     picture::check(&args.picture)?;
+    if !args.picture.flow.is_empty() {
+        let what = "--flow is for --read: flows that are still to come have no number";
+        return Err(Usage(what.to_owned()).into());
+    }
     match &args.watch {
         Some(whom) => watch(&args, whom).await,
         None => talk(&args).await,
