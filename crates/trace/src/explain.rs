@@ -103,6 +103,8 @@ pub(crate) struct Explainer {
     language: Language,
     told: HashSet<Discriminant<Topic>>,
     fins: u8,
+    /// Who sent the first of them, and the number behind it, until that is acknowledged.
+    unanswered: Option<(Side, i64)>,
 }
 
 impl Explainer {
@@ -111,6 +113,7 @@ impl Explainer {
             language,
             told: HashSet::new(),
             fins: 0,
+            unanswered: None,
         }
     }
 
@@ -200,13 +203,17 @@ impl Explainer {
                 },
             });
         }
+        let answers = |(from, end)| from != event.from && tcp.ack >= end;
+        let answers = self.unanswered.take_if(|fin| answers(*fin)).is_some();
         if has(Flags::FIN) {
             self.fins += 1;
             let seq = tcp.end() - 1;
-            let both = own == Some(State::Established) && self.fins > 1;
             return Some(match self.fins {
-                1 => Topic::Fin { seq },
-                _ => Topic::SecondFin { seq, both },
+                1 => {
+                    self.unanswered = Some((event.from, tcp.end()));
+                    Topic::Fin { seq }
+                }
+                _ => Topic::SecondFin { seq, both: answers },
             });
         }
         if tcp.len > 0 {
@@ -223,6 +230,8 @@ impl Explainer {
                 ack: tcp.ack,
                 half: own != Some(State::FinWait1),
             },
+            // It was told with the FINs what follows from them.
+            (2, _) if self.told.contains(&discriminant(&Topic::AtOnce)) => return None,
             (2, _) => Topic::LastAck { ack: tcp.ack },
             _ if tcp.ack > 1 => Topic::Ack { ack: tcp.ack },
             _ => return None,

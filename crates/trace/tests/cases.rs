@@ -348,3 +348,25 @@ fn a_clock_that_jumps_by_a_century_does_no_harm() {
         assert!(picture.ends_with("</svg>\n"));
     }
 }
+
+#[test]
+fn three_segments_close_where_one_is_both_the_ack_and_the_fin() {
+    let cases = [
+        ("three-segment-close", true),
+        ("client-first-close", false),
+        ("simultaneous-close", false),
+    ];
+    for (name, three) in cases {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+        let file = std::fs::File::open(format!("{folder}/{name}.pcap")).unwrap();
+        let style = trace::Style {
+            explain: Some(trace::Language::Chinese),
+            ..trace::Style::default()
+        };
+        let picture = trace::draw(&Capture::read(file).flows[0], name, &style);
+        let told = picture
+            .replace(['\n', ' ', '│'], "")
+            .contains("所以三段就关闭");
+        assert_eq!(told, three, "{picture}");
+    }
+}
