@@ -23,7 +23,7 @@ mod ports;
 mod wanted;
 mod watch;
 
-pub(crate) use easel::{Easel, Form, Pcap};
+pub(crate) use easel::{Easel, Form, Pcap, create};
 use wanted::Wanted;
 pub(crate) use wanted::exists as is_process;
 use watch::Watch;

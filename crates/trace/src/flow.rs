@@ -422,6 +422,12 @@ impl Flow {
         states.is_some_and(|states| states.iter().all(|at| ended(at.state)))
     }
 
+    /// Whether more is expected of it. One that was forgotten has no packets.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        !self.events.is_empty() && !self.is_over()
+    }
+
     /// Finds out what the packets mean. Everything that is known in the end counts for all of them.
     pub(crate) fn analyse(&mut self) {
         self.vantage = vantage::of(self);

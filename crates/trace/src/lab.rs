@@ -46,8 +46,8 @@ pub use space::Lab;
 pub const INTERFACE: &str = "wire0";
 /// The addresses of the client and of the server.
 pub const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2)];
-/// The port of the server.
-pub const PORT: u16 = 7000;
+/// The port of the server, which Wireshark takes for no protocol in particular.
+pub const PORT: u16 = 4040;
 
 /// The hardware addresses of both ends, which know each other.
 const HARDWARE: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 0xa], [2, 0, 0, 0, 0, 0xb]];

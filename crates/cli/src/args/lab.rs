@@ -113,9 +113,9 @@ Examples:
   sockeye trace lab fast-retransmit --delay 40ms --drop client:data:9 --svg > loss.svg
   sockeye trace lab --loss 5% --seed 7 --send hello
   sockeye trace lab --service echo --over wss --send hello --drop server:data:2
-  sockeye trace lab --server 'python3 -m http.server 7000' -- curl -s http://10.77.0.2:7000/
+  sockeye trace lab --server 'python3 -m http.server 4040' -- curl -s http://10.77.0.2:4040/
   sockeye trace lab close --pcap close.pcap --at server
-The client is 10.77.0.1 and the server 10.77.0.2, port 7000, both on the interface wire0. What programs
+The client is 10.77.0.1 and the server 10.77.0.2, port 4040, both on the interface wire0. What programs
 print goes to standard error. docs/TRACE.md has pictures.";
 
 /// `10mbit`, `512kbit`, `1gbit`; a plain number is bits a second.

@@ -66,7 +66,8 @@ impl Pcap {
     }
 }
 
-fn create(path: &Path, secret: bool) -> Result<File> {
+/// A file that is written anew; a secret one only its owner can read.
+pub(crate) fn create(path: &Path, secret: bool) -> Result<File> {
     let mode = if secret { 0o600 } else { 0o644 };
     let file = OpenOptions::new()
         .write(true)

@@ -73,11 +73,11 @@ impl Watch {
             };
             self.live.go_on(false);
             self.easel.draw(&mut self.live)?;
+            if self.is_done(more) {
+                break;
+            }
             if more {
                 continue;
-            }
-            if self.is_done() {
-                break;
             }
             let wait = self.due();
             let waking = self.waking.as_fd();
@@ -166,15 +166,15 @@ impl Watch {
             .clamp(Duration::from_micros(50), LONGEST)
     }
 
-    /// Whether the last packets have come.
-    fn is_done(&self) -> bool {
+    /// Whether the last packets have come. While there are `more`, of others, ours may be among them.
+    fn is_done(&self, more: bool) -> bool {
         let Some(over) = self.over else { return false };
         let closing = self
             .live
             .flows()
             .iter()
-            .any(|flow| flow.transport == trace::Transport::Tcp && !flow.is_over());
-        let limit = if closing { CLOSING } else { LAST };
+            .any(|flow| flow.transport == trace::Transport::Tcp && flow.goes_on());
+        let limit = if closing || more { CLOSING } else { LAST };
         self.heard.max(over).elapsed() >= limit
     }
 }

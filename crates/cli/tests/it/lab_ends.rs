@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -40,7 +41,7 @@ fn tcpdump_at_the_client_sees_the_same() {
     let script = "tcpdump --immediate-mode -U -i wire0 -w \"$0\" tcp 2>\"$1\" & \
                   until grep -q 'listening on' \"$1\"; do sleep 0.02; done; \
                   printf hello | nc -N \"$HOST\" \"$PORT\"; \
-                  until tcpdump -nn -r \"$0\" | grep -q '7000: Flags ..., ack 7,'; do sleep 0.02; done; \
+                  until tcpdump -nn -r \"$0\" | grep -q '4040: Flags ..., ack 7,'; do sleep 0.02; done; \
                   kill -INT $!; wait $!";
     let arguments = [
         "syn-loss",
@@ -257,11 +258,11 @@ fn what_cannot_be_played_is_said() {
 fn ctrl_c_ends_it_and_what_came_is_drawn() {
     let mut run = lab(&[
         "--server",
-        "nc -l 10.77.0.2 7000",
+        "nc -l 10.77.0.2 4040",
         "--",
         "nc",
         "10.77.0.2",
-        "7000",
+        "4040",
     ])
     .start();
     run.hang_up();
@@ -420,8 +421,8 @@ fn what_a_program_leaves_behind_is_ended_with_it() {
     let (client, server) = (path("client"), path("server"));
     // Each writes the number of a child that would stay for an hour.
     let left = "sleep 3600 & echo $! >\"$0\"";
-    let serve = format!("sh -c '{left}; exec nc -l 10.77.0.2 7000' {server}");
-    let call = format!("{left}; exec nc -N 10.77.0.2 7000");
+    let serve = format!("sh -c '{left}; exec nc -l 10.77.0.2 4040' {server}");
+    let call = format!("{left}; exec nc -N 10.77.0.2 4040");
     let ended = to_the_end(lab(&["--server", &serve, "--", "sh", "-c", &call, &client]));
     if is_forbidden(&ended) {
         return;
@@ -436,5 +437,56 @@ fn what_a_program_leaves_behind_is_ended_with_it() {
             assert!(ending.elapsed() < LONG, "{number} is still there");
             std::thread::yield_now();
         }
+    }
+}
+
+#[test]
+fn wireshark_opens_a_capture_with_keys_without_being_asked_to() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("keys.pcapng");
+    let path = file.to_str().unwrap();
+    for (over, filter) in [
+        ("https", "http2.headers.status"),
+        ("quic", "quic.stream_data"),
+    ] {
+        // Whoever has read it before must not go on reading it.
+        std::fs::write(&file, "").unwrap();
+        let arguments = [
+            "--json",
+            "--service",
+            "upper",
+            "--over",
+            over,
+            "--send",
+            "hello",
+            "--pcap",
+            path,
+            "--with-keys",
+        ];
+        let ended = to_the_end(lab(&arguments));
+        if is_forbidden(&ended) {
+            return;
+        }
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(ended.err.contains("warning: --with-keys"), "{ended:?}");
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let shown = program("tshark", ["-r", path, "-Y", filter]).run();
+        assert_eq!(shown.code, 0, "{shown:?}");
+        assert!(shown.text().lines().count() > 0, "{over}: {shown:?}");
+        let flags = [
+            "-o",
+            "tcp.check_checksum:TRUE",
+            "-o",
+            "udp.check_checksum:TRUE",
+        ];
+        let bad = [
+            "-r",
+            path,
+            "-Y",
+            "tcp.checksum.status == 0 || udp.checksum.status == 0",
+        ];
+        let bad = program("tshark", flags.iter().chain(&bad)).run();
+        assert_eq!((bad.code, bad.text().as_str()), (0, ""), "checksums");
     }
 }

@@ -279,3 +279,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn headers_that_are_made_anew_say_whose_the_bytes_are() {
+    let ends = [
+        ("10.0.0.1:40000", "10.0.0.2:443"),
+        ("[2001:db8::1]:40000", "[2001:db8::2]:443"),
+        ("[::ffff:10.0.0.1]:40000", "10.0.0.2:443"),
+    ];
+    for (from, to) in ends {
+        let [from, to]: [std::net::SocketAddr; 2] = [from, to].map(|end| end.parse().unwrap());
+        let bytes = datagram(from, to, b"hello").unwrap();
+        let packet = Packet::read(RAW, &bytes, bytes.len() as u32).unwrap();
+        assert_eq!(packet.source, from.ip().to_canonical());
+        assert_eq!(packet.destination, to.ip());
+        let Body::Udp(read) = packet.body else {
+            panic!("{:?}", packet.body)
+        };
+        assert_eq!(
+            (read.source, read.destination, read.payload),
+            (40000, 443, &b"hello"[..])
+        );
+        let mut again = bytes.clone();
+        assert!(finish_checksum(&mut again));
+        assert_eq!(again, bytes, "its checksum is finished");
+        let bytes = stream_bytes(from, to, "tls", b"hello");
+        let packet = Packet::read(UPPER_PDU, &bytes, bytes.len() as u32).unwrap();
+        assert_eq!(packet.destination, to.ip());
+        let stream = Body::Stream {
+            source: 40000,
+            destination: 443,
+            payload: b"hello",
+        };
+        assert_eq!(packet.body, stream);
+    }
+    let [v4, v6]: [std::net::SocketAddr; 2] =
+        ["10.0.0.1:1", "[::1]:1"].map(|end| end.parse().unwrap());
+    assert_eq!(datagram(v4, v6, b""), None, "no packet has two families");
+    assert_eq!(
+        datagram(v4, v4, &[0; 65_508]),
+        None,
+        "longer than IP can say"
+    );
+}

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{FileError, Item, Reader, Record};
+use super::{FileError, Item, Reader, Record, Writer, Written};
 
 /// Numbers in one byte order.
 #[derive(Clone, Copy)]
@@ -329,4 +329,55 @@ proptest! {
         file.splice(0..0, magic[kind as usize].iter().copied());
         read(&file);
     }
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let mut file = Vec::new();
+    let mut writer = Writer::begin(&mut file, ("us", "a test", "any"), 2048);
+    let packets = [
+        (
+            101_u16,
+            1_700_000_000_123_456_789_u64,
+            4_u32,
+            &b"abcd"[..],
+            Some(true),
+        ),
+        (252, 1_700_000_001_000_000_001, 900, b"cut", Some(false)),
+        (101, 1_700_000_002_000_000_000, 1, b"x", None),
+    ];
+    writer.secrets(&mut file, b"CLIENT_RANDOM 00 11\n");
+    for (link, time, original, data, outbound) in packets {
+        let packet = Written {
+            link,
+            time,
+            original,
+            data,
+            outbound,
+            comment: "said of it",
+        };
+        writer.packet(&mut file, &packet);
+    }
+    writer.statistics(&mut file, 1_700_000_003_000_000_000, 3, 7);
+    let (mut reader, mut rest) = (Reader::new(), &file[..]);
+    let (mut found, mut keys, mut dropped) = (Vec::new(), Vec::new(), 0);
+    while let Some((item, length)) = reader.read(rest).unwrap() {
+        match item {
+            Item::Packet(packet) => found.push((
+                packet.link,
+                packet.time.unwrap(),
+                packet.original,
+                packet.data,
+                packet.inbound.map(|inbound| !inbound),
+            )),
+            Item::Secrets(lines) => keys.extend_from_slice(lines),
+            Item::Dropped(count) => dropped = count,
+            Item::Nothing => {}
+        }
+        rest = &rest[length..];
+    }
+    assert!(rest.is_empty());
+    assert_eq!(found, packets);
+    assert_eq!(keys, b"CLIENT_RANDOM 00 11\n");
+    assert_eq!(dropped, 7);
 }

@@ -1,8 +1,6 @@
 //! `sockeye trace lab`: a play on a wire of our own, drawn when it is over.
 
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +11,7 @@ use trace::{Language, Side};
 
 use super::{missing, picture};
 use crate::args::{At, LabArgs, Lang};
+use crate::eye;
 use crate::failure::{self, Timeout, code};
 use crate::plan::LabPlan;
 
@@ -28,14 +27,7 @@ pub(super) fn run(args: &LabArgs) -> Result<ExitCode> {
     let plan = LabPlan::new(args)?;
     // Before the network is another one, and with it, perhaps, whose files one may write.
     let mut file = match &args.pcap {
-        Some(path) => {
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true);
-            // Keys are for nobody else.
-            let mode = if args.with_keys { 0o600 } else { 0o666 };
-            let file = options.mode(mode).open(path);
-            Some(file.with_context(|| failure::cannot_write(path))?)
-        }
+        Some(path) => Some(eye::create(path, args.with_keys)?),
         None => None,
     };
     let lab = match Lab::enter() {
@@ -46,6 +38,10 @@ pub(super) fn run(args: &LabArgs) -> Result<ExitCode> {
     let signal = stop::listen(stop.clone())?;
     let seen = lab.play(&plan.play, &stop)?;
     if let (Some(file), Some(path)) = (&mut file, &args.pcap) {
+        if args.with_keys {
+            let file = wire::text::printable(&path.to_string_lossy()).into_owned();
+            eprintln!("warning: --with-keys: whoever has {file} can read everything that was said");
+        }
         let side = match args.at {
             At::Client => Side::A,
             At::Server => Side::B,

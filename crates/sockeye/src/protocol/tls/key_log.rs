@@ -114,4 +114,22 @@ mod tests {
             "a folder is no file"
         );
     }
+
+    #[test]
+    fn somebody_in_this_process_hears_what_the_file_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        let heard = Arc::new(Mutex::new(String::new()));
+        let ear = heard.clone();
+        let hearer = KeyLog::default().heard_by(move |line| ear.lock().unwrap().push_str(line));
+        hearer.log("CLIENT_RANDOM", &[1], &[2]);
+        let both = hearer.writing_as(Some(KeyLog::append(&path).unwrap()));
+        both.log("CLIENT_RANDOM", &[3], &[4]);
+        assert_eq!(
+            *heard.lock().unwrap(),
+            "CLIENT_RANDOM 01 02\nCLIENT_RANDOM 03 04\n"
+        );
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "CLIENT_RANDOM 03 04\n");
+    }
 }
