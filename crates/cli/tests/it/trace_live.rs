@@ -186,6 +186,10 @@ fn one_picture_shows_the_handshakes_the_request_and_the_close() {
         "the flight of the server is opened:\n{picture}"
     );
     assert!(!picture.contains("sealed"), "{picture}");
+    assert!(
+        !picture.contains("RST"),
+        "both say goodbye in order:\n{picture}"
+    );
 }
 
 #[test]

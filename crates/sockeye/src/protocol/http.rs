@@ -29,6 +29,7 @@ mod client;
 mod cors;
 mod exchange;
 mod host;
+mod lent;
 mod pace;
 mod page;
 #[cfg(test)]

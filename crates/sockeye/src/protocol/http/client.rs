@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::Version;
+use super::lent::{Lent, see_off};
 use crate::request::Body;
 use crate::stream::ByteStream;
 
@@ -168,7 +169,8 @@ pub(super) async fn connect(
     stream: ByteStream,
     version: Version,
 ) -> io::Result<(Sender, AbortOnDropHandle<()>)> {
-    let io = TokioIo::new(stream);
+    let (lent, returned) = Lent::new(stream);
+    let io = TokioIo::new(lent);
     let tracker = TaskTracker::new();
     Ok(match version {
         Version::One => {
@@ -180,6 +182,7 @@ pub(super) async fn connect(
             let driving = async {
                 // What breaks it is told to the answer, too.
                 let _ = connection.await;
+                see_off(returned).await;
             };
             let task = crate::task::spawn(&tracker, driving);
             (Sender::One(sender), AbortOnDropHandle::new(task))
@@ -192,6 +195,7 @@ pub(super) async fn connect(
             let (sender, connection) = begun.await.map_err(broken)?;
             let driving = async {
                 let _ = connection.await;
+                see_off(returned).await;
             };
             let task = crate::task::spawn(&tracker, driving);
             (Sender::Two(sender), AbortOnDropHandle::new(task))
