@@ -21,6 +21,7 @@ mod export;
 mod fetch;
 mod files;
 mod guard;
+mod moving;
 mod refusal;
 mod relay;
 mod rooms;
@@ -38,6 +39,7 @@ pub(crate) use export::{ChatAction, ExportArgs};
 pub(crate) use fetch::{Datum, FetchArgs, Field, From};
 pub(crate) use files::FilesArgs;
 pub(crate) use guard::GuardArgs;
+pub(crate) use moving::{MovingArgs, ReceiveArgs, SendArgs};
 use refusal::refusal;
 pub(crate) use relay::RelayArgs;
 pub(crate) use rooms::{RoomsArgs, Slow};
@@ -70,13 +72,14 @@ Examples:
   echo hi | sockeye connect :3000        pipe through it
   sockeye chat localhost:3000            talk in the rooms of a `sockeye serve chat`
   sockeye fetch -v https://example.org/  fetch it, and show the conversation
+  sockeye send photos nas:3000           send a folder to a `sockeye serve files DIR --write`
   sockeye relay - unix:/run/app.sock     join two ends of any kind
   sockeye contacts add george udp://127.0.0.1:4001
   sockeye connect @george @james         talk to two contacts at once
   sockeye trace --read handshake.pcap    draw what tcpdump has captured
 `sockeye serve --help` lists the services.
 Exit codes: 0 ok, 1 network, 2 usage, 3 timeout, 4 TLS, 5 protocol violation,
-  6 the peer closed with an error, 8 a program failed, 130 and 143 signals.";
+  6 the peer closed with an error, 7 verification failed, 8 a program failed, 130 and 143 signals.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -89,6 +92,10 @@ pub(crate) enum Verb {
     Chat(Typed<ChatArgs>),
     /// Fetch what a URL names, and show how
     Fetch(Typed<FetchArgs>),
+    /// Send files and folders, verified, and go on after cuts
+    Send(Typed<SendArgs>),
+    /// Fetch files and folders, verified, and go on after cuts
+    Receive(Typed<ReceiveArgs>),
     /// Join two ends: what one says the other hears
     Relay(Typed<RelayArgs>),
     /// Draw what crossed the wire, step by step, with the states of both ends

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use sockeye::transfer::{self, Failure};
 use sockeye::{
     AddressError, CertificateFault, CredentialFault, Error, Info, Operation, StoreError,
     StoreFault, TlsError,
@@ -11,6 +12,8 @@ use sockeye::{
 use trace::Fault;
 use wire::pcapng::FileError;
 use wire::upstream::Refusal;
+
+mod moving;
 
 /// Exit codes. Scripts rely on them: `sockeye --help` lists them.
 pub(crate) mod code {
@@ -20,6 +23,7 @@ pub(crate) mod code {
     pub(crate) const TLS: u8 = 4;
     pub(crate) const PROTOCOL: u8 = 5;
     pub(crate) const PEER: u8 = 6;
+    pub(crate) const VERIFICATION: u8 = 7;
     pub(crate) const CHILD: u8 = 8;
     pub(crate) const INTERRUPTED: u8 = 130;
     pub(crate) const TERMINATED: u8 = 143;
@@ -96,7 +100,7 @@ fn plain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<Usage>() || error.is::<AddressError>() {
+    if error.is::<Usage>() || error.is::<AddressError>() || error.is::<transfer::Fault>() {
         return code::USAGE;
     }
     if error.is::<Timeout>() {
@@ -107,6 +111,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     }
     if let Some(fault) = error.downcast_ref::<Fault>() {
         return fault_code(fault);
+    }
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return moving::exit_code(failure);
     }
     let error = error.downcast_ref::<Error>();
     match error.and_then(Error::tls) {
@@ -177,6 +184,9 @@ fn fault_code(fault: &Fault) -> u8 {
 fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
     if let Some(fault) = error.downcast_ref::<Fault>() {
         return fault_hint(fault).map(Into::into);
+    }
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return moving::hint(failure).map(Into::into);
     }
     let error = error.downcast_ref::<Error>()?;
     if let Some(tls) = error.tls() {

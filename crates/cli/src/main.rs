@@ -7,6 +7,7 @@ mod confinement;
 mod console;
 mod failure;
 mod fetched;
+mod moving;
 mod peers;
 mod plan;
 mod report;
@@ -37,6 +38,8 @@ fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
         Verb::Connect(connect) => run(Threads::One, || verb::connect::run(*connect.0, said)),
         Verb::Chat(chat) => run(Threads::One, || verb::chat::run(*chat.0)),
         Verb::Fetch(fetch) => run(Threads::One, || verb::fetch::run(*fetch.0)),
+        Verb::Send(send) => run(Threads::One, || verb::send::run(*send.0)),
+        Verb::Receive(receive) => run(Threads::One, || verb::receive::run(*receive.0)),
         Verb::Relay(relay) => run(Threads::One, || verb::relay::run(*relay.0)),
         Verb::Trace(trace) => verb::trace::run(&trace.0),
         Verb::Contacts(contacts) => verb::contacts::run(contacts),

@@ -11,7 +11,9 @@ pub(crate) mod connect;
 pub(crate) mod contacts;
 pub(crate) mod export;
 pub(crate) mod fetch;
+pub(crate) mod receive;
 pub(crate) mod relay;
+pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod trace;
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sockeye::{Address, KeyLog, TlsClient, TlsIdentity, TlsServer};
+use sockeye::{Address, Fingerprint, KeyLog, TlsClient, TlsIdentity, TlsServer};
 use wire::address::{Scheme, Target};
 
 use crate::args::{ConnectTlsArgs, ServeArgs, ServeTlsArgs};
@@ -62,9 +62,32 @@ pub(crate) fn client(
 pub(crate) fn of_client(
     args: &ConnectTlsArgs,
     speaks: bool,
+    tell: impl FnMut(&str),
+) -> Result<TlsClient> {
+    trusting(args, speaks, &[], tell)
+}
+
+/// The same for one address, whose URL may have said by which certificate it is known.
+///
+/// # Errors
+/// When a file is of no use.
+pub(crate) fn pinned(
+    args: &ConnectTlsArgs,
+    address: &Address,
+    pins: &[Fingerprint],
+    tell: impl FnMut(&str),
+) -> Result<TlsClient> {
+    trusting(args, speaks_tls(address), pins, tell)
+}
+
+fn trusting(
+    args: &ConnectTlsArgs,
+    speaks: bool,
+    pins: &[Fingerprint],
     mut tell: impl FnMut(&str),
 ) -> Result<TlsClient> {
     let mut options = args.options();
+    options.pins.extend_from_slice(pins);
     match speaks {
         true => {
             if args.is_insecure() {

@@ -20,10 +20,10 @@ mod parts;
 mod proof;
 mod put;
 mod query;
+mod session;
 mod trouble;
 mod tus;
 mod uploads;
-mod visit;
 
 use query::Shown;
 use trouble::Trouble;
@@ -122,6 +122,7 @@ impl Files {
             under: None,
             clash: clash(&options),
             hidden: options.hidden,
+            max_size: options.max_size,
         });
         let secret = options.under.trim_start_matches('/');
         if !secret.is_empty() {
@@ -386,7 +387,7 @@ fn told(request: &Parts, trouble: &Trouble) -> Response {
 
 impl Service for Files {
     async fn serve(&self, session: Session) -> crate::error::Result<()> {
-        self.visit(session).await
+        session::serve(&self.desk, session).await
     }
 
     fn methods(&self) -> &'static [Method] {

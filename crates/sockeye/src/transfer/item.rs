@@ -108,6 +108,20 @@ impl Item {
         }
     }
 
+    /// The same as it is now, with what became of it.
+    ///
+    /// # Errors
+    /// When it is not there any more.
+    pub fn look_again(&self) -> io::Result<Self> {
+        let mut again = self.again();
+        if let Some(outcome) = self.outcome.get() {
+            again.outcome = OnceLock::from(outcome.clone());
+        } else if let Origin::File(path) = &self.origin {
+            again.facts = Facts::from(&std::fs::metadata(path)?);
+        }
+        Ok(again)
+    }
+
     /// The same for another target. What comes only once comes to whoever opens it first.
     pub(super) fn again(&self) -> Self {
         let origin = match &self.origin {

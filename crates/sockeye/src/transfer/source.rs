@@ -80,7 +80,12 @@ async fn hear(
         item.ok_or_else(|| Failure::protocol("it speaks of a file that it was not told of"))
     };
     let settle = |item: &Item, outcome: Outcome| {
-        watch.ended(&item.path.to_string(), item.size(), &outcome);
+        if !matches!(
+            (&item.origin, &outcome),
+            (Origin::Folder, Outcome::Landed(_))
+        ) {
+            watch.ended(&item.path.to_string(), item.size(), &outcome);
+        }
         // It is heard once: what was told before stays.
         let _ = item.outcome.set(outcome);
     };

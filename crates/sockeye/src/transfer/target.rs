@@ -36,6 +36,8 @@ pub struct Target {
     pub clash: Clash,
     /// Names that begin with a dot are taken.
     pub hidden: bool,
+    /// The largest file that is taken, in bytes.
+    pub max_size: Option<u64>,
 }
 
 /// Takes what a source sends.
@@ -133,6 +135,13 @@ enum Current {
 }
 
 impl Current {
+    fn entry(self) -> Option<Entry> {
+        match self {
+            Self::Kept { entry, .. } | Self::File { entry, .. } => Some(entry),
+            Self::Nothing | Self::Skipped => None,
+        }
+    }
+
     fn room(&self) -> usize {
         match self {
             Self::File { landing, .. } => landing.digest().room(),
@@ -174,10 +183,16 @@ impl Receiving<'_> {
             Frame::Hole(length) => self.hole(length).await,
             Frame::Proof(proof) => self.proof(proof),
             Frame::End { size, hash } => self.end(size, hash.into()).await,
-            Frame::Gone { index, .. } => {
-                self.entries.remove(&index);
+            Frame::Gone { index, text } => {
+                let waiting = self.entries.remove(&index).map(|(entry, _)| entry);
                 self.open.remove(&index);
-                self.current = Current::Nothing;
+                let current = std::mem::replace(&mut self.current, Current::Nothing);
+                if let Some(entry) = waiting.or_else(|| current.entry()) {
+                    let reason = Reason::Other;
+                    let outcome = Outcome::Failed { reason, text };
+                    let size = entry.size.unwrap_or_default();
+                    self.watch.ended(&entry.path.to_string(), size, &outcome);
+                }
                 self.ask().await
             }
             Frame::Error { reason, text } => Err(Failure::Refused { reason, text }),
@@ -226,6 +241,12 @@ impl Receiving<'_> {
         if !self.target.hidden && entry.path.names().any(|name| name.starts_with(b".")) {
             let why = "names that begin with a dot are not taken here";
             return Err((Reason::Forbidden, why.to_owned()));
+        }
+        let most = self.target.max_size.unwrap_or(u64::MAX);
+        // What nobody knows the size of is measured as it comes.
+        if let Some(size) = entry.size.filter(|size| *size > most) {
+            let why = format!("files of {most} bytes are the largest here, and it has {size}");
+            return Err((Reason::Forbidden, why));
         }
         if let Some(under) = &self.target.under {
             let path = [under.as_bytes(), b"/", entry.path.as_bytes()].concat();
@@ -362,7 +383,14 @@ impl Receiving<'_> {
                 landing,
                 unproved: unproved @ None,
                 ..
-            } => landing.write_within(bytes).map(|closed| *unproved = closed),
+            } => match landing.len() + bytes.len() as u64 {
+                came if came > self.target.max_size.unwrap_or(u64::MAX) => Err(Fault::Size {
+                    name: landing.shown().to_owned(),
+                    declared: self.target.max_size.unwrap_or_default(),
+                    came,
+                }),
+                _ => landing.write_within(bytes).map(|closed| *unproved = closed),
+            },
             Current::File { .. } => return Err(Failure::protocol("a chunk has no proof")),
             Current::Nothing => return Err(Failure::protocol("content belongs to no file")),
         };

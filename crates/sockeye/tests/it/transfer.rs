@@ -113,6 +113,7 @@ fn desk(folder: &Path) -> Desk {
         under: None,
         clash: Clash::Rename,
         hidden: false,
+        max_size: None,
     };
     let mut desk = Desk::new(target);
     desk.write = true;
@@ -333,6 +334,7 @@ async fn files_are_fetched_as_they_are_brought() {
                 under: None,
                 clash: Clash::Rename,
                 hidden: true,
+                max_size: None,
             };
             receive(&mut talk, &target, &[1; 16], &()).await?;
             talk.part().await;

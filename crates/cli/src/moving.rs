@@ -1,0 +1,11 @@
+//! Files that are sent and received: where they go, which they are, and how it is told.
+
+mod meter;
+mod persist;
+mod place;
+mod walk;
+
+pub(crate) use meter::Meter;
+pub(crate) use persist::{number, persist};
+pub(crate) use place::{Place, options};
+pub(crate) use walk::{Filter, walk};

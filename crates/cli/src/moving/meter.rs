@@ -1,0 +1,169 @@
+//! How a transfer is told: a bar for a person who waits, a line for what went wrong, and the sum.
+
+use std::collections::HashSet;
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use sockeye::transfer::{Outcome, Reason, Watch};
+use wire::text::printable;
+
+use crate::args::MovingArgs;
+use crate::failure::code;
+
+/// Who hears how a transfer goes, and tells it.
+pub(crate) struct Meter {
+    bar: Option<ProgressBar>,
+    json: bool,
+    quiet: bool,
+    since: Instant,
+    moved: AtomicU64,
+    sum: Mutex<Sum>,
+}
+
+#[derive(Default)]
+struct Sum {
+    /// Names that have landed; after a cut they may be told again.
+    landed: HashSet<Box<str>>,
+    bytes: u64,
+    failed: HashSet<Box<str>>,
+    damaged: bool,
+}
+
+impl Meter {
+    /// `whole` bytes are to come, if that is known.
+    pub(crate) fn new(args: &MovingArgs, whole: Option<u64>) -> Self {
+        let is_shown = !args.quiet && !args.json && std::io::stderr().is_terminal();
+        Self {
+            bar: is_shown.then(|| bar(whole)),
+            json: args.json,
+            quiet: args.quiet,
+            since: Instant::now(),
+            moved: AtomicU64::new(0),
+            sum: Mutex::default(),
+        }
+    }
+
+    /// Bytes that went by.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved.load(Relaxed)
+    }
+
+    /// Tells something beside the bar.
+    pub(crate) fn tell(&self, line: &str) {
+        let line = printable(line);
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// The same, unless only what goes wrong is to be told.
+    pub(crate) fn note(&self, line: &str) {
+        if !self.quiet {
+            self.tell(line);
+        }
+    }
+
+    /// A file did not come for a reason that the other end has not given.
+    pub(crate) fn failed(&self, name: &str, text: &str) {
+        let (reason, text) = (Reason::Other, text.to_owned());
+        self.ended(name, 0, &Outcome::Failed { reason, text });
+    }
+
+    /// Tells the sum, and gives the exit code.
+    pub(crate) fn sum(&self, verb: &str) -> u8 {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let sum = self.lock();
+        let (files, seconds) = (sum.landed.len(), self.since.elapsed().as_secs_f64());
+        let rate = HumanBytes((sum.bytes as f64 / seconds.max(1e-3)) as u64);
+        let s = if files == 1 { "" } else { "s" };
+        let bytes = HumanBytes(sum.bytes);
+        if !self.quiet && !self.json {
+            eprintln!("{verb} {files} file{s}, {bytes}, in {seconds:.1} s ({rate}/s), verified");
+        }
+        match sum.failed.len() {
+            0 => 0,
+            n => {
+                eprintln!("sockeye: {n} of {} did not land", n + files);
+                if sum.damaged {
+                    code::VERIFICATION
+                } else {
+                    code::PEER
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sum> {
+        self.sum.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch for Meter {
+    fn moved(&self, bytes: u64) {
+        self.moved.fetch_add(bytes, Relaxed);
+        if let Some(bar) = &self.bar {
+            bar.inc(bytes);
+        }
+    }
+
+    fn began(&self, name: &str, there: u64, _: Option<u64>) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(name.to_owned());
+            bar.inc(there);
+            // What was there does not make it faster.
+            bar.reset_eta();
+        }
+    }
+
+    fn ended(&self, name: &str, size: u64, outcome: &Outcome) {
+        let mut sum = self.lock();
+        let told = match outcome {
+            Outcome::Landed(path) => {
+                if !sum.landed.insert(name.into()) {
+                    return;
+                }
+                sum.bytes += size;
+                sum.failed.remove(name);
+                let path = path.to_string();
+                let is_renamed = path.rsplit('/').next() != name.rsplit('/').next();
+                drop(sum);
+                if is_renamed {
+                    self.note(&format!("{name} is {path} there: its name was taken"));
+                }
+                json!({"event": "landed", "name": name, "as": path, "size": size})
+            }
+            Outcome::Failed { reason, text } => {
+                sum.failed.insert(name.into());
+                sum.damaged |= *reason == Reason::Damaged;
+                drop(sum);
+                self.tell(&format!("sockeye: {name} did not land: {text}"));
+                json!({"event": "failed", "name": name, "reason": text})
+            }
+        };
+        if self.json {
+            println!("{told}");
+        }
+    }
+}
+
+fn bar(whole: Option<u64>) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(whole, ProgressDrawTarget::stderr());
+    let shown = match whole {
+        Some(_) => {
+            "{bar:30} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left  {wide_msg}"
+        }
+        None => "{spinner} {binary_bytes}, {binary_bytes_per_sec}  {wide_msg}",
+    };
+    if let Ok(style) = ProgressStyle::with_template(shown) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
