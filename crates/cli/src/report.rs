@@ -10,6 +10,7 @@ pub(crate) mod announce;
 pub(crate) mod conversation;
 pub(crate) mod json;
 mod log;
+pub(crate) mod qr;
 pub(crate) mod text;
 pub(crate) mod timing;
 pub(crate) mod write_out;

@@ -3,7 +3,7 @@
 use std::env::{var, var_os};
 use std::io::{IsTerminal, stdout as out};
 
-use rustix::stdio::{stdin, stdout};
+use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// Puts the terminal back as it was: the line editor may be in the middle of a line when the program ends.
@@ -30,6 +30,13 @@ pub(crate) fn columns() -> Option<usize> {
     let columns = window.map(|window| usize::from(window.ws_col));
     let told = || var("COLUMNS").ok()?.parse().ok();
     columns.filter(|columns| *columns > 0).or_else(told)
+}
+
+/// How wide the terminal is that shows standard error, if one does that can place what is written to it.
+pub(crate) fn told_columns() -> Option<usize> {
+    let window = tcgetwinsize(stderr()).ok()?;
+    let is_dumb = var_os("TERM").is_none_or(|kind| kind == "dumb");
+    (window.ws_col > 0 && !is_dumb).then(|| usize::from(window.ws_col))
 }
 
 /// Whether standard output shows colours: <https://no-color.org> and <https://bixense.com/clicolors/>.

@@ -146,12 +146,6 @@ impl ByteStream {
         &self.head
     }
 
-    /// Puts bytes back that were read from it: they come again, first.
-    pub(crate) fn put_back(&mut self, bytes: &[u8]) {
-        let rest = std::mem::replace(&mut self.head, BytesMut::from(bytes));
-        self.head.extend_from_slice(&rest);
-    }
-
     /// What went through so far, when the stream was a session's.
     pub fn counters(&self) -> Option<&Counters> {
         self.tally.as_deref().map(Tally::counters)
@@ -169,6 +163,22 @@ impl ByteStream {
         if let Some(counters) = self.counters() {
             counters.add_bytes_out(n);
         }
+    }
+
+    /// Waits until something is in [`head`](Self::head). `false`: the peer has finished. Cancel-safe.
+    pub(crate) async fn arrives(&mut self) -> io::Result<bool> {
+        if !self.head.is_empty() {
+            return Ok(true);
+        }
+        let Self { io, head, tally } = self;
+        let n = poll_fn(|cx| poll_fill(io, head, cx)).await?;
+        if let Some(tally) = tally {
+            match n {
+                0 => tally.ended(),
+                n => tally.counters().add_bytes_in(n),
+            }
+        }
+        Ok(n > 0)
     }
 
     /// The kernel socket behind the stream, duplicated, when it is one.

@@ -28,13 +28,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "service/files/*",
         &[
-            "service", "session", "stream", "request", "transfer", "token", "error",
+            "service", "session", "request", "transfer", "stream", "error",
         ],
     ),
     (
         "service/files",
         &[
-            "service", "session", "stream", "request", "transfer", "token", "error",
+            "service", "session", "request", "transfer", "stream", "error",
         ],
     ),
     (

@@ -32,6 +32,7 @@ mod hub;
 mod interop;
 mod load;
 mod matrix;
+mod moving;
 mod quic;
 mod quic_peers;
 mod relay;

@@ -20,10 +20,10 @@ mod parts;
 mod proof;
 mod put;
 mod query;
-mod session;
 mod trouble;
 mod tus;
 mod uploads;
+mod visit;
 
 use query::Shown;
 use trouble::Trouble;
@@ -387,7 +387,7 @@ fn told(request: &Parts, trouble: &Trouble) -> Response {
 
 impl Service for Files {
     async fn serve(&self, session: Session) -> crate::error::Result<()> {
-        session::serve(&self.desk, session).await
+        self.visit(session).await
     }
 
     fn methods(&self) -> &'static [Method] {

@@ -79,7 +79,7 @@ pub(super) fn words(status: StatusCode, text: &str) -> Response {
 }
 
 /// Where to go, for whoever comes without HTTP.
-fn pointer(info: &Info) -> String {
+pub(super) fn pointer(info: &Info) -> String {
     let scheme = if info.tls().is_some() {
         "https"
     } else {

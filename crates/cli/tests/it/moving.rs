@@ -1,0 +1,440 @@
+//! `send` and `receive` as people type them: over every carrier, killed in turn, through a network that lies.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::stage::{
+    Ended, LONG, Line, Listener, Run, Server, binary, folder, path, program, sockeye,
+};
+
+const CHUNK: u64 = 1 << 20;
+
+/// A home with a folder to send from, `src`, and one to land in, `in`.
+fn home() -> Arc<TempDir> {
+    let home = folder();
+    fs::create_dir(path(&home, "src")).unwrap();
+    fs::create_dir(path(&home, "in")).unwrap();
+    home
+}
+
+fn serve(home: &Arc<TempDir>, words: &[&str]) -> Server {
+    let words = ["serve", "files", "in"].iter().chain(words);
+    Server::ready(sockeye(words).home(home))
+}
+
+fn send(home: &Arc<TempDir>, words: &[&str]) -> Line {
+    sockeye(["send"].iter().chain(words)).home(home)
+}
+
+#[track_caller]
+fn well(ended: &Ended) {
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+#[track_caller]
+fn same(one: &Path, other: &Path) {
+    let read = |path: &Path| fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert!(
+        read(one) == read(other),
+        "{} is not {}",
+        other.display(),
+        one.display()
+    );
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Waits for what other processes bring about.
+#[track_caller]
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is() {
+        assert!(start.elapsed() < LONG, "{what} does not happen");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_tree_goes_and_comes_over_every_carrier() {
+    let home = home();
+    let src = path(&home, "src");
+    fs::create_dir_all(src.join("a/empty folder")).unwrap();
+    fs::write(src.join("a/文.txt"), "text").unwrap();
+    fs::write(src.join("zero"), "").unwrap();
+    fs::write(src.join("large"), binary(3_000_000)).unwrap();
+    let gbk = std::ffi::OsStr::from_bytes(b"\xd6\xd0\xce\xc4");
+    fs::write(src.join(gbk), "of gbk").unwrap();
+    let server = serve(&home, &["--write", "127.0.0.1:0", "unix:u.sock"]);
+    let at = &server.at;
+    let pin = server.run.err.rest_of("TLS certificate sha256 ");
+    let pin = pin.split(' ').next().unwrap();
+    for (n, to) in [
+        at.clone(),
+        format!("http://{at}/by-http"),
+        format!("https://{at}/by-https#pin=sha256:{pin}"),
+        format!("h3://{at}/by-h3#pin={pin}"),
+        format!("ws://{at}/by-ws"),
+        "unix:u.sock".to_owned(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        well(&send(&home, &["src", to]).run());
+        let back = format!("out{n}");
+        let from = match to.contains("by-") {
+            true => to.replace("#", "/src#"),
+            false => to.clone(),
+        };
+        let from = match from.contains("/src") || !to.contains("by-") {
+            true => from,
+            false => format!("{from}/src"),
+        };
+        well(&sockeye(["receive", &from, &back]).home(&home).run());
+        for name in [
+            &b"a/\xe6\x96\x87.txt"[..],
+            b"zero",
+            b"large",
+            b"\xd6\xd0\xce\xc4",
+        ] {
+            let name = std::ffi::OsStr::from_bytes(name);
+            same(&src.join(name), &path(&home, &back).join("src").join(name));
+        }
+        assert!(path(&home, &back).join("src/a/empty folder").is_dir());
+    }
+    assert_eq!(
+        names(&path(&home, "in")),
+        ["by-h3", "by-http", "by-https", "by-ws", "src"]
+    );
+}
+
+/// How much of `x` is at the target.
+fn landed(home: &Arc<TempDir>) -> u64 {
+    let size = |name| path(home, name).metadata().map_or(0, |facts| facts.len());
+    size("in/x.part").max(size("in/x"))
+}
+
+#[test]
+fn a_hundred_kills_of_both_ends_in_turn_cost_nothing_but_time() {
+    let home = home();
+    let size = 120 * CHUNK + 777;
+    fs::write(path(&home, "src/x"), binary(size as usize)).unwrap();
+    let words = [
+        "src/x",
+        "unix:u.sock",
+        "--limit-rate",
+        "60M",
+        "--retry",
+        "1000",
+    ];
+    let start = || serve(&home, &["--write", "unix:u.sock"]);
+    let (mut server, mut sender) = (Some(start()), Some(send(&home, &words).start()));
+    let mut kills = 0;
+    while kills < 100 {
+        // A chunk more, and a piece of another one.
+        let goal = (landed(&home) + CHUNK + 100_000 * (kills % 10)).min(size);
+        let ended = |sender: &mut Option<Run>| !sender.as_mut().unwrap().is_running();
+        until("more of it", || landed(&home) >= goal || ended(&mut sender));
+        if ended(&mut sender) {
+            break;
+        }
+        match kills % 2 {
+            0 => drop(
+                server
+                    .take()
+                    .inspect(|server| server.run.signal(Signal::KILL)),
+            ),
+            _ => drop(sender.take().inspect(|sender| sender.signal(Signal::KILL))),
+        }
+        // The lock of the old one goes with it.
+        server = server.or_else(|| Some(start()));
+        sender = sender.or_else(|| Some(send(&home, &words).start()));
+        kills += 1;
+    }
+    well(&sender.unwrap().end_within(6 * LONG));
+    same(&path(&home, "src/x"), &path(&home, "in/x"));
+    assert_eq!(names(&path(&home, "in")), ["x"]);
+    assert!(
+        kills >= 60,
+        "only {kills} kills: one that costs more than a chunk costs more of them"
+    );
+}
+
+/// A relay that flips one bit in so many bytes on their way to `to`.
+fn liar(to: String, every: u64) -> String {
+    let listener = Listener::new();
+    let at = listener.at();
+    std::thread::spawn(move || {
+        let mut count = 0;
+        while let Ok((client, _)) = listener.0.accept() {
+            let server = TcpStream::connect(&to).unwrap();
+            let (mut back, mut out) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut back, &mut out));
+            let (mut client, mut server) = (client, server);
+            let mut buffer = vec![0; 32 * 1024];
+            while let Ok(n @ 1..) = client.read(&mut buffer) {
+                if count / every != (count + n as u64) / every {
+                    buffer[n / 2] ^= 16;
+                }
+                count += n as u64;
+                if server.write_all(&buffer[..n]).is_err() {
+                    break;
+                }
+            }
+            // Whoever is left hears that it is over.
+            let _ = server.shutdown(std::net::Shutdown::Write);
+            let _ = client.shutdown(std::net::Shutdown::Both);
+        }
+    });
+    at
+}
+
+#[test]
+fn bits_that_flip_on_the_way_are_noticed_and_sent_again() {
+    let home = home();
+    fs::write(path(&home, "src/x"), binary(12_000_000)).unwrap();
+    let server = serve(&home, &["--write", "tcp://127.0.0.1:0"]);
+    let through = liar(server.at.clone(), 2_500_000);
+    let ended = send(&home, &["src/x", &through, "--retry", "0"]).run();
+    assert_eq!(ended.code, 7, "{ended:?}");
+    assert!(
+        ended.complaint().contains("damaged on its way"),
+        "{ended:?}"
+    );
+    let ended = send(&home, &["src/x", &through])
+        .start()
+        .end_within(3 * LONG);
+    well(&ended);
+    assert!(ended.err.contains("trying again"), "{ended:?}");
+    same(&path(&home, "src/x"), &path(&home, "in/x"));
+    assert_eq!(names(&path(&home, "in")), ["x"]);
+}
+
+#[test]
+fn what_cannot_land_says_why() {
+    let home = home();
+    fs::write(path(&home, "src/x"), binary(3_000_000)).unwrap();
+    fs::write(path(&home, "src/.hidden"), "x").unwrap();
+    let complains = |words: &[&str], code: i32, says: &str| {
+        let ended = send(&home, words).run();
+        assert!(
+            ended.code == code && ended.err.contains(says),
+            "{code}, {says}: {ended:?}"
+        );
+    };
+    let closed = serve(&home, &["127.0.0.1:0"]);
+    complains(&["src/x", &closed.at], 6, "served with --write");
+    let open = serve(&home, &["--write", "127.0.0.1:0"]);
+    complains(&["src/.hidden", &open.at], 6, "begin with a dot");
+    complains(
+        &["src/x", &format!("https://{}", open.at)],
+        4,
+        "self-signed",
+    );
+    let wrong = format!("https://{}#pin={}", open.at, "00".repeat(32));
+    complains(&["src/x", &wrong], 4, "");
+    complains(&["src/nowhere", &open.at], 1, "No such file");
+    let echo = Server::start("echo 127.0.0.1:0");
+    complains(&["src/x", &echo.at], 5, "the other end");
+    let nobody = Listener::new().at();
+    complains(&["src/x", &nobody], 1, "connection refused");
+    let ended = sockeye(["receive", &format!("http://{}/nothing", open.at)])
+        .home(&home)
+        .run();
+    assert!(
+        ended.code == 6 && ended.err.contains("whole URL"),
+        "{ended:?}"
+    );
+    assert_eq!(names(&path(&home, "in")), [""; 0]);
+}
+
+/// On a file system of 4 MiB, and on one that cannot be written.
+#[test]
+fn a_full_disk_and_one_that_is_read_only_are_told() {
+    for (options, says) in [("size=4m", "no room"), ("ro", "read-only")] {
+        let home = home();
+        fs::write(path(&home, "src/large"), binary(8_000_000)).unwrap();
+        fs::write(path(&home, "src/small"), "fits").unwrap();
+        let script = format!("mount -t tmpfs -o {options} none in && exec \"$0\" \"$@\"");
+        let server = [
+            "-rm",
+            "sh",
+            "-c",
+            &script,
+            env!("CARGO_BIN_EXE_sockeye"),
+            "serve",
+            "files",
+        ];
+        let server = server.iter().chain(&["in", "--write", "unix:u.sock"]);
+        let server = Server::ready(program("unshare", server).home(&home));
+        let ended = send(&home, &["src/large", "src/small", "unix:u.sock"]).run();
+        assert_eq!(ended.code, 6, "{ended:?}");
+        assert!(ended.err.contains(says), "{ended:?}");
+        let small_lands = !ended.err.contains("small did not land");
+        assert_eq!(small_lands, options != "ro", "{ended:?}");
+        drop(server);
+    }
+}
+
+#[test]
+fn files_beyond_4_gib_keep_their_holes() {
+    let home = home();
+    let size = (4 << 30) + 3 * CHUNK + 5;
+    let file = fs::File::create(path(&home, "src/sparse")).unwrap();
+    file.set_len(size).unwrap();
+    let write = |at, text: &str| {
+        std::os::unix::fs::FileExt::write_all_at(&file, text.as_bytes(), at).unwrap()
+    };
+    write(0, "first");
+    write((4 << 30) + 17, "beyond");
+    write(size - 4, "last");
+    let server = serve(&home, &["--write", "unix:u.sock"]);
+    well(
+        &send(&home, &["src/sparse", "unix:u.sock"])
+            .start()
+            .end_within(6 * LONG),
+    );
+    drop(server);
+    let facts = path(&home, "in/sparse").metadata().unwrap();
+    assert_eq!(facts.len(), size);
+    assert!(
+        facts.blocks() * 512 < 2 * CHUNK,
+        "{} blocks",
+        facts.blocks()
+    );
+    let copy = fs::File::open(path(&home, "in/sparse")).unwrap();
+    let read = |at, text: &str| {
+        let mut found = vec![0; text.len()];
+        std::os::unix::fs::FileExt::read_exact_at(&copy, &mut found, at).unwrap();
+        assert_eq!(found, text.as_bytes());
+    };
+    read(0, "first");
+    read((4 << 30) + 17, "beyond");
+    read(size - 4, "last");
+}
+
+#[test]
+fn a_hundred_thousand_small_files_land() {
+    let home = home();
+    for n in 0..100_000 {
+        if n % 1000 == 0 {
+            fs::create_dir(path(&home, &format!("src/{}", n / 1000))).unwrap();
+        }
+        fs::write(path(&home, &format!("src/{}/{n}", n / 1000)), n.to_string()).unwrap();
+    }
+    let server = serve(&home, &["--write", "unix:u.sock"]);
+    well(
+        &send(&home, &["src", "unix:u.sock"])
+            .start()
+            .end_within(12 * LONG),
+    );
+    drop(server);
+    for n in 0..100_000 {
+        let there = path(&home, &format!("in/src/{}/{n}", n / 1000));
+        assert_eq!(fs::read_to_string(there).unwrap(), n.to_string());
+    }
+}
+
+#[test]
+fn the_flags_do_what_they_say() {
+    let home = home();
+    for name in ["a.txt", "b.jpg", "c.tmp"] {
+        fs::write(path(&home, &format!("src/{name}")), name).unwrap();
+    }
+    let listed = send(
+        &home,
+        &["src", "nowhere:1", "--dry-run", "--exclude", "*.tmp"],
+    )
+    .run();
+    well(&listed);
+    let listed = listed.text();
+    let listed: Vec<_> = listed
+        .lines()
+        .map(|line| line.trim().rsplit(' ').next().unwrap())
+        .collect();
+    assert_eq!(listed, ["src", "src/a.txt", "src/b.jpg"]);
+    let server = serve(&home, &["--write", "--token", "secret", "unix:u.sock"]);
+    let secret = ["--token", "secret", "--json"];
+    let words = ["src", "unix:u.sock", "--include", "*.txt"];
+    let sent = send(&home, &[&words[..], &secret].concat()).run();
+    well(&sent);
+    let events = crate::stage::objects(&sent.text());
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["as"], "src/a.txt");
+    assert_eq!(names(&path(&home, "in/src")), ["a.txt"]);
+    // The same again is there already; another one of the same name gets a number.
+    well(&send(&home, &[&words[..], &secret].concat()).run());
+    fs::write(path(&home, "src/a.txt"), "changed").unwrap();
+    let sent = send(
+        &home,
+        &[
+            "src",
+            "unix:u.sock",
+            "--include",
+            "*.txt",
+            "--token",
+            "secret",
+        ],
+    )
+    .run();
+    assert!(
+        sent.err.contains("src/a.txt is src/a (1).txt there"),
+        "{sent:?}"
+    );
+    assert_eq!(names(&path(&home, "in/src")), ["a (1).txt", "a.txt"]);
+    let words = [
+        "-",
+        "unix:u.sock",
+        "--name",
+        "piped",
+        "--token",
+        "secret",
+        "-q",
+    ];
+    let piped = send(&home, &words).start().pass(&binary(2_500_000), LONG);
+    assert_eq!((piped.code, &*piped.err), (0, ""));
+    assert!(fs::read(path(&home, "in/piped")).unwrap() == binary(2_500_000));
+    let slow = Instant::now();
+    let words = [
+        "src/a.txt",
+        "unix:u.sock",
+        "--limit-rate",
+        "20",
+        "--token",
+        "secret",
+    ];
+    well(&send(&home, &words).run());
+    assert!(
+        slow.elapsed() > Duration::from_millis(250),
+        "7 bytes at 20 a second"
+    );
+    let (from, to) = ("unix:u.sock", "out");
+    fs::create_dir_all(path(&home, "out/src")).unwrap();
+    fs::write(path(&home, "out/src/a.txt"), "mine").unwrap();
+    let words = ["receive", from, to, "--token", "secret"];
+    well(
+        &sockeye(words.iter().chain(&["--overwrite"]))
+            .home(&home)
+            .run(),
+    );
+    assert_eq!(
+        fs::read_to_string(path(&home, "out/src/a.txt")).unwrap(),
+        "a.txt"
+    );
+    drop(server);
+}
