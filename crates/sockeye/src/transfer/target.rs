@@ -187,7 +187,7 @@ impl Receiving<'_> {
                 let waiting = self.entries.remove(&index).map(|(entry, _)| entry);
                 self.open.remove(&index);
                 let current = std::mem::replace(&mut self.current, Current::Nothing);
-                if let Some(entry) = waiting.or(current.entry()) {
+                if let Some(entry) = waiting.or_else(|| current.entry()) {
                     let reason = Reason::Other;
                     let outcome = Outcome::Failed { reason, text };
                     let size = entry.size.unwrap_or_default();
