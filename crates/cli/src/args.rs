@@ -39,7 +39,7 @@ pub(crate) use export::{ChatAction, ExportArgs};
 pub(crate) use fetch::{Datum, FetchArgs, Field, From};
 pub(crate) use files::FilesArgs;
 pub(crate) use guard::GuardArgs;
-pub(crate) use moving::{MovingArgs, ReceiveArgs, SendArgs};
+pub(crate) use moving::{MovingArgs, OfferArgs, ReceiveArgs, SendArgs};
 use refusal::refusal;
 pub(crate) use relay::RelayArgs;
 pub(crate) use rooms::{RoomsArgs, Slow};

@@ -27,7 +27,7 @@ pub use cat::Cat;
 pub use chat::Chat;
 pub use echo::Echo;
 pub use exec::Exec;
-pub use files::{Files, FilesOptions};
+pub use files::{Files, FilesOptions, Offer};
 pub use hello::Hello;
 pub use relay::{Balance, Relay};
 pub use reply::Reply;

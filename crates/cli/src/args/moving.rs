@@ -10,7 +10,10 @@ use super::values::{long_size, time};
 
 /// Send files and folders, verified, and go on after cuts
 ///
-/// ADDR is a `sockeye serve files DIR --write`, by any of its ways: https://HOST:PORT/FOLDER (the certificate
+/// Without ADDR they are offered: a URL with a secret is told, for a browser or `sockeye receive` at the other end, and
+/// after --count downloads it is over.
+///
+/// ADDR is a `sockeye serve files DIR --write` or a `sockeye receive`, by any of its ways: https://HOST:PORT/FOLDER (the certificate
 /// can be pinned: https://…#pin=SHA256), http://…, HOST:PORT, tls://…, quic://…, ws://…, unix:PATH.
 /// FILE is a file, a folder with all that is in it, or `-` for standard input. Links in folders are not followed.
 ///
@@ -20,7 +23,7 @@ use super::values::{long_size, time};
 #[command(verbatim_doc_comment, after_help = SEND_EXAMPLES)]
 pub(crate) struct SendArgs {
     /// What to send, and where to
-    #[arg(value_name = "FILE|ADDR", required = true, num_args = 2.., allow_hyphen_values = false)]
+    #[arg(value_name = "FILE|ADDR", required = true)]
     pub(crate) words: Vec<PathBuf>,
     /// What standard input is called at the other end
     #[arg(long, value_name = "NAME", default_value = "stdin")]
@@ -37,6 +40,11 @@ pub(crate) struct SendArgs {
     /// So many bytes in a second at the most, such as 500k or 10M
     #[arg(long, value_name = "SIZE", value_parser = long_size)]
     pub(crate) limit_rate: Option<u64>,
+    /// Without ADDR: how often they may be downloaded
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) count: u32,
+    #[command(flatten)]
+    pub(crate) offer: OfferArgs,
     #[command(flatten)]
     pub(crate) way: MovingArgs,
 }
@@ -44,19 +52,20 @@ pub(crate) struct SendArgs {
 /// Fetch files and folders, verified, and go on after cuts
 ///
 /// ADDR is a `sockeye serve files DIR`, as for `send`, with the path of a file or folder:
-/// https://HOST:PORT/PATH#pin=SHA256. What comes lands in DIR [default: this one].
+/// https://HOST:PORT/PATH#pin=SHA256; or the URL that a `sockeye send` has told. What comes lands in DIR [default: this
+/// one].
+///
+/// Without ADDR others bring files: a URL with a secret is told, for a browser or `sockeye send` at the other end. Who
+/// knows it can also read what is in DIR.
 ///
 /// A file is NAME.part until all of it is here and verified. What is here is not fetched twice, and nothing is
 /// overwritten unless --overwrite says so: a name that is taken gets a number.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = RECEIVE_EXAMPLES)]
 pub(crate) struct ReceiveArgs {
-    /// Where from
-    #[arg(value_name = "ADDR")]
-    pub(crate) from: String,
-    /// Where to
-    #[arg(value_name = "DIR", default_value = ".")]
-    pub(crate) folder: PathBuf,
+    /// Where from, and the folder that it lands in
+    #[arg(value_name = "ADDR|DIR", num_args = ..=2)]
+    pub(crate) words: Vec<PathBuf>,
     /// What comes replaces files of the same name
     #[arg(long)]
     pub(crate) overwrite: bool,
@@ -64,7 +73,25 @@ pub(crate) struct ReceiveArgs {
     #[arg(long)]
     pub(crate) hidden: bool,
     #[command(flatten)]
+    pub(crate) offer: OfferArgs,
+    #[command(flatten)]
     pub(crate) way: MovingArgs,
+}
+
+/// What is offered, and to whom.
+#[derive(Debug, Args)]
+pub(crate) struct OfferArgs {
+    /// Without ADDR: where to listen [default: all networks, on a port that the system chooses]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "*:0",
+        hide_default_value = true
+    )]
+    pub(crate) bind: String,
+    /// Without ADDR: when it is over
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) expire: Option<Duration>,
 }
 
 /// What both have in common.
@@ -105,6 +132,7 @@ pub(crate) struct MovingArgs {
 
 const SEND_EXAMPLES: &str = "\
 Examples:
+  sockeye send report.pdf                        offer it, once, with a URL and a QR code
   sockeye send report.pdf 192.168.1.7:3000
   sockeye send photos 'https://nas.local:3000/2026#pin=9f86d0…' --exclude '*.tmp'
   tar c . | sockeye send - --name backup.tar quic://host:3000 --insecure
@@ -113,6 +141,7 @@ Exit codes: 6 the other end did not take all, 7 verification failed.";
 
 const RECEIVE_EXAMPLES: &str = "\
 Examples:
+  sockeye receive drop                           let others put files into the folder drop
   sockeye receive http://192.168.1.7:3000/report.pdf
   sockeye receive 'https://nas.local:3000/photos#pin=9f86d0…' pictures
 The other end: sockeye serve files DIR '*:3000'

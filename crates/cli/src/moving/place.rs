@@ -1,5 +1,6 @@
 //! Where files go or come from: a URL as people pass it on, and how that place is dialed.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::Result;
@@ -68,6 +69,12 @@ impl std::fmt::Display for Place {
     }
 }
 
+/// Whether a word of the command line is a place, and not a file or folder.
+pub(crate) fn is_place(word: &Path) -> bool {
+    let text = word.to_str().unwrap_or_default();
+    text.contains("://") || text.starts_with("unix:") || !word.exists() && text.contains(':')
+}
+
 /// How a place is dialed.
 ///
 /// # Errors
@@ -106,6 +113,8 @@ mod tests {
             assert_eq!(place.pin, Some(pin.parse().unwrap()));
             assert_eq!(word.parse::<Place>().unwrap().pin, None);
         }
+        assert!(is_place(Path::new("h:3000")) && is_place(Path::new("unix:/run/s")));
+        assert!(!is_place(Path::new("/")) && !is_place(Path::new("new.txt")));
         assert!("udp://h:3000".parse::<Place>().is_err());
         assert!("https://h:3000/#pin=1234".parse::<Place>().is_err());
     }

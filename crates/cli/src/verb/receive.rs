@@ -1,21 +1,32 @@
 //! `sockeye receive`: files come from another end, and are verified here.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use sockeye::dial;
+use sockeye::service::{Files, FilesOptions};
 use sockeye::transfer::{Clash, Hello, Role, Root, Talk, Target, VERSION, receive};
 
 use crate::args::ReceiveArgs;
-use crate::moving::{Meter, Place, number, options, persist};
+use crate::moving::{Meter, Place, is_place, number, offer, options, persist, secret};
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: ReceiveArgs) -> Result<ExitCode> {
-    let place: Place = args.from.parse()?;
-    let made = std::fs::create_dir_all(&args.folder);
-    made.with_context(|| format!("cannot make the folder {}", args.folder.display()))?;
+    let (place, folder) = match &args.words[..] {
+        [place, folder] => (Some(place), folder.as_path()),
+        [place] if is_place(place) => (Some(place), Path::new(".")),
+        [folder] => (None, folder.as_path()),
+        _ => (None, Path::new(".")),
+    };
+    let made = std::fs::create_dir_all(folder);
+    made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let Some(place) = place else {
+        return take(&args, folder).await;
+    };
+    let place: Place = place.to_string_lossy().parse()?;
     let target = Target {
-        root: Root::open(&args.folder)?,
+        root: Root::open(folder)?,
         under: None,
         clash: match args.overwrite {
             true => Clash::Overwrite,
@@ -31,6 +42,22 @@ pub(crate) async fn run(args: ReceiveArgs) -> Result<ExitCode> {
         code = signals.next() => return Ok(ExitCode::from(code)),
     }
     Ok(ExitCode::from(meter.sum("received")))
+}
+
+/// Without an address others bring files.
+async fn take(args: &ReceiveArgs, folder: &Path) -> Result<ExitCode> {
+    let under = secret()?;
+    let options = FilesOptions {
+        write: true,
+        overwrite: args.overwrite,
+        hidden: args.hidden,
+        under: under.clone(),
+        ..FilesOptions::default()
+    };
+    let service = Files::open(folder, options)?;
+    let what = "files are taken until Ctrl-C; the other end types one of";
+    let words = (what, "send FILE ", "");
+    offer(&args.offer, service, &under, words, std::future::pending()).await
 }
 
 async fn fetch(args: &ReceiveArgs, place: &Place, target: &Target, meter: &Meter) -> Result<()> {

@@ -1,16 +1,20 @@
 //! `sockeye send`: files go to another end, which verifies them.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
 use sockeye::dial;
+use sockeye::service::{Files, FilesOptions, Offer};
 use sockeye::transfer::{Hello, Item, Pace, Role, Talk, VERSION, send};
 
 use crate::args::SendArgs;
 use crate::failure::Usage;
-use crate::moving::{Filter, Meter, Place, number, options, persist, walk};
+use crate::moving::{
+    Filter, Meter, Place, is_place, number, offer, options, persist, secret, walk,
+};
 use crate::signals::Signals;
 
 /// How often files that change while they are sent are looked at again.
@@ -27,6 +31,9 @@ pub(crate) async fn run(args: SendArgs) -> Result<ExitCode> {
             .for_each(|item| println!("{:>14} {}", item.size(), item.path));
         return Ok(ExitCode::SUCCESS);
     }
+    let Some(place) = place else {
+        return give(&args, files, items).await;
+    };
     let is_known = items.iter().all(|item| item.facts.size.is_some());
     let whole = is_known.then(|| items.iter().map(Item::size).sum());
     let meter = Meter::new(&args.way, whole);
@@ -38,14 +45,58 @@ pub(crate) async fn run(args: SendArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(meter.sum("sent")))
 }
 
-/// The last word is where to.
-fn words(words: &[PathBuf]) -> Result<(&[PathBuf], Place)> {
-    let Some((place, files)) = words.split_last() else {
-        return Err(Usage("what is to be sent, and where to?".to_owned()).into());
+/// The last word may be where to.
+fn words(words: &[PathBuf]) -> Result<(&[PathBuf], Option<Place>)> {
+    let place = words.last().filter(|last| is_place(last));
+    let files = &words[..words.len() - usize::from(place.is_some())];
+    if files.is_empty() {
+        return Err(
+            Usage("what is to be sent there? Files come before the address".to_owned()).into(),
+        );
+    }
+    let place = place.and_then(|place| place.to_str()).map(str::parse);
+    Ok((files, place.transpose()?))
+}
+
+/// Without an address it is offered, to as many as may have it.
+async fn give(args: &SendArgs, files: &[PathBuf], items: Vec<Item>) -> Result<ExitCode> {
+    let whole = files.iter().map(|file| {
+        let whole = file.canonicalize();
+        whole.map_err(|error| Usage(format!("cannot offer {}: {error}", file.display())))
+    });
+    let whole = whole.collect::<Result<Vec<_>, _>>()?;
+    let folder = whole.first().and_then(|file| file.parent());
+    let Some(folder) =
+        folder.filter(|folder| whole.iter().all(|file| file.parent() == Some(folder)))
+    else {
+        let what = "what is offered together has to lie in one folder".to_owned();
+        return Err(Usage(what).into());
     };
-    let place = place.to_str().map(str::parse);
-    let place = place.unwrap_or_else(|| Err(Usage("the address is not UTF-8".to_owned()).into()));
-    Ok((files, place?))
+    let names = whole.iter().filter_map(|file| file.file_name());
+    let (taken, mut takes) = tokio::sync::mpsc::unbounded_channel();
+    let under = secret()?;
+    let options = FilesOptions {
+        under: under.clone(),
+        hidden: true,
+        ..FilesOptions::default()
+    };
+    let size: u64 = items.iter().map(Item::size).sum();
+    let offered = Offer {
+        names: names.map(|name| name.as_bytes().to_vec()).collect(),
+        items: items.into(),
+        taken,
+    };
+    let service = Files::offering(folder, offered, options)?;
+    let what = format!(
+        "{size} bytes are offered, {} times; the other end types one of",
+        args.count
+    );
+    let over = async {
+        for _ in 0..args.count {
+            takes.recv().await;
+        }
+    };
+    offer(&args.offer, service, &under, (&what, "receive ", ""), over).await
 }
 
 async fn deliver(

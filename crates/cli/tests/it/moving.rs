@@ -438,3 +438,88 @@ fn the_flags_do_what_they_say() {
     );
     drop(server);
 }
+
+/// The URL that stands in quotes in what an offer says.
+fn told(run: &Run) -> String {
+    run.err.rest_of("#pin=");
+    let said = run.err.text();
+    said.split('\'').nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn an_offer_is_taken_by_a_browser_and_by_sockeye_and_is_over() {
+    let home = home();
+    for name in ["x", "y", "other"] {
+        fs::write(path(&home, &format!("src/{name}")), binary(1_500_000)).unwrap();
+    }
+    let words = ["src/x", "src/y", "--count", "2", "--bind", "127.0.0.1:0"];
+    let mut offer = send(&home, &words).start();
+    let url = told(&offer);
+    let page = url
+        .split('#')
+        .next()
+        .unwrap()
+        .replace("https://", "http://");
+    let curl = |at: &str| {
+        program(
+            "curl",
+            ["-s", "-o", "/dev/stdout", "-w", "%{http_code}", at],
+        )
+        .run()
+    };
+    let listed = curl(&page).text();
+    assert!(
+        listed.contains("/x\">x</a>") && !listed.contains("other"),
+        "{listed}"
+    );
+    let secret = page.split('/').nth(3).unwrap();
+    for wrong in [
+        format!("{page}other"),
+        page.replace(secret, "00000000000000000000") + "x",
+        page.replace(&format!("{secret}/"), "x"),
+    ] {
+        assert!(curl(&wrong).text().ends_with("404"), "{wrong}");
+    }
+    let guessed = url.replace(secret, "00000000000000000000");
+    let ended = sockeye(["receive", &guessed, "out"]).home(&home).run();
+    assert_eq!(ended.code, 6, "{ended:?}");
+    let downloaded = curl(&format!("{page}x")).out;
+    assert!(downloaded == [&binary(1_500_000)[..], b"200"].concat());
+    well(&sockeye(["receive", &url, "out"]).home(&home).run());
+    same(&path(&home, "src/y"), &path(&home, "out/y"));
+    assert_eq!(names(&path(&home, "out")), ["x", "y"]);
+    well(&offer.end());
+}
+
+#[test]
+fn a_drop_box_takes_files_from_whoever_knows_its_url() {
+    let home = home();
+    fs::write(path(&home, "src/x"), binary(1_500_000)).unwrap();
+    let words = ["receive", "in", "--bind", "127.0.0.1:0"];
+    let mut box_ = sockeye(words).home(&home).start();
+    let url = told(&box_);
+    well(&send(&home, &["src/x", &url]).run());
+    let page = url
+        .split('#')
+        .next()
+        .unwrap()
+        .replace("https://", "http://");
+    let source = path(&home, "src/x");
+    well(
+        &program(
+            "curl",
+            [
+                "-sf",
+                "-T",
+                source.to_str().unwrap(),
+                &format!("{page}by-curl"),
+            ],
+        )
+        .run(),
+    );
+    for name in ["x", "by-curl"] {
+        same(&source, &path(&home, "in").join(name));
+    }
+    box_.signal(Signal::INT);
+    assert_eq!(box_.end().code, 130);
+}

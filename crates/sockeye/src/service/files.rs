@@ -16,6 +16,7 @@ use wire::transfer::RelativePath;
 mod archive;
 mod browse;
 mod filling;
+mod offer;
 mod parts;
 mod proof;
 mod put;
@@ -25,6 +26,7 @@ mod tus;
 mod uploads;
 mod visit;
 
+pub use offer::Offer;
 use query::Shown;
 use trouble::Trouble;
 use uploads::Uploads;
@@ -67,6 +69,8 @@ pub struct Files {
     /// The same folder for what comes, and for sockeye at the other end.
     desk: Arc<Desk>,
     uploads: Arc<Uploads>,
+    /// What alone is there, of all that is in the folder.
+    offer: Option<Arc<Offer>>,
     options: FilesOptions,
 }
 
@@ -139,8 +143,26 @@ impl Files {
             root,
             desk: Arc::new(desk),
             uploads: Arc::default(),
+            offer: None,
             options,
         })
+    }
+
+    /// Serves of `folder` only what is offered.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn offering(
+        folder: impl AsRef<Path>,
+        offer: Offer,
+        options: FilesOptions,
+    ) -> crate::error::Result<Self> {
+        let mut files = Self::open(folder, options)?;
+        if let Some(desk) = Arc::get_mut(&mut files.desk) {
+            desk.offer = Some(offer.items.clone());
+        }
+        files.offer = Some(Arc::new(offer));
+        Ok(files)
     }
 
     async fn answer(&self, request: Request) -> io::Result<Answer> {
@@ -151,6 +173,12 @@ impl Files {
             let why = "No file can have that name.";
             return Ok(refusal(StatusCode::BAD_REQUEST, why).into());
         };
+        if let Some(offer) = &self.offer {
+            if target.name.is_empty() {
+                return Ok(offer.page(&self.options.under).into());
+            }
+            offer.has(&target.name)?;
+        }
         if target.is_hidden && !self.options.hidden {
             return Err(Errno::NOENT.into());
         }
@@ -258,7 +286,11 @@ impl Files {
             Sort::File if !target.is_folder => {
                 // A body is no part of what is asked.
                 let (request, _) = request.into_parts();
-                Ok(self.file(&request, target, found).await?.into())
+                let response = self.file(&request, target, found).await?;
+                Ok(match &self.offer {
+                    Some(offer) => offer.counted(&request.method, response).into(),
+                    None => response.into(),
+                })
             }
             Sort::Folder if !target.is_folder => {
                 Ok(moved(&self.options.under, target, query).into())

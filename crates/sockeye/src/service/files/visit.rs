@@ -6,7 +6,7 @@ use super::Files;
 use crate::error::Result;
 use crate::service::folder::{point_to_http, pointer};
 use crate::session::Session;
-use crate::transfer::{Failure, MAGIC, Outcome, Watch};
+use crate::transfer::{Errand, Failure, MAGIC, Outcome, Watch};
 
 impl Files {
     /// The transfer protocol if that is spoken, and a word on where to go if not.
@@ -30,7 +30,12 @@ impl Files {
         }
         let teller = Teller(&info);
         match self.desk.attend(stream, &teller).await {
-            Ok(_) => {}
+            Ok(Errand::Fetched) => {
+                if let Some(offer) = &self.offer {
+                    offer.was_taken();
+                }
+            }
+            Ok(Errand::Brought) => {}
             // It comes back by itself, or has heard why not.
             Err(failure @ Failure::Refused { .. }) if failure.may_pass() => {}
             Err(failure) => info.note(&format!("transfer with {}: {failure}", info.peer())),
