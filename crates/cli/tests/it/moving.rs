@@ -209,7 +209,7 @@ fn bits_that_flip_on_the_way_are_noticed_and_sent_again() {
     let home = home();
     fs::write(path(&home, "src/x"), binary(12_000_000)).unwrap();
     let server = serve(&home, &["--write", "tcp://127.0.0.1:0"]);
-    let through = liar(server.at.clone(), 2_500_000);
+    let through = liar(server.at, 2_500_000);
     let ended = send(&home, &["src/x", &through, "--retry", "0"]).run();
     assert_eq!(ended.code, 7, "{ended:?}");
     assert!(
