@@ -176,7 +176,8 @@ fn a_hundred_kills_of_both_ends_in_turn_cost_nothing_but_time() {
 }
 
 /// A relay that flips one bit in so many bytes on their way to `to`.
-fn liar(to: String, every: u64) -> String {
+fn liar(to: &str, every: u64) -> String {
+    let to = to.to_owned();
     let listener = Listener::new();
     let at = listener.at();
     std::thread::spawn(move || {
@@ -209,7 +210,7 @@ fn bits_that_flip_on_the_way_are_noticed_and_sent_again() {
     let home = home();
     fs::write(path(&home, "src/x"), binary(12_000_000)).unwrap();
     let server = serve(&home, &["--write", "tcp://127.0.0.1:0"]);
-    let through = liar(server.at, 2_500_000);
+    let through = liar(&server.at, 2_500_000);
     let ended = send(&home, &["src/x", &through, "--retry", "0"]).run();
     assert_eq!(ended.code, 7, "{ended:?}");
     assert!(
