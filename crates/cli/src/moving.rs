@@ -1,11 +1,13 @@
 //! Files that are sent and received: where they go, which they are, and how it is told.
 
+mod deliver;
 mod meter;
 mod offer;
 mod persist;
 mod place;
 mod walk;
 
+pub(crate) use deliver::deliver;
 pub(crate) use meter::Meter;
 pub(crate) use offer::{offer, secret};
 pub(crate) use persist::{number, persist};

@@ -27,21 +27,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // A service names neither a port nor a protocol. One dials, one starts programs.
     ("service/relay", &["service", "session", "dial", "error"]),
     ("service/exec", &["service", "session", "child", "error"]),
-    (
-        "service/files/*",
-        &[
-            "service", "session", "request", "transfer", "stream", "error",
-        ],
-    ),
-    (
-        "service/files",
-        &[
-            "service", "session", "request", "transfer", "stream", "error",
-        ],
-    ),
+    // One takes files that come in parts, and says a secret that is part of their names.
     (
         "service/*",
-        &["service", "session", "stream", "request", "hub", "error"],
+        &[
+            "service", "session", "stream", "request", "hub", "transfer", "token", "error",
+        ],
     ),
     ("service", &["session", "request", "error"]),
     // A program is a peer of a kind: what it says is a stream.

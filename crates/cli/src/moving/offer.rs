@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use sockeye::service::Files;
 use sockeye::{
-    Address, Endpoint, HttpSettings, Observer, Port, PortConfig, TlsIdentity, TlsServer,
+    Address, Endpoint, Listening, Observer, Port, PortConfig, TlsIdentity, TlsServer,
     TlsServerOptions,
 };
 use tokio_util::sync::CancellationToken;
@@ -33,8 +33,8 @@ pub(crate) fn secret() -> Result<String> {
     Ok(secret)
 }
 
-/// Serves `files` until `over`, a signal, or the time of the offer is over. `told` are the lines for people: what
-/// it is, and the words of the other end's command around the URL.
+/// Serves `files` until `over`, a signal, or the time of the offer is over. `told` is for people: what
+/// it is, and the words of the other end's command before the URL.
 ///
 /// # Errors
 /// When the port cannot be bound.
@@ -42,7 +42,7 @@ pub(crate) async fn offer(
     args: &OfferArgs,
     files: Files,
     under: &str,
-    (what, before, after): (&str, &str, &str),
+    told: (&str, &str),
     over: impl Future<Output = ()>,
 ) -> Result<ExitCode> {
     let (log, writer) = Log::start();
@@ -53,42 +53,21 @@ pub(crate) async fn offer(
     })?;
     let config = PortConfig {
         tls: tls.clone(),
-        http: Arc::new(HttpSettings {
-            content_type: None,
-            page: None,
-            hosts: Vec::new(),
-        }),
         observer: Some(Arc::new(Quiet(reporter.clone()))),
         ..PortConfig::default()
     };
     let mut signals = Signals::listen()?;
     let at: Address = args.bind.parse()?;
     let port = Port::bind(&at, config).await?;
-    let pin = tls
-        .certificate()?
-        .certificate
-        .sha256()
-        .to_string()
-        .replace(':', "");
-    for end in port.listening() {
-        reporter.listening(&end);
-        if let Endpoint::Net(at) = end.at
-            && end.protocol == "tcp"
-        {
-            let at = reachable(at);
-            let url = format!("http://{at}{under}/");
-            reporter.hint(what);
-            reporter.hint(&format!(
-                "  sockeye {before}'https://{at}{under}/#pin={pin}'{after}"
-            ));
-            reporter.hint(&format!(
-                "  {url}  in a browser; whoever is on the way can read along"
-            ));
-            if let Some(code) = qr::for_terminal(&url) {
-                reporter.hint(&code);
-            }
-        }
-    }
+    let pin = tls.certificate()?.certificate.sha256().to_string();
+    let path = format!("{under}/");
+    announce(
+        &reporter,
+        &port.listening(),
+        &path,
+        &pin.replace(':', ""),
+        told,
+    );
     let stop = CancellationToken::new();
     let serving = port.serve(files, stop.clone());
     tokio::pin!(serving);
@@ -116,6 +95,35 @@ pub(crate) async fn offer(
     Ok(code)
 }
 
+/// Each port, and by which URLs it is reached.
+fn announce(
+    reporter: &Reporter,
+    listening: &[Listening],
+    path: &str,
+    pin: &str,
+    (what, command): (&str, &str),
+) {
+    for end in listening {
+        reporter.listening(end);
+        if let Endpoint::Net(at) = end.at
+            && end.protocol == "tcp"
+        {
+            let at = reachable(at);
+            let url = format!("http://{at}{path}");
+            reporter.hint(what);
+            reporter.hint(&format!(
+                "  sockeye {command} 'https://{at}{path}#pin={pin}'"
+            ));
+            reporter.hint(&format!(
+                "  {url}  in a browser; whoever is on the way can read along"
+            ));
+            if let Some(code) = qr::for_terminal(&url) {
+                reporter.hint(&code);
+            }
+        }
+    }
+}
+
 /// What happens to files is told, and not who comes and goes.
 struct Quiet(Arc<Reporter>);
 
@@ -135,6 +143,6 @@ fn reachable(at: SocketAddr) -> SocketAddr {
         socket.connect("192.0.2.1:9")?;
         socket.local_addr()
     });
-    let ip = asked.map_or(IpAddr::from([127, 0, 0, 1]), |own| own.ip());
+    let ip = asked.map_or_else(|_| IpAddr::from([127, 0, 0, 1]), |own| own.ip());
     SocketAddr::new(ip, at.port())
 }

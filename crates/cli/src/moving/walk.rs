@@ -76,7 +76,10 @@ pub(crate) fn walk(
             // `.` and `..` are called something, too; the root is not.
             None => {
                 let whole = file.canonicalize().with_context(wrong)?;
-                whole.file_name().unwrap_or(OsStr::new("root")).to_owned()
+                whole
+                    .file_name()
+                    .unwrap_or_else(|| OsStr::new("root"))
+                    .to_owned()
             }
         };
         let path = RelativePath::new(named.as_bytes()).with_context(wrong)?;

@@ -56,7 +56,7 @@ async fn take(args: &ReceiveArgs, folder: &Path) -> Result<ExitCode> {
     };
     let service = Files::open(folder, options)?;
     let what = "files are taken until Ctrl-C; the other end types one of";
-    let words = (what, "send FILE ", "");
+    let words = (what, "send FILE");
     offer(&args.offer, service, &under, words, std::future::pending()).await
 }
 

@@ -3,22 +3,15 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Result;
-use sockeye::dial;
 use sockeye::service::{Files, FilesOptions, Offer};
-use sockeye::transfer::{Hello, Item, Pace, Role, Talk, VERSION, send};
+use sockeye::transfer::Item;
 
 use crate::args::SendArgs;
 use crate::failure::Usage;
-use crate::moving::{
-    Filter, Meter, Place, is_place, number, offer, options, persist, secret, walk,
-};
+use crate::moving::{Filter, Meter, Place, deliver, is_place, offer, secret, walk};
 use crate::signals::Signals;
-
-/// How often files that change while they are sent are looked at again.
-const LOOKS: u32 = 3;
 
 pub(crate) async fn run(args: SendArgs) -> Result<ExitCode> {
     let (files, place) = words(&args.words)?;
@@ -96,58 +89,5 @@ async fn give(args: &SendArgs, files: &[PathBuf], items: Vec<Item>) -> Result<Ex
             takes.recv().await;
         }
     };
-    offer(&args.offer, service, &under, (&what, "receive ", ""), over).await
-}
-
-async fn deliver(
-    args: &SendArgs,
-    place: &Place,
-    mut items: Arc<[Item]>,
-    meter: &Meter,
-) -> Result<()> {
-    let options = options(&args.way, place)?;
-    let mut pace = args.limit_rate.map(Pace::new);
-    let id = number()?;
-    for look in 0..=LOOKS {
-        persist(&args.way, meter, async |was_reached| {
-            let session = dial(&place.address, &options).await?;
-            let hello = Hello {
-                version: VERSION,
-                role: Role::Push,
-                id,
-                path: place.path.clone(),
-            };
-            let mut talk = Talk::visit(session.into_stream(), hello).await?;
-            *was_reached = true;
-            send(&mut talk, &items, pace.as_mut(), meter).await?;
-            talk.part().await;
-            Ok(())
-        })
-        .await?;
-        let changed = items.iter().filter(|item| item.outcome.get().is_none());
-        let changed: Vec<_> = changed.map(|item| item.path.to_string()).collect();
-        if changed.is_empty() {
-            return Ok(());
-        }
-        for name in &changed {
-            match look {
-                LOOKS => meter.failed(name, "it changes all the time, or cannot be read"),
-                _ => meter.note(&format!("{name} changed while it was sent; trying again")),
-            }
-        }
-        items = look_again(&items, meter);
-    }
-    Ok(())
-}
-
-/// The same files as they are now; those that have gone are told.
-fn look_again(items: &[Item], meter: &Meter) -> Arc<[Item]> {
-    let looked = items.iter().filter_map(|item| match item.look_again() {
-        Ok(again) => Some(again),
-        Err(error) => {
-            meter.failed(&item.path.to_string(), &format!("it is gone: {error}"));
-            None
-        }
-    });
-    looked.collect()
+    offer(&args.offer, service, &under, (&what, "receive"), over).await
 }

@@ -71,6 +71,14 @@ fn help_of_fetch() {
 }
 
 #[test]
+fn help_of_send_and_receive() {
+    page("send.txt", "send --help");
+    page("send-short.txt", "send -h");
+    page("receive.txt", "receive --help");
+    page("receive-short.txt", "receive -h");
+}
+
+#[test]
 fn help_of_relay() {
     page("relay.txt", "relay --help");
     page("relay-short.txt", "relay -h");

@@ -176,7 +176,8 @@ fn a_hundred_kills_of_both_ends_in_turn_cost_nothing_but_time() {
 }
 
 /// A relay that flips one bit in so many bytes on their way to `to`.
-fn liar(to: String, every: u64) -> String {
+fn liar(to: &str, every: u64) -> String {
+    let to = to.to_owned();
     let listener = Listener::new();
     let at = listener.at();
     std::thread::spawn(move || {
@@ -209,7 +210,7 @@ fn bits_that_flip_on_the_way_are_noticed_and_sent_again() {
     let home = home();
     fs::write(path(&home, "src/x"), binary(12_000_000)).unwrap();
     let server = serve(&home, &["--write", "tcp://127.0.0.1:0"]);
-    let through = liar(server.at.clone(), 2_500_000);
+    let through = liar(&server.at, 2_500_000);
     let ended = send(&home, &["src/x", &through, "--retry", "0"]).run();
     assert_eq!(ended.code, 7, "{ended:?}");
     assert!(
@@ -437,4 +438,89 @@ fn the_flags_do_what_they_say() {
         "a.txt"
     );
     drop(server);
+}
+
+/// The URL that stands in quotes in what an offer says.
+fn told(run: &Run) -> String {
+    run.err.rest_of("#pin=");
+    let said = run.err.text();
+    said.split('\'').nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn an_offer_is_taken_by_a_browser_and_by_sockeye_and_is_over() {
+    let home = home();
+    for name in ["x", "y", "other"] {
+        fs::write(path(&home, &format!("src/{name}")), binary(1_500_000)).unwrap();
+    }
+    let words = ["src/x", "src/y", "--count", "2", "--bind", "127.0.0.1:0"];
+    let mut offer = send(&home, &words).start();
+    let url = told(&offer);
+    let page = url
+        .split('#')
+        .next()
+        .unwrap()
+        .replace("https://", "http://");
+    let curl = |at: &str| {
+        program(
+            "curl",
+            ["-s", "-o", "/dev/stdout", "-w", "%{http_code}", at],
+        )
+        .run()
+    };
+    let listed = curl(&page).text();
+    assert!(
+        listed.contains("/x\">x</a>") && !listed.contains("other"),
+        "{listed}"
+    );
+    let secret = page.split('/').nth(3).unwrap();
+    for wrong in [
+        format!("{page}other"),
+        page.replace(secret, "00000000000000000000") + "x",
+        page.replace(&format!("{secret}/"), "x"),
+    ] {
+        assert!(curl(&wrong).text().ends_with("404"), "{wrong}");
+    }
+    let guessed = url.replace(secret, "00000000000000000000");
+    let ended = sockeye(["receive", &guessed, "out"]).home(&home).run();
+    assert_eq!(ended.code, 6, "{ended:?}");
+    let downloaded = curl(&format!("{page}x")).out;
+    assert!(downloaded == [&binary(1_500_000)[..], b"200"].concat());
+    well(&sockeye(["receive", &url, "out"]).home(&home).run());
+    same(&path(&home, "src/y"), &path(&home, "out/y"));
+    assert_eq!(names(&path(&home, "out")), ["x", "y"]);
+    well(&offer.end());
+}
+
+#[test]
+fn a_drop_box_takes_files_from_whoever_knows_its_url() {
+    let home = home();
+    fs::write(path(&home, "src/x"), binary(1_500_000)).unwrap();
+    let words = ["receive", "in", "--bind", "127.0.0.1:0"];
+    let mut box_ = sockeye(words).home(&home).start();
+    let url = told(&box_);
+    well(&send(&home, &["src/x", &url]).run());
+    let page = url
+        .split('#')
+        .next()
+        .unwrap()
+        .replace("https://", "http://");
+    let source = path(&home, "src/x");
+    well(
+        &program(
+            "curl",
+            [
+                "-sf",
+                "-T",
+                source.to_str().unwrap(),
+                &format!("{page}by-curl"),
+            ],
+        )
+        .run(),
+    );
+    for name in ["x", "by-curl"] {
+        same(&source, &path(&home, "in").join(name));
+    }
+    box_.signal(Signal::INT);
+    assert_eq!(box_.end().code, 130);
 }

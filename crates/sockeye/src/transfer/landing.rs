@@ -15,6 +15,7 @@ use wire::transfer::RelativePath;
 use super::root::Folder;
 use super::{CHUNK, Digest, Fault, Hash, Root};
 
+mod earlier;
 mod naming;
 mod state;
 
@@ -258,31 +259,6 @@ impl Landing {
                 .map_err(|source| failed("write", &self.shown, source)),
             None => Ok(()),
         }
-    }
-
-    /// Whether a sender with this `id` has left a part with something in it that is proved, or could be.
-    pub fn is_begun(root: &Root, path: &RelativePath, size: Option<u64>, id: &str) -> bool {
-        let Ok(folder) = root.folder(path.folder().as_ref()) else {
-            return false;
-        };
-        let parts = Parts::of(path.name(), id);
-        [parts.plain, parts.own]
-            .iter()
-            .any(|part| State::is_of(&folder, part, id, size))
-    }
-
-    /// Goes back to what was there when `then` was [`digest`](Self::digest): what came since is not what was sent.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn rewind(&mut self, then: Digest) -> Result<(), Fault> {
-        self.digest = then;
-        let cut = self.file.set_len(self.digest.len());
-        let cut = cut.and_then(|()| match &mut self.state {
-            Some(state) => state.cut_to(self.digest.chunks()),
-            None => Ok(()),
-        });
-        cut.map_err(|source| failed("write", &self.shown, source))
     }
 
     /// Checks that all has come, and that it is what `expected` says. It is on no disk yet and has no name:

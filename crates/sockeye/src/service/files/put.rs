@@ -86,7 +86,7 @@ impl Files {
         let mut place = filling.into_place().await?;
         let landing = place.take().ok_or(Trouble::Lost)?;
         let blake3 = proofs.check()?;
-        Ok(super::waiting(move || landing.finish(blake3)).await?)
+        super::waiting(move || landing.finish(blake3)).await
     }
 
     /// Whether a file would be replaced.

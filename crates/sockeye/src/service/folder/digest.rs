@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256, SHA512};
 use base64::Engine;
@@ -28,7 +28,10 @@ const MOST: usize = 4096;
 
 static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 
-static KNOWN: LazyLock<Mutex<HashMap<(Facts, Algorithm), Vec<u8>>>> = LazyLock::new(Mutex::default);
+/// By the state of a file, so that one that was changed is another.
+type Known = HashMap<(Facts, Algorithm), Vec<u8>>;
+
+static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
 
 /// How a file is hashed. SHA-2 is in the registry of RFC 9530, section 7.2. BLAKE3 is not yet: `blake3` is its own
 /// name, 32 bytes its usual length.
@@ -113,7 +116,7 @@ async fn digest(opened: &Opened, algorithm: Algorithm) -> io::Result<Vec<u8>> {
     Ok(digest)
 }
 
-fn known() -> std::sync::MutexGuard<'static, HashMap<(Facts, Algorithm), Vec<u8>>> {
+fn known() -> MutexGuard<'static, Known> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -33,7 +33,7 @@ impl Writer<'_> {
 
     /// What is longer than texts are ends early.
     pub(super) fn text(&mut self, text: &str) {
-        self.sized(text[..text.floor_char_boundary(MAX_TEXT)].as_bytes());
+        self.sized(&text.as_bytes()[..text.floor_char_boundary(MAX_TEXT)]);
     }
 
     pub(super) fn reason(&mut self, reason: Reason, text: &str) {
