@@ -14,6 +14,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::timeout;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::Version;
@@ -27,8 +28,8 @@ const HEAD: usize = 300 * 1024;
 /// The most fields that it may have.
 const FIELDS: usize = 1000;
 
-/// How long a connection that should be free is waited for. It is free when its task has seen the end of the last
-/// answer, which is a matter of turns.
+/// How long a connection that should be free, or a server's goodbye, is waited for. It is free when its task has seen
+/// the end of the last answer, which is a matter of turns.
 const TURN: Duration = Duration::from_millis(100);
 
 /// A connection that is asked again and again.
@@ -53,14 +54,14 @@ impl Client {
                 Sender::Two(sender) => sender.ready().await.is_ok(),
             }
         };
-        tokio::time::timeout(TURN, free).await.unwrap_or(false)
+        timeout(TURN, free).await.unwrap_or(false)
     }
 
     /// Ends the connection in order: with GOAWAY and close_notify, where there are those.
     pub(crate) async fn close(self) {
         drop(self.sender);
         // One that does not take our goodbye in time is left without.
-        let _ = tokio::time::timeout(TURN, self.task).await;
+        let _ = timeout(TURN, self.task).await;
     }
 
     /// Sends a request, and waits for the head of its answer.
@@ -181,8 +182,9 @@ pub(super) async fn connect(
             let (sender, connection) = begun.await.map_err(broken)?;
             let driving = async {
                 // What breaks it is told to the answer, too.
-                let _ = connection.await;
-                see_off(returned).await;
+                if connection.await.is_ok() {
+                    let _ = timeout(TURN, see_off(returned)).await;
+                }
             };
             let task = crate::task::spawn(&tracker, driving);
             (Sender::One(sender), AbortOnDropHandle::new(task))
@@ -194,8 +196,9 @@ pub(super) async fn connect(
                 .handshake(io);
             let (sender, connection) = begun.await.map_err(broken)?;
             let driving = async {
-                let _ = connection.await;
-                see_off(returned).await;
+                if connection.await.is_ok() {
+                    let _ = timeout(TURN, see_off(returned)).await;
+                }
             };
             let task = crate::task::spawn(&tracker, driving);
             (Sender::Two(sender), AbortOnDropHandle::new(task))
