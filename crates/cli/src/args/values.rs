@@ -201,11 +201,12 @@ mod tests {
         assert_eq!(size("64k"), Ok(65_536));
         assert_eq!(size("16MiB"), Ok(16 << 20));
         assert_eq!(size("1G"), Ok(1 << 30));
+        assert_eq!(size("1T"), Ok(1 << 40));
         for wrong in [
             "",
             "k",
             "1.5k",
-            "1T",
+            "1P",
             "99999999999999999999",
             "18446744073709551615G",
         ] {

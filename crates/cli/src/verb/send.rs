@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use indicatif::HumanBytes;
 use sockeye::service::{Files, FilesOptions, Offer};
 use sockeye::transfer::Item;
 
@@ -80,9 +81,13 @@ async fn give(args: &SendArgs, files: &[PathBuf], items: Vec<Item>) -> Result<Ex
         taken,
     };
     let service = Files::offering(folder, offered, options)?;
+    let times = match args.count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    };
     let what = format!(
-        "{size} bytes are offered, {} times; the other end types one of",
-        args.count
+        "offered {times}, {}; the other end types one of",
+        HumanBytes(size)
     );
     let over = async {
         for _ in 0..args.count {
