@@ -177,6 +177,15 @@ fn a_hundred_kills_of_both_ends_in_turn_cost_nothing_but_time() {
 
 /// A relay that flips one bit in so many bytes on their way to `to`.
 fn liar(to: &str, every: u64) -> String {
+    relay(to, every, false)
+}
+
+/// The same for what comes from there.
+fn liar_back(to: &str, every: u64) -> String {
+    relay(to, every, true)
+}
+
+fn relay(to: &str, every: u64, back: bool) -> String {
     let to = to.to_owned();
     let listener = Listener::new();
     let at = listener.at();
@@ -184,9 +193,12 @@ fn liar(to: &str, every: u64) -> String {
         let mut count = 0;
         while let Ok((client, _)) = listener.0.accept() {
             let server = TcpStream::connect(&to).unwrap();
-            let (mut back, mut out) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-            std::thread::spawn(move || std::io::copy(&mut back, &mut out));
-            let (mut client, mut server) = (client, server);
+            let (mut client, mut server) = match back {
+                true => (server, client),
+                false => (client, server),
+            };
+            let (mut other, mut out) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut other, &mut out));
             let mut buffer = vec![0; 32 * 1024];
             while let Ok(n @ 1..) = client.read(&mut buffer) {
                 if count / every != (count + n as u64) / every {
@@ -438,6 +450,60 @@ fn the_flags_do_what_they_say() {
         "a.txt"
     );
     drop(server);
+}
+
+#[test]
+fn one_file_goes_through_standard_input_and_output() {
+    let home = home();
+    let server = serve(&home, &["--write", "127.0.0.1:0"]);
+    let at = &server.at;
+    let content = binary(5 * CHUNK as usize + 77);
+    let sent = send(&home, &["-", at, "--name", "x"]).start();
+    well(&{ sent }.pass(&content, LONG));
+    fs::write(path(&home, "in/small"), "a few bytes").unwrap();
+    fs::write(path(&home, "in/zero"), "").unwrap();
+    let receive = |from: &str, more: &[&str]| {
+        let words = ["receive", from, "-"];
+        sockeye(words.iter().chain(more)).home(&home).run()
+    };
+    for (name, content) in [
+        ("x", &content[..]),
+        ("small", b"a few bytes"),
+        ("zero", b""),
+    ] {
+        let came = receive(&format!("http://{at}/{name}"), &[]);
+        well(&came);
+        assert!(came.out == content, "{name}: {} bytes", came.out.len());
+        assert!(came.err.contains("received 1 file"), "{}", came.err);
+    }
+    // A network that lies: what came wrong goes no further than the chunk before it, or is asked for again.
+    let lying = format!("http://{}/x", liar_back(at, 2_500_000));
+    let came = receive(&lying, &["--retry", "0"]);
+    assert_eq!(came.code, 7, "{}", came.err);
+    assert!(
+        came.out == content[..2 * CHUNK as usize],
+        "{}",
+        came.out.len()
+    );
+    let came = receive(&lying, &[]);
+    well(&came);
+    assert!(
+        came.out == content && came.err.contains("trying again"),
+        "{}",
+        came.err
+    );
+    fs::create_dir_all(path(&home, "in/folder/within")).unwrap();
+    let came = receive(&format!("http://{at}/folder"), &[]);
+    assert_eq!((came.code, came.out.len()), (6, 0), "{}", came.err);
+    assert!(came.err.contains("it is a folder"), "{}", came.err);
+    let mut offer = send(&home, &["in/x", "in/small", "--bind", "127.0.0.1:0"]).start();
+    let came = receive(&told(&offer), &[]);
+    assert_eq!((came.code, came.out.len()), (6, 0), "{}", came.err);
+    assert!(came.err.contains("several files"), "{}", came.err);
+    offer.signal(Signal::INT);
+    offer.end();
+    assert_eq!(receive("127.0.0.1:1", &["--json"]).code, 2);
+    assert_eq!(sockeye(["receive", "-"]).home(&home).run().code, 2);
 }
 
 /// The URL that stands in quotes in what an offer says.

@@ -347,6 +347,10 @@ pub(super) fn reason_of(failure: &Failure) -> Reason {
         Failure::Damaged => Reason::Damaged,
         Failure::Refused { reason, .. } => *reason,
         Failure::Protocol(_) | Failure::Foreign(_) => Reason::Protocol,
-        Failure::Cut(_) | Failure::Source { .. } => Reason::Other,
+        Failure::Cut(_)
+        | Failure::Source { .. }
+        | Failure::NotOne(_)
+        | Failure::Changed { .. }
+        | Failure::Sink(_) => Reason::Other,
     }
 }
