@@ -1,6 +1,7 @@
 //! Files that are sent and received: where they go, which they are, and how it is told.
 
 mod deliver;
+mod elsewhere;
 mod meter;
 mod offer;
 mod persist;
@@ -8,6 +9,7 @@ mod place;
 mod walk;
 
 pub(crate) use deliver::deliver;
+pub(crate) use elsewhere::elsewhere;
 pub(crate) use meter::Meter;
 pub(crate) use offer::{offer, secret};
 pub(crate) use persist::{number, persist};

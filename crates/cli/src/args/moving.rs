@@ -53,7 +53,7 @@ pub(crate) struct SendArgs {
 ///
 /// ADDR is a `sockeye serve files DIR`, as for `send`, with the path of a file or folder:
 /// https://HOST:PORT/PATH#pin=SHA256; or the URL that a `sockeye send` has told. What comes lands in DIR [default: this
-/// one].
+/// one]. If that is `-`, one file goes to standard output, each MiB when it is verified.
 ///
 /// Without ADDR others bring files: a URL with a secret is told, for a browser or `sockeye send` at the other end. Who
 /// knows it can also read what is in DIR.
@@ -63,7 +63,7 @@ pub(crate) struct SendArgs {
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_help = RECEIVE_EXAMPLES)]
 pub(crate) struct ReceiveArgs {
-    /// Where from, and the folder that it lands in
+    /// Where from, and the folder that it lands in, or - for standard output
     #[arg(value_name = "ADDR|DIR", num_args = ..=2)]
     pub(crate) words: Vec<PathBuf>,
     /// What comes replaces files of the same name
@@ -144,5 +144,6 @@ Examples:
   sockeye receive drop                           let others put files into the folder drop
   sockeye receive http://192.168.1.7:3000/report.pdf
   sockeye receive 'https://nas.local:3000/photos#pin=9f86d0…' pictures
+  sockeye receive http://192.168.1.7:3000/backup.tar - | tar x
 The other end: sockeye serve files DIR '*:3000'
 Exit codes: 6 the other end did not give all, 7 verification failed.";

@@ -7,11 +7,12 @@ use super::code;
 pub(super) fn exit_code(failure: &Failure) -> u8 {
     match failure {
         Failure::Damaged
+        | Failure::Changed { .. }
         | Failure::Refused {
             reason: Reason::Damaged,
             ..
         } => code::VERIFICATION,
-        Failure::Refused { .. } => code::PEER,
+        Failure::Refused { .. } | Failure::NotOne(_) => code::PEER,
         Failure::Foreign(_) | Failure::Protocol(_) => code::PROTOCOL,
         _ => code::NETWORK,
     }
@@ -31,6 +32,7 @@ pub(super) fn hint(failure: &Failure) -> Option<&'static str> {
             reason: Reason::Forbidden,
             ..
         } => Some("to put files there it must be served with --write"),
+        Failure::NotOne(_) => Some("give a folder to land in instead of -"),
         _ => None,
     }
 }

@@ -1,14 +1,16 @@
 //! `sockeye receive`: files come from another end, and are verified here.
 
-use std::path::Path;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use sockeye::dial;
 use sockeye::service::{Files, FilesOptions};
-use sockeye::transfer::{Clash, Hello, Role, Root, Talk, Target, VERSION, receive};
+use sockeye::transfer::{Clash, Failure, Hello, Pipe, Role, Root, Talk, Target, VERSION, receive};
 
 use crate::args::ReceiveArgs;
+use crate::failure::Usage;
 use crate::moving::{Meter, Place, is_place, number, offer, options, persist, secret};
 use crate::signals::Signals;
 
@@ -19,6 +21,9 @@ pub(crate) async fn run(args: ReceiveArgs) -> Result<ExitCode> {
         [folder] => (None, folder.as_path()),
         _ => (None, Path::new(".")),
     };
+    if folder.as_os_str() == "-" {
+        return pass_on(&args, place).await;
+    }
     let made = std::fs::create_dir_all(folder);
     made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let Some(place) = place else {
@@ -37,8 +42,11 @@ pub(crate) async fn run(args: ReceiveArgs) -> Result<ExitCode> {
     };
     let meter = Meter::new(&args.way, None);
     let mut signals = Signals::listen()?;
+    let fetching = pull(&args, &place, &meter, async |talk, id| {
+        receive(talk, &target, id, &meter).await
+    });
     tokio::select! {
-        fetched = fetch(&args, &place, &target, &meter) => fetched?,
+        fetched = fetching => fetched?,
         code = signals.next() => return Ok(ExitCode::from(code)),
     }
     Ok(ExitCode::from(meter.sum("received")))
@@ -60,7 +68,38 @@ async fn take(args: &ReceiveArgs, folder: &Path) -> Result<ExitCode> {
     offer(&args.offer, service, &under, words, std::future::pending()).await
 }
 
-async fn fetch(args: &ReceiveArgs, place: &Place, target: &Target, meter: &Meter) -> Result<()> {
+/// One file goes to standard output, as far as it is proved.
+async fn pass_on(args: &ReceiveArgs, place: Option<&PathBuf>) -> Result<ExitCode> {
+    let Some(place) = place else {
+        let what = "what is brought here cannot go to standard output: sockeye receive URL - fetches a file to it";
+        return Err(Usage(what.to_owned()).into());
+    };
+    if args.way.json {
+        let what = "standard output is for the file: --json has no place";
+        return Err(Usage(what.to_owned()).into());
+    }
+    let place: Place = place.to_string_lossy().parse()?;
+    let output = std::io::stdout().as_fd().try_clone_to_owned();
+    let mut pipe = Pipe::new(output.context("cannot write standard output")?.into());
+    let meter = Meter::new(&args.way, None);
+    let mut signals = Signals::listen()?;
+    let fetching = pull(args, &place, &meter, async |talk, _| {
+        pipe.receive(talk, &meter).await
+    });
+    tokio::select! {
+        fetched = fetching => fetched?,
+        code = signals.next() => return Ok(ExitCode::from(code)),
+    }
+    Ok(ExitCode::from(meter.sum("received")))
+}
+
+/// What is at `place` comes, as often as it takes.
+async fn pull(
+    args: &ReceiveArgs,
+    place: &Place,
+    meter: &Meter,
+    mut take: impl AsyncFnMut(&mut Talk, &[u8; 16]) -> Result<(), Failure>,
+) -> Result<()> {
     let options = options(&args.way, place)?;
     let id = number()?;
     persist(&args.way, meter, async |was_reached| {
@@ -73,7 +112,7 @@ async fn fetch(args: &ReceiveArgs, place: &Place, target: &Target, meter: &Meter
         };
         let mut talk = Talk::visit(session.into_stream(), hello).await?;
         *was_reached = true;
-        receive(&mut talk, target, &id, meter).await?;
+        take(&mut talk, &id).await?;
         talk.part().await;
         Ok(())
     })

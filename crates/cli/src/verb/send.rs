@@ -11,7 +11,7 @@ use sockeye::transfer::Item;
 
 use crate::args::SendArgs;
 use crate::failure::Usage;
-use crate::moving::{Filter, Meter, Place, deliver, is_place, offer, secret, walk};
+use crate::moving::{Filter, Meter, Place, deliver, elsewhere, is_place, offer, secret, walk};
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: SendArgs) -> Result<ExitCode> {
@@ -19,6 +19,9 @@ pub(crate) async fn run(args: SendArgs) -> Result<ExitCode> {
     let filter = Filter::new(&args.include, &args.exclude)?;
     let mut left_out = |what: &str| eprintln!("note: {what}");
     let items = walk(files, &filter, &args.name, &mut left_out)?;
+    if !args.way.quiet {
+        elsewhere(&items, |what| eprintln!("note: {what}"));
+    }
     if args.dry_run {
         items
             .iter()

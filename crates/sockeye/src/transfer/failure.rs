@@ -36,6 +36,18 @@ pub enum Failure {
         /// What the system said.
         source: io::Error,
     },
+    /// One file was asked for, to be passed on, and that is not what is there.
+    #[error("only one file can be passed on: {0}")]
+    NotOne(&'static str),
+    /// What comes now does not go on what has been passed on before.
+    #[error("the file changed after {passed} bytes of it had been passed on")]
+    Changed {
+        /// In bytes.
+        passed: u64,
+    },
+    /// What came cannot be passed on.
+    #[error("cannot pass on what came: {}", crate::error::cause(.0))]
+    Sink(io::Error),
 }
 
 impl Failure {
@@ -44,7 +56,12 @@ impl Failure {
         match self {
             Self::Cut(_) | Self::Damaged => true,
             Self::Refused { reason, .. } => matches!(reason, Reason::Damaged),
-            Self::Foreign(_) | Self::Protocol(_) | Self::Source { .. } => false,
+            Self::Foreign(_)
+            | Self::Protocol(_)
+            | Self::Source { .. }
+            | Self::NotOne(_)
+            | Self::Changed { .. }
+            | Self::Sink(_) => false,
         }
     }
 

@@ -79,16 +79,6 @@ async fn hear(
         let item = items.get(index as usize);
         item.ok_or_else(|| Failure::protocol("it speaks of a file that it was not told of"))
     };
-    let settle = |item: &Item, outcome: Outcome| {
-        if !matches!(
-            (&item.origin, &outcome),
-            (Origin::Folder, Outcome::Landed(_))
-        ) {
-            watch.ended(&item.path.to_string(), item.size(), &outcome);
-        }
-        // It is heard once: what was told before stays.
-        let _ = item.outcome.set(outcome);
-    };
     loop {
         match incoming.next(CHUNK).await? {
             Heard::Frame(Frame::Answer { index, answer }) => match answer {
@@ -98,11 +88,11 @@ async fn hear(
                     let _ = wishes.send((index, from, proof));
                 }
                 Answer::Refused { reason, text } => {
-                    settle(item(index)?, Outcome::Failed { reason, text });
+                    settle(item(index)?, Outcome::Failed { reason, text }, watch);
                     let _ = wishes.send((index, u64::MAX, [0; 32]));
                 }
             },
-            Heard::Frame(Frame::Receipt { index, outcome }) => settle(item(index)?, outcome),
+            Heard::Frame(Frame::Receipt { index, outcome }) => settle(item(index)?, outcome, watch),
             Heard::Frame(Frame::Bye) => return Ok(()),
             Heard::Frame(Frame::Error { reason, text }) => {
                 return Err(Failure::Refused { reason, text });
@@ -113,6 +103,17 @@ async fn hear(
             }
         }
     }
+}
+
+fn settle(item: &Item, outcome: Outcome, watch: &dyn Watch) {
+    if !matches!(
+        (&item.origin, &outcome),
+        (Origin::Folder, Outcome::Landed(_))
+    ) {
+        watch.ended(&item.path.to_string(), item.size(), &outcome);
+    }
+    // It is heard once: what was told before stays.
+    let _ = item.outcome.set(outcome);
 }
 
 struct Telling<'a> {
@@ -165,7 +166,15 @@ impl Telling<'_> {
             Ok((file, now))
         });
         let changed = match opened {
-            Err(error) => Some(crate::error::cause(&error)),
+            Err(error) => {
+                let text = format!("cannot read it: {}", crate::error::cause(&error));
+                // Another look would see no more.
+                if error.kind() == io::ErrorKind::PermissionDenied {
+                    let (reason, text) = (Reason::Forbidden, text.clone());
+                    settle(item, Outcome::Failed { reason, text }, self.watch);
+                }
+                Some(text)
+            }
             Ok((file, now)) if item.facts.size.is_none() || item.facts.still_holds(&now) => {
                 let (file, digest) = self.begin(file, index, from, proof).await?;
                 let name = item.path.to_string();
@@ -347,6 +356,10 @@ pub(super) fn reason_of(failure: &Failure) -> Reason {
         Failure::Damaged => Reason::Damaged,
         Failure::Refused { reason, .. } => *reason,
         Failure::Protocol(_) | Failure::Foreign(_) => Reason::Protocol,
-        Failure::Cut(_) | Failure::Source { .. } => Reason::Other,
+        Failure::Cut(_)
+        | Failure::Source { .. }
+        | Failure::NotOne(_)
+        | Failure::Changed { .. }
+        | Failure::Sink(_) => Reason::Other,
     }
 }

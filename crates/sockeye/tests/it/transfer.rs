@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use sockeye::transfer::{
-    CHUNK, Clash, Desk, Errand, Failure, Hello, Item, Outcome, Reason, RelativePath, Role, Root,
-    Talk, Target, VERSION, receive, send,
+    CHUNK, Clash, Desk, Errand, Failure, Hello, Item, Outcome, Pipe, Reason, RelativePath, Role,
+    Root, Talk, Target, VERSION, receive, send,
 };
 use sockeye::{ByteStream, Token};
 use tempfile::TempDir;
@@ -243,6 +243,16 @@ async fn what_is_there_is_not_sent_again() {
     same(&other, &to.path().join("sub/large (1)"));
 }
 
+/// Counts what goes by.
+struct Count<'a>(&'a std::sync::atomic::AtomicU64);
+
+impl sockeye::transfer::Watch for Count<'_> {
+    fn moved(&self, bytes: u64) {
+        self.0
+            .fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 /// Reads count what goes by: at most one chunk is sent twice for each cut.
 #[tokio::test]
 async fn a_hundred_cuts_cost_a_chunk_each_at_most() {
@@ -253,13 +263,6 @@ async fn a_hundred_cuts_cost_a_chunk_each_at_most() {
     let (desk, items) = (desk(to.path()), items(from.path(), &["x"]));
     let mut chance = Chance(42);
     let moved = std::sync::atomic::AtomicU64::new(0);
-    struct Count<'a>(&'a std::sync::atomic::AtomicU64);
-    impl sockeye::transfer::Watch for Count<'_> {
-        fn moved(&self, bytes: u64) {
-            self.0
-                .fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
-        }
-    }
     let mut cuts = 0;
     while items[0].outcome.get().is_none() {
         // Enough for a chunk half of the time; the visitor hears 82 bytes until all is sent.
@@ -280,6 +283,84 @@ async fn a_hundred_cuts_cost_a_chunk_each_at_most() {
     let most = size as u64 + cuts * CHUNK as u64;
     assert!(cuts >= 100, "only {cuts} cuts");
     assert!(moved <= most, "{moved} bytes for {size} with {cuts} cuts");
+}
+
+/// The same for files that are fetched: to a folder, and passed on.
+#[tokio::test]
+async fn cuts_of_what_is_fetched_cost_a_chunk_each_at_most() {
+    let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let size = 20 * CHUNK + 12_345;
+    std::fs::write(from.path().join("x"), bytes(size)).unwrap();
+    let desk = desk(from.path());
+    let target = Target {
+        root: Root::open(to.path()).unwrap(),
+        under: None,
+        clash: Clash::Rename,
+        hidden: false,
+        max_size: None,
+    };
+    for is_piped in [false, true] {
+        let piped = std::fs::File::create(to.path().join("piped")).unwrap();
+        let mut pipe = Pipe::new(piped);
+        let mut chance = Chance(43);
+        let moved = std::sync::atomic::AtomicU64::new(0);
+        let (mut cuts, mut is_over) = (0, false);
+        while !is_over {
+            let fault = match cuts {
+                50.. => Fault::None,
+                _ => Fault::Cut(chance.below(3 * CHUNK as u64 / 2)),
+            };
+            let (ours, theirs) = connection(fault, Fault::None);
+            let watch = Count(&moved);
+            let fetching = async {
+                let mut talk = Talk::visit(ours, hello(Role::Pull, "x")).await?;
+                match is_piped {
+                    true => pipe.receive(&mut talk, &watch).await,
+                    false => receive(&mut talk, &target, &[1; 16], &watch).await,
+                }
+            };
+            let (fetched, _) = tokio::join!(fetching, desk.attend(theirs, &()));
+            match fetched {
+                Ok(()) => is_over = true,
+                Err(failure) => assert!(matches!(failure, Failure::Cut(_)), "{failure}"),
+            }
+            cuts += 1;
+            assert!(cuts < 100, "it does not come to an end");
+        }
+        let name = if is_piped { "piped" } else { "x" };
+        same(&from.path().join("x"), &to.path().join(name));
+        let (moved, most) = (moved.into_inner(), size as u64 + (cuts - 1) * CHUNK as u64);
+        assert!(cuts > 20, "only {cuts} cuts");
+        assert!(moved <= most, "{moved} bytes for {size} with {cuts} cuts");
+    }
+    assert_eq!(names(to.path()), ["piped", "x"]);
+}
+
+/// What has been passed on cannot be taken back: a file that changes between two connections ends it.
+#[tokio::test]
+async fn a_file_that_changes_is_not_passed_on_any_further() {
+    let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (source, piped) = (from.path().join("x"), to.path().join("piped"));
+    let size = 4 * CHUNK;
+    std::fs::write(&source, bytes(size)).unwrap();
+    let desk = desk(from.path());
+    let mut pipe = Pipe::new(std::fs::File::create(&piped).unwrap());
+    let mut fetch = async |fault| {
+        let (ours, theirs) = connection(fault, Fault::None);
+        let fetching = async {
+            let mut talk = Talk::visit(ours, hello(Role::Pull, "x")).await?;
+            pipe.receive(&mut talk, &()).await
+        };
+        tokio::join!(fetching, desk.attend(theirs, &())).0
+    };
+    let cut = fetch(Fault::Cut(5 * CHUNK as u64 / 2)).await;
+    assert!(matches!(cut, Err(Failure::Cut(_))), "{cut:?}");
+    std::fs::write(&source, &bytes(size + 1)[1..]).unwrap();
+    let passed = 2 * CHUNK as u64;
+    let changed = fetch(Fault::None).await;
+    let is_told = matches!(changed, Err(Failure::Changed { passed: told }) if told == passed);
+    assert!(is_told, "{changed:?}");
+    assert!(std::fs::read(&piped).unwrap() == bytes(size)[..2 * CHUNK]);
 }
 
 #[tokio::test]

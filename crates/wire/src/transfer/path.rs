@@ -3,6 +3,7 @@
 use std::fmt;
 
 use thiserror::Error;
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::text::printable;
 
@@ -99,6 +100,16 @@ impl RelativePath {
         Self::new([&self.0[..before], name].concat())
     }
 
+    /// Alike for paths that are one on systems that mind neither case nor how letters are composed (Unicode Standard
+    /// Annex 15). What is no UTF-8 is only like itself.
+    pub fn folded(&self) -> Box<[u8]> {
+        let Ok(text) = std::str::from_utf8(&self.0) else {
+            return self.0.clone();
+        };
+        let lower: String = text.nfd().flat_map(char::to_lowercase).nfc().collect();
+        lower.into_bytes().into()
+    }
+
     /// What other systems would not take it for, as a reason without a full stop; it is a good name here.
     pub fn trouble_elsewhere(&self) -> Option<&'static str> {
         self.names().find_map(trouble_elsewhere)
@@ -165,6 +176,16 @@ impl fmt::Debug for RelativePath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_other_systems_take_for_one_fold_alike() {
+        let folded = |name: &[u8]| RelativePath::new(name).unwrap().folded();
+        let composed = "a/\u{c9}t\u{e9}".as_bytes();
+        assert_eq!(folded(composed), folded("A/E\u{301}te\u{301}".as_bytes()));
+        assert_eq!(folded("\u{39f}".as_bytes()), folded("\u{3bf}".as_bytes()));
+        assert_ne!(folded(b"ete"), folded("\u{e9}t\u{e9}".as_bytes()));
+        assert_eq!(&*folded(b"A\xff"), b"A\xff");
+    }
 
     #[test]
     fn names_that_lead_elsewhere_are_none() {
