@@ -98,15 +98,35 @@ impl Landing {
         clash: Clash,
         id: &str,
     ) -> Result<Self, Fault> {
+        let folder = Self::folder_of(root, path)?;
+        Self::begin_in(root, folder, path, declared, clash, id)
+    }
+
+    /// The folder of a file, made where it is missing.
+    pub(super) fn folder_of(root: &Root, path: &RelativePath) -> Result<Folder, Fault> {
+        let folder = root.made_folder(path.folder().as_ref());
+        folder.map_err(|source| failed("write", &root.shown(path), source))
+    }
+
+    /// As [`begin`](Self::begin), in the open folder of `path`.
+    pub(super) fn begin_in(
+        root: &Root,
+        folder: Folder,
+        path: &RelativePath,
+        declared: Declared,
+        clash: Clash,
+        id: &str,
+    ) -> Result<Self, Fault> {
         let shown = root.shown(path);
         let failed = |source| failed("write", &shown, source);
-        let folder = root.made_folder(path.folder().as_ref()).map_err(failed)?;
         if clash == Clash::Refuse && naming::is_taken(&folder, path.name()) {
             return Err(Fault::Exists { name: shown });
         }
         let (part, file) = open_part(&folder, path.name(), &declared, id, &shown)?;
         let has_begun = file.metadata().map_err(failed)?.len() > 0;
-        let in_memory = rustix::fs::fstatfs(&file).is_ok_and(|facts| facts.f_type == TMPFS);
+        // What is small is written at once: where to matters to nobody.
+        let in_memory = !is_small(&declared)
+            && rustix::fs::fstatfs(&file).is_ok_and(|facts| facts.f_type == TMPFS);
         let mut landing = Self {
             folder,
             path: path.clone(),
@@ -282,7 +302,12 @@ impl Landing {
             let name = self.shown.clone();
             return Err(Fault::Damaged { name });
         }
-        let known = self.file.set_len(came).and_then(|()| self.synced());
+        // What came in one piece from the start is as long as it is.
+        let cut = match is_small(&self.declared) && self.unsynced == came {
+            true => Ok(()),
+            false => self.file.set_len(came),
+        };
+        let known = cut.and_then(|()| self.synced());
         known.map_err(|source| failed("write", &self.shown, source))?;
         Ok(Settled::new(self, hash))
     }
