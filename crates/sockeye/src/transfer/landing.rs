@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,10 +15,12 @@ use wire::transfer::RelativePath;
 use super::root::Folder;
 use super::{CHUNK, Digest, Fault, Hash, Root};
 
+mod already;
 mod earlier;
 mod naming;
 mod state;
 
+pub use already::kept;
 use naming::Parts;
 pub(super) use naming::rename;
 pub use naming::{Landed, Settled, commit};
@@ -452,34 +454,6 @@ impl Landing {
         match &self.state {
             Some(_) => naming::remove(&self.folder, &state::name_of(&self.part)),
             None => Ok(()),
-        }
-    }
-}
-
-/// What is proved of a file that is there already: a sender that has not heard of its landing asks for it again.
-///
-/// `None` when there is none of this size and time.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn kept(root: &Root, path: &RelativePath, declared: &Declared) -> io::Result<Option<Digest>> {
-    let (Some(size), Some(modified)) = (declared.size, declared.modified) else {
-        return Ok(None);
-    };
-    let facts = match root.facts(path) {
-        Ok(facts) if facts.is_file() && facts.size() == size => facts,
-        _ => return Ok(None),
-    };
-    if facts.modified()? != modified {
-        return Ok(None);
-    }
-    let file = root.read(path)?;
-    let mut digest = Digest::default();
-    let mut buffer = vec![0; (128 * 1024).min(size as usize + 1)];
-    loop {
-        match file.read_at(&mut buffer, digest.len())? {
-            0 => return Ok((digest.len() == size).then_some(digest)),
-            n => digest.update_all(&buffer[..n]),
         }
     }
 }
