@@ -132,6 +132,7 @@ impl Programs {
                 include_str!("../peers/haproxy_relay.sh"),
             ),
             ("ngircd_room.sh", include_str!("../peers/ngircd_room.sh")),
+            ("transfer_nc.sh", include_str!("../peers/transfer_nc.sh")),
         ] {
             fs::write(folder.path().join(name), text).with_context(|| format!("writing {name}"))?;
         }

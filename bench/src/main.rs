@@ -2,8 +2,10 @@
 
 mod caddy;
 mod contender;
+mod daemons;
 mod load;
 mod nginx;
+mod peak;
 mod peer;
 mod process;
 mod quic;
@@ -80,7 +82,8 @@ fn measure(arguments: Arguments) -> Result<()> {
     );
     let files = raise_file_limit()?;
     let programs = Programs::prepare(arguments.sockeye)?;
-    process::end_with_us(programs.folder.path().to_owned())?;
+    process::goes_with_us(programs.folder.path().to_owned());
+    process::end_with_us()?;
     let plan = Plan {
         programs,
         rounds: arguments.rounds.into(),

@@ -20,6 +20,9 @@ use nix::unistd::Pid;
 /// The groups now alive, for whoever has to end them all: Ctrl-C and a passed deadline.
 static LIVE: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
+/// Folders that go with the bench, because nothing is dropped when it is ended.
+static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
 /// `/proc` counts in USER_HZ, which is 100 on every Linux ABI that Rust supports.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -69,6 +72,11 @@ impl Group {
             .stdout
             .take()
             .context("stdout is not a pipe or is taken")
+    }
+
+    /// The number of its first process.
+    pub(crate) fn leader(&self) -> i32 {
+        self.id.as_raw()
     }
 
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
@@ -234,9 +242,14 @@ impl Drop for Deadline {
     }
 }
 
-/// On Ctrl-C or SIGTERM ends the groups, which Ctrl-C does not reach by itself, and then the bench;
-/// `folder` goes too, because nothing is dropped on that way out.
-pub(crate) fn end_with_us(folder: PathBuf) -> Result<()> {
+/// On Ctrl-C or SIGTERM this folder is removed.
+pub(crate) fn goes_with_us(folder: PathBuf) {
+    let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+    folders.push(folder);
+}
+
+/// On Ctrl-C or SIGTERM ends the groups, which Ctrl-C does not reach by itself, and then the bench.
+pub(crate) fn end_with_us() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build();
@@ -249,7 +262,9 @@ pub(crate) fn end_with_us(folder: PathBuf) -> Result<()> {
             // Held to the end, so that nothing new is started meanwhile.
             let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
             end(&live);
-            let _ = fs::remove_dir_all(folder);
+            for folder in &*FOLDERS.lock().unwrap_or_else(PoisonError::into_inner) {
+                let _ = fs::remove_dir_all(folder);
+            }
             std::process::exit(130);
         });
     });

@@ -14,6 +14,9 @@ mod start_up;
 mod tcp_echo;
 mod trace_capture;
 mod trace_read;
+mod transfer;
+mod transfer_large;
+mod transfer_small;
 mod udp_burst;
 mod udp_echo;
 mod udp_shared;
@@ -64,6 +67,9 @@ pub(crate) const ALL: &[Workload] = &[
     ("trace-capture", trace_capture::capture),
     ("chat-store", chat_store::durable),
     ("chat-join", chat_store::join),
+    ("transfer-1g", transfer_large::plain),
+    ("transfer-tls", transfer_large::tls),
+    ("transfer-small", transfer_small::run),
 ];
 
 /// Takes a sample of each contender in each round. Another one begins each round, so that nobody

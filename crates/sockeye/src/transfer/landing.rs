@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,10 +15,12 @@ use wire::transfer::RelativePath;
 use super::root::Folder;
 use super::{CHUNK, Digest, Fault, Hash, Root};
 
+mod already;
 mod earlier;
 mod naming;
 mod state;
 
+pub use already::kept;
 use naming::Parts;
 pub(super) use naming::rename;
 pub use naming::{Landed, Settled, commit};
@@ -98,15 +100,35 @@ impl Landing {
         clash: Clash,
         id: &str,
     ) -> Result<Self, Fault> {
+        let folder = Self::folder_of(root, path)?;
+        Self::begin_in(root, folder, path, declared, clash, id)
+    }
+
+    /// The folder of a file, made where it is missing.
+    pub(super) fn folder_of(root: &Root, path: &RelativePath) -> Result<Folder, Fault> {
+        let folder = root.made_folder(path.folder().as_ref());
+        folder.map_err(|source| failed("write", &root.shown(path), source))
+    }
+
+    /// As [`begin`](Self::begin), in the open folder of `path`.
+    pub(super) fn begin_in(
+        root: &Root,
+        folder: Folder,
+        path: &RelativePath,
+        declared: Declared,
+        clash: Clash,
+        id: &str,
+    ) -> Result<Self, Fault> {
         let shown = root.shown(path);
         let failed = |source| failed("write", &shown, source);
-        let folder = root.made_folder(path.folder().as_ref()).map_err(failed)?;
         if clash == Clash::Refuse && naming::is_taken(&folder, path.name()) {
             return Err(Fault::Exists { name: shown });
         }
         let (part, file) = open_part(&folder, path.name(), &declared, id, &shown)?;
         let has_begun = file.metadata().map_err(failed)?.len() > 0;
-        let in_memory = rustix::fs::fstatfs(&file).is_ok_and(|facts| facts.f_type == TMPFS);
+        // What is small is written at once: where to matters to nobody.
+        let in_memory = !is_small(&declared)
+            && rustix::fs::fstatfs(&file).is_ok_and(|facts| facts.f_type == TMPFS);
         let mut landing = Self {
             folder,
             path: path.clone(),
@@ -282,7 +304,12 @@ impl Landing {
             let name = self.shown.clone();
             return Err(Fault::Damaged { name });
         }
-        let known = self.file.set_len(came).and_then(|()| self.synced());
+        // What came in one piece from the start is as long as it is.
+        let cut = match is_small(&self.declared) && self.unsynced == came {
+            true => Ok(()),
+            false => self.file.set_len(came),
+        };
+        let known = cut.and_then(|()| self.synced());
         known.map_err(|source| failed("write", &self.shown, source))?;
         Ok(Settled::new(self, hash))
     }
@@ -427,34 +454,6 @@ impl Landing {
         match &self.state {
             Some(_) => naming::remove(&self.folder, &state::name_of(&self.part)),
             None => Ok(()),
-        }
-    }
-}
-
-/// What is proved of a file that is there already: a sender that has not heard of its landing asks for it again.
-///
-/// `None` when there is none of this size and time.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn kept(root: &Root, path: &RelativePath, declared: &Declared) -> io::Result<Option<Digest>> {
-    let (Some(size), Some(modified)) = (declared.size, declared.modified) else {
-        return Ok(None);
-    };
-    let facts = match root.facts(path) {
-        Ok(facts) if facts.is_file() && facts.size() == size => facts,
-        _ => return Ok(None),
-    };
-    if facts.modified()? != modified {
-        return Ok(None);
-    }
-    let file = root.read(path)?;
-    let mut digest = Digest::default();
-    let mut buffer = vec![0; (128 * 1024).min(size as usize + 1)];
-    loop {
-        match file.read_at(&mut buffer, digest.len())? {
-            0 => return Ok((digest.len() == size).then_some(digest)),
-            n => digest.update_all(&buffer[..n]),
         }
     }
 }

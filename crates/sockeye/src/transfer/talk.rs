@@ -4,6 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use wire::transfer::{Frame, HEAD, Hello, MAGIC, Reason, VERSION, encode, encode_data};
 
 use super::incoming::{ALIVE, Heard, Incoming};
@@ -42,7 +44,7 @@ impl Talk {
         talk.out.gathered.extend_from_slice(&MAGIC);
         talk.out.say(&Frame::Hello(hello)).await?;
         talk.out.flush().await?;
-        let answered = tokio::time::timeout(GREETING, talk.welcomed()).await;
+        let answered = timeout(GREETING, talk.welcomed()).await;
         answered.unwrap_or_else(|_| Err(Failure::Foreign(String::new())))?;
         Ok(talk)
     }
@@ -71,7 +73,7 @@ impl Talk {
                 _ => Err(Failure::protocol("it does not say what it wants")),
             }
         };
-        let greeted = tokio::time::timeout(GREETING, greeting).await;
+        let greeted = timeout(GREETING, greeting).await;
         let late = || Failure::Cut(io::ErrorKind::TimedOut.into());
         match greeted.unwrap_or_else(|_| Err(late())) {
             Ok(hello) if hello.version >= VERSION => Ok((talk, hello)),
@@ -103,7 +105,7 @@ impl Talk {
     pub async fn part(self) {
         let stream = self.incoming.into_io().unsplit(self.out.io);
         // Whoever has left does not hear it.
-        let _ = tokio::time::timeout(GREETING, stream.part()).await;
+        let _ = timeout(GREETING, stream.part()).await;
     }
 
     fn over(stream: ByteStream) -> Self {
@@ -153,16 +155,23 @@ impl Outgoing {
         &mut self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let mut working = tokio::task::spawn_blocking(work);
+        self.until(tokio::task::spawn_blocking(work)).await
+    }
+
+    /// Waits for what goes on elsewhere, and says meanwhile that we are there.
+    pub(super) async fn until<T>(&mut self, mut working: JoinHandle<T>) -> Result<T, Failure> {
         loop {
-            match tokio::time::timeout(ALIVE, &mut working).await {
+            match timeout(ALIVE, &mut working).await {
                 Ok(done) => return done.map_err(|error| Failure::Cut(io::Error::other(error))),
-                Err(_) => {
-                    self.say(&Frame::Later).await?;
-                    self.flush().await?;
-                }
+                Err(_) => self.alive().await?,
             }
         }
+    }
+
+    /// Says that we are there.
+    pub(super) async fn alive(&mut self) -> io::Result<()> {
+        self.say(&Frame::Later).await?;
+        self.flush().await
     }
 
     /// Whether something waits for a flush.
@@ -178,7 +187,7 @@ impl Outgoing {
             self.flush().await
         };
         // It is said if it can be heard.
-        let _ = tokio::time::timeout(PARTING, said).await;
+        let _ = timeout(PARTING, said).await;
     }
 
     async fn leave_if_much(&mut self) -> io::Result<()> {

@@ -4,13 +4,15 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::io::ReadHalf;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use wire::transfer::{Entry, Frame, Outcome, Reason, RelativePath};
 
-use super::incoming::{Heard, Incoming};
+use super::incoming::{ALIVE, Heard, Incoming};
+use super::root::Folder;
 use super::source::reason_of;
 use super::talk::Outgoing;
-use super::{CHUNK, Clash, Digest, Failure, Fault, Landing, Root, Settled, Talk, Watch};
+use super::{CHUNK, Clash, Digest, Failure, Fault, Landed, Landing, Root, Settled, Talk, Watch};
 use crate::stream::ByteStream;
 
 mod asking;
@@ -62,10 +64,13 @@ pub async fn receive(
         current: Current::Nothing,
         batch: Vec::new(),
         batch_due: Instant::now(),
+        committing: None,
+        alive_due: Instant::now() + ALIVE,
+        near: None,
     };
     let received = receiving.all(&mut talk.incoming).await;
     // What is whole is whole, whatever became of the connection.
-    let landed = receiving.land().await;
+    let landed = receiving.land_all().await;
     let done = received.and(landed);
     match &done {
         Ok(()) => {
@@ -144,6 +149,18 @@ struct Receiving<'a> {
     current: Current,
     batch: Vec<(u32, Entry, Settled)>,
     batch_due: Instant,
+    /// The batch before, which is made durable while the next one comes.
+    committing: Option<Committing>,
+    /// When the source has to hear that we are there.
+    alive_due: Instant,
+    /// The folder that the last file went to, until a batch ends: files come folder by folder.
+    near: Option<(Option<RelativePath>, Folder)>,
+}
+
+/// Files that are made durable on a thread that may wait.
+struct Committing {
+    told: Vec<(u32, Entry)>,
+    work: JoinHandle<Vec<Result<Landed, Fault>>>,
 }
 
 impl Receiving<'_> {
@@ -158,20 +175,41 @@ impl Receiving<'_> {
         }
     }
 
-    /// What comes next; `None` when small files have waited long enough for others.
+    /// What comes next; `None` when there was something else to do.
     async fn hear(
         &mut self,
         incoming: &mut Incoming<ReadHalf<ByteStream>>,
     ) -> Result<Option<Heard>, Failure> {
+        if let Some(committing) = &self.committing
+            && committing.work.is_finished()
+        {
+            self.landed().await?;
+        }
+        let now = Instant::now();
+        if now >= self.alive_due {
+            // A source that hears nothing for long takes us for gone, however much it sends.
+            self.out.alive().await?;
+            self.alive_due = now + ALIVE;
+        }
         if !incoming.is_ready() && self.out.has_gathered() {
             self.out.flush().await?;
         }
-        let coming = incoming.next(self.current.room());
-        if self.batch.is_empty() {
-            return coming.await.map(Some);
-        }
-        match timeout_at(self.batch_due, coming).await {
+        let due = match self.batch.is_empty() {
+            true => self.alive_due,
+            false => self.alive_due.min(self.batch_due),
+        };
+        let coming = timeout_at(due, incoming.next(self.current.room()));
+        let heard = match &mut self.committing {
+            None => coming.await,
+            Some(Committing { work, .. }) => tokio::select! {
+                biased;
+                heard = coming => heard,
+                landed = work => return self.tell_all(landed).await.map(|()| None),
+            },
+        };
+        match heard {
             Ok(heard) => heard.map(Some),
+            Err(_) if self.batch.is_empty() || Instant::now() < self.batch_due => Ok(None),
             Err(_) => self.land().await.map(|()| None),
         }
     }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use sockeye::transfer::{
-    CHUNK, Clash, Desk, Errand, Failure, Hello, Item, Outcome, Pipe, Reason, RelativePath, Role,
-    Root, Talk, Target, VERSION, receive, send,
+    CHUNK, Clash, Desk, Errand, Failure, Hello, Item, Outcome, Pace, Pipe, Reason, RelativePath,
+    Role, Root, Talk, Target, VERSION, receive, send,
 };
 use sockeye::{ByteStream, Token};
 use tempfile::TempDir;
@@ -594,6 +594,28 @@ async fn who_comes_back_takes_the_place_of_who_hangs() {
     );
     pushed.unwrap();
     attended.unwrap();
+    same(&from.path().join("x"), &to.path().join("x"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_takes_minutes_needs_one_connection() {
+    let from = TempDir::new().unwrap();
+    let to = TempDir::new().unwrap();
+    std::fs::write(from.path().join("x"), bytes(2 * CHUNK)).unwrap();
+    let (desk, items) = (desk(to.path()), items(from.path(), &["x"]));
+    let (ours, theirs) = connection(Fault::None, Fault::None);
+    let began = tokio::time::Instant::now();
+    let slowly = async {
+        let mut pace = Pace::new(10_000);
+        let mut talk = Talk::visit(ours, hello(Role::Push, "")).await?;
+        send(&mut talk, &items, Some(&mut pace), &()).await?;
+        talk.part().await;
+        Ok::<_, Failure>(())
+    };
+    let (sent, attended) = tokio::join!(slowly, desk.attend(theirs, &()));
+    sent.unwrap();
+    attended.unwrap();
+    assert!(began.elapsed() > Duration::from_secs(180));
     same(&from.path().join("x"), &to.path().join("x"));
 }
 

@@ -1,7 +1,7 @@
 //! A file that lands, is cut, clashes, and is lied about.
 
 use super::*;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::UNIX_EPOCH;
 use tempfile::TempDir;
 

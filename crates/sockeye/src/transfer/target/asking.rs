@@ -169,15 +169,24 @@ impl Receiving<'_> {
         entry: &Entry,
         clash: Clash,
     ) -> Result<Box<Landing>, Fault> {
-        let begin = |this: &Self| {
-            let (target, id) = (this.target, this.content_id(entry));
-            Landing::begin(&target.root, &entry.path, declared(entry), clash, &id)
+        let begin = |this: &mut Self| {
+            let (root, id) = (&this.target.root, this.content_id(entry));
+            let above = entry.path.folder();
+            let folder = match &this.near {
+                Some((near, folder)) if *near == above => folder.clone(),
+                _ => Landing::folder_of(root, &entry.path)?,
+            };
+            this.near = Some((above, folder.clone()));
+            Landing::begin_in(root, folder, &entry.path, declared(entry), clash, &id)
         };
         let landing = match begin(self) {
             // Those that wait to be made durable are open, too.
-            Err(fault) if is_out_of_files(&fault) && !self.batch.is_empty() => {
+            Err(fault)
+                if is_out_of_files(&fault)
+                    && !(self.batch.is_empty() && self.committing.is_none()) =>
+            {
                 // A connection that broke meanwhile is noticed with what is said next.
-                let _ = self.land().await;
+                let _ = self.land_all().await;
                 begin(self)
             }
             begun => begun,

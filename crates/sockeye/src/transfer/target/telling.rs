@@ -2,11 +2,12 @@
 
 use std::io;
 
+use tokio::task::JoinError;
 use tokio::time::Instant;
 use wire::transfer::{Entry, Frame, Outcome, Reason};
 
-use super::{BATCH, BATCH_WAITS, Current, Receiving};
-use crate::transfer::{CHUNK, Failure, Fault, Settled, commit};
+use super::{BATCH, BATCH_WAITS, Committing, Current, Receiving};
+use crate::transfer::{CHUNK, Failure, Fault, Landed, Settled, commit};
 
 impl Receiving<'_> {
     /// A file is whole. Small ones are made durable together.
@@ -27,19 +28,54 @@ impl Receiving<'_> {
         }
     }
 
-    /// Makes durable what is whole, and tells the source.
+    /// Begins to make durable what is whole; the source hears of it when that is done.
     pub(super) async fn land(&mut self) -> Result<(), Failure> {
-        if self.batch.is_empty() {
+        let before = self.landed().await;
+        self.near = None;
+        if !self.batch.is_empty() {
+            let mut told = Vec::with_capacity(self.batch.len());
+            let mut all = Vec::with_capacity(self.batch.len());
+            for (index, entry, settled) in self.batch.drain(..) {
+                told.push((index, entry));
+                all.push(settled);
+            }
+            let root = self.target.root.clone();
+            let work = tokio::task::spawn_blocking(move || commit(&root, all));
+            self.committing = Some(Committing { told, work });
+        }
+        before
+    }
+
+    /// Makes durable all that is whole, and tells the source.
+    pub(super) async fn land_all(&mut self) -> Result<(), Failure> {
+        let before = self.land().await;
+        before.and(self.landed().await)
+    }
+
+    /// Waits for what is being made durable, and tells the source.
+    pub(super) async fn landed(&mut self) -> Result<(), Failure> {
+        let Some(Committing { told, work }) = self.committing.take() else {
             return Ok(());
-        }
-        let mut told = Vec::with_capacity(self.batch.len());
-        let mut all = Vec::with_capacity(self.batch.len());
-        for (index, entry, settled) in self.batch.drain(..) {
-            told.push((index, entry));
-            all.push(settled);
-        }
-        let root = self.target.root.clone();
-        let landed = self.out.apart(move || commit(&root, all)).await?;
+        };
+        let landed = self.out.until(work).await?;
+        self.tell_landed(told, landed).await
+    }
+
+    /// The same when it is done already.
+    pub(super) async fn tell_all(
+        &mut self,
+        landed: Result<Vec<Result<Landed, Fault>>, JoinError>,
+    ) -> Result<(), Failure> {
+        let told = self.committing.take().map(|committing| committing.told);
+        let landed = landed.map_err(|error| Failure::Cut(io::Error::other(error)))?;
+        self.tell_landed(told.unwrap_or_default(), landed).await
+    }
+
+    async fn tell_landed(
+        &mut self,
+        told: Vec<(u32, Entry)>,
+        landed: Vec<Result<Landed, Fault>>,
+    ) -> Result<(), Failure> {
         for ((index, entry), landed) in told.into_iter().zip(landed) {
             let outcome = match landed {
                 Ok(landed) => Outcome::Landed(landed.path),

@@ -1,0 +1,76 @@
+//! A folder of many small files, sent and verified, beside `scp -r` and what tar makes of them through nc.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::transfer::{Area, LIMIT, MEMORY, NC, SCP, nc, sockeye};
+use super::{Plan, rounds};
+use crate::contender::present;
+use crate::daemons;
+use crate::report::Bound::{AtLeast, AtMost, Shown};
+use crate::report::{Column, Goal, Table};
+
+const FILES: usize = 10_000;
+const SIZE: usize = 4096;
+
+/// In one folder of the tree.
+const TOGETHER: usize = 100;
+
+const COLUMNS: &[Column] = &[
+    ("files/s", 0),
+    ("sender CPU s", 3),
+    ("receiver CPU s", 3),
+    ("sender MiB", 1),
+    ("receiver MiB", 1),
+];
+
+pub(super) fn run(plan: &Plan) -> Result<Vec<Table>> {
+    let area = prepared()?;
+    let (own, target) = (plan.programs.folder.path(), area.target());
+    let what = area.source().display().to_string();
+    let mut pairs = vec![
+        sockeye(&plan.programs, &what, &target),
+        nc(&plan.programs, "-tree", &what, &target),
+    ];
+    pairs.extend(daemons::rsync(own, &what, &target)?);
+    pairs.extend(daemons::scp(own, &format!("-r {what}"), &target)?);
+    let goals = vec![
+        Goal::ratio(0, SCP, AtLeast(3.0)),
+        Goal::ratio(0, NC, AtLeast(1.0)),
+        Goal::ratio(0, "rsync", Shown),
+        Goal::figure(3, AtMost(MEMORY)),
+        Goal::figure(4, AtMost(MEMORY)),
+    ];
+    let title = format!("transfer-small: {FILES} files of {SIZE} bytes, nc with tar");
+    let mut table = Table::new(title, COLUMNS, goals);
+    let clients = present(pairs.iter().map(|(_, client)| client.clone()).collect());
+    rounds(plan.rounds, &clients, LIMIT, |client, round| {
+        let pair = pairs.iter().find(|(server, _)| server.name == client.name);
+        let pair = pair.context("a client without a server")?;
+        let sample = area.transfer(pair, (FILES, (FILES * SIZE) as u64))?;
+        let figures = vec![
+            FILES as f64 / sample.wall.as_secs_f64(),
+            sample.cpu[0].as_secs_f64(),
+            sample.cpu[1].as_secs_f64(),
+            sample.memory[0],
+            sample.memory[1],
+        ];
+        table.add(client.name, round, figures);
+        Ok(())
+    });
+    Ok(vec![table])
+}
+
+fn prepared() -> Result<Area> {
+    let area = Area::new()?;
+    for folder in 0..FILES / TOGETHER {
+        let folder = area.source().join(folder.to_string());
+        fs::create_dir(&folder).context("making a folder in /dev/shm")?;
+        for file in 0..TOGETHER {
+            let content = [file as u8; SIZE];
+            fs::write(folder.join(file.to_string()), content).context("filling /dev/shm")?;
+        }
+    }
+    Ok(area)
+}
