@@ -188,7 +188,7 @@ fn misspelt_service() {
         2,
         &[
             "zzz",
-            "echo, upper, hello, reply, sink, site, relay, exec, console",
+            "echo, upper, hello, reply, sink, cat, files, site, relay, exec, console",
         ],
     );
     fails(&serve("reply").run(), 2, &["reply needs a text"]);
