@@ -55,9 +55,14 @@ struct State {
 struct Proof {
     datagrams: u32,
     /// Wire bytes that may still be sent.
-    credit: usize,
+    credit: u32,
     /// A sender that waits for the second datagram.
     held: Option<Waker>,
+}
+
+/// What a datagram of `size` bytes weighs on the wire.
+fn cost(size: usize) -> u32 {
+    u32::try_from(size + HEADERS).unwrap_or(u32::MAX / 3)
 }
 
 impl<A> Peer<A> {
@@ -110,7 +115,7 @@ impl<A> Peer<A> {
     fn queue(&self, state: &mut State, datagram: Bytes, exchange: &Exchange<A>) {
         if let Some(proof) = &mut state.proof {
             proof.datagrams += 1;
-            proof.credit += 3 * (datagram.len() + HEADERS);
+            proof.credit = proof.credit.saturating_add(3 * cost(datagram.len()));
         }
         let size = datagram.len() + OVERHEAD;
         if state.bytes + size > QUEUE || !exchange.enqueue(size) {
@@ -228,7 +233,7 @@ impl<A> PeerLink<A> {
             state.proof = None;
             return Poll::Ready(Ok(false));
         }
-        if proof.credit >= size + HEADERS {
+        if proof.credit >= cost(size) {
             return Poll::Ready(Ok(true));
         }
         let first = proof.held.replace(waker.clone()).is_none();
@@ -344,7 +349,7 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
         } = &mut *self;
         ready!(exchange.poll_push(peer, outgoing, place, cx.waker()));
         if on_credit && let Some(proof) = &mut peer.lock().proof {
-            proof.credit = proof.credit.saturating_sub(size + HEADERS);
+            proof.credit = proof.credit.saturating_sub(cost(size));
         }
         peer.last.store(exchange.now().0, Relaxed);
         Poll::Ready(Ok(()))
