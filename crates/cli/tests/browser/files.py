@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import os
 import pathlib
-import shutil
 import socket
 import struct
 import sys
@@ -19,11 +18,13 @@ import tempfile
 import threading
 
 from selenium import webdriver
-from selenium.common.exceptions import TimeoutException, WebDriverException
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
+
+from page import Failed, expect, options, program, run
 
 PATIENCE = 20  # seconds, for anything that is waited for
 LONG = 150  # the same for a large file
@@ -50,15 +51,6 @@ def check(function):
     """A check: its name is its sentence."""
     CHECKS.append(function)
     return function
-
-
-class Failed(Exception):
-    """What did not hold."""
-
-
-def expect(holds, what):
-    if not holds:
-        raise Failed(what)
 
 
 class Relay:
@@ -189,24 +181,6 @@ class Page:
             name,
             button,
         )
-
-
-def program(name):
-    found = shutil.which(name)
-    expect(found, f"{name} is not installed")
-    return found
-
-
-def options():
-    chosen = webdriver.ChromeOptions()
-    chosen.binary_location = program("chromium")
-    chosen.add_argument("--headless=new")
-    chosen.add_argument("--disable-dev-shm-usage")
-    chosen.add_argument("--lang=en-US")
-    if os.geteuid() == 0:
-        chosen.add_argument("--no-sandbox")
-    chosen.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return chosen
 
 
 def digest(path):
@@ -370,24 +344,9 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         page = Page(relay, given.folder, pathlib.Path(scratch), given.shots, given.size * MIB)
         try:
-            return run(page)
+            return run(CHECKS, page)
         finally:
             page.driver.quit()
-
-
-def run(page):
-    for function in CHECKS:
-        sentence = function.__name__.replace("_", " ")
-        try:
-            function(page)
-        except (Failed, WebDriverException) as failure:
-            page.shot("failed")
-            why = getattr(failure, "msg", None) or failure
-            print(f"FAILED: {sentence}: {why}\n{page.driver.get_log('browser')}", file=sys.stderr)
-            return 1
-        print(f"ok: {sentence}", flush=True)
-    print(f"{len(CHECKS)} passed")
-    return 0
 
 
 if __name__ == "__main__":

@@ -641,23 +641,24 @@ def main():
     with tempfile.TemporaryDirectory() as downloads:
         page = Page(given.base.rstrip("/") + "/", given.shots, pathlib.Path(downloads))
         try:
-            return run(page)
+            return run(CHECKS, page)
         finally:
             page.driver.quit()
 
 
-def run(page):
-    for function in CHECKS:
+def run(checks, page):
+    """Each check in its turn, up to the first that does not hold: the exit code."""
+    for function in checks:
         sentence = function.__name__.replace("_", " ")
         try:
             function(page)
         except (Failed, WebDriverException) as failure:
             page.shot("failed")
             why = getattr(failure, "msg", None) or failure
-            print(f"FAILED: {sentence}: {why}", file=sys.stderr)
+            print(f"FAILED: {sentence}: {why}\n{page.driver.get_log('browser')}", file=sys.stderr)
             return 1
         print(f"ok: {sentence}", flush=True)
-    print(f"{len(CHECKS)} passed")
+    print(f"{len(checks)} passed")
     return 0
 
 

@@ -9,10 +9,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use tempfile::TempDir;
 
 use crate::lab::{Packet, is_forbidden, lab, packets, played, to_the_end};
 use crate::stage::{LONG, Server, program, sockeye};
 use crate::trace::wait_for_signals;
+
+/// A file of this name in the folder, as a word of a command line.
+fn path(folder: &TempDir, name: &str) -> String {
+    let path = folder.path().join(name);
+    path.into_os_string().into_string().unwrap()
+}
 
 /// The fields that tcpdump must have seen as we did.
 fn numbers(packet: &Packet) -> Vec<String> {
@@ -27,15 +34,8 @@ fn numbers(packet: &Packet) -> Vec<String> {
 
 #[test]
 fn tcpdump_at_the_client_sees_the_same() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let path = |name: &str| {
-        folder
-            .path()
-            .join(name)
-            .into_os_string()
-            .into_string()
-            .unwrap()
-    };
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| path(&folder, name);
     let (dump, log, own) = (path("dump"), path("log"), path("own"));
     // It has begun when it says so, and the last thing it sees is the ACK of the server's FIN, which is number 6.
     let script = "tcpdump --immediate-mode -U -i wire0 -w \"$0\" tcp 2>\"$1\" & \
@@ -84,13 +84,8 @@ fn tcpdump_at_the_client_sees_the_same() {
 
 #[test]
 fn a_capture_of_the_server_does_not_have_what_never_came() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let file = folder
-        .path()
-        .join("server.pcapng")
-        .into_os_string()
-        .into_string()
-        .unwrap();
+    let folder = TempDir::new().unwrap();
+    let file = path(&folder, "server.pcapng");
     let arguments = ["syn-loss", "--json", "--pcap", &file, "--at", "server"];
     let Some(played) = played(&arguments) else {
         return;
@@ -320,13 +315,8 @@ fn what_is_lost_at_random_is_repeated_until_every_protocol_has_delivered_it() {
 
 #[test]
 fn statistics_of_a_capture_are_what_the_wire_allowed() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let file = folder
-        .path()
-        .join("slow.pcapng")
-        .into_os_string()
-        .into_string()
-        .unwrap();
+    let folder = TempDir::new().unwrap();
+    let file = path(&folder, "slow.pcapng");
     let Some(packets) = played(&["slow-start", "--json", "--pcap", &file]) else {
         return;
     };
@@ -409,15 +399,8 @@ fn statistics_of_the_kernel_end_with_the_connection() {
 
 #[test]
 fn what_a_program_leaves_behind_is_ended_with_it() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let path = |name: &str| {
-        folder
-            .path()
-            .join(name)
-            .into_os_string()
-            .into_string()
-            .unwrap()
-    };
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| path(&folder, name);
     let (client, server) = (path("client"), path("server"));
     // Each writes the number of a child that would stay for an hour.
     let left = "sleep 3600 & echo $! >\"$0\"";
@@ -442,7 +425,7 @@ fn what_a_program_leaves_behind_is_ended_with_it() {
 
 #[test]
 fn wireshark_opens_a_capture_with_keys_without_being_asked_to() {
-    let folder = tempfile::TempDir::new().unwrap();
+    let folder = TempDir::new().unwrap();
     let file = folder.path().join("keys.pcapng");
     let path = file.to_str().unwrap();
     for (over, filter) in [
