@@ -36,9 +36,8 @@ pub(crate) async fn deliver(
             };
             let mut talk = Talk::visit(session.into_stream(), hello).await?;
             *was_reached = true;
-            send(&mut talk, &items, pace.as_mut(), meter).await?;
-            talk.part().await;
-            Ok(())
+            let sent = send(&mut talk, &items, pace.as_mut(), meter).await;
+            Ok(talk.ended(sent).await?)
         })
         .await?;
         let changed = items.iter().filter(|item| item.outcome.get().is_none());

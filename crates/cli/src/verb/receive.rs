@@ -112,9 +112,8 @@ async fn pull(
         };
         let mut talk = Talk::visit(session.into_stream(), hello).await?;
         *was_reached = true;
-        take(&mut talk, &id).await?;
-        talk.part().await;
-        Ok(())
+        let taken = take(&mut talk, &id).await;
+        Ok(talk.ended(taken).await?)
     })
     .await
 }

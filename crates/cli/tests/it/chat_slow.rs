@@ -48,7 +48,10 @@ fn talk(writer: &mut Peer, reader: &mut Peer, mut enough: impl FnMut(u64) -> boo
         while writer.event("done")["id"] != said {}
         slowest = slowest.max(start.elapsed());
     }
-    assert!(slowest < LONG / 2, "ten lines took {slowest:?}");
+    assert!(
+        slowest < Duration::from_secs(5),
+        "ten lines took {slowest:?}"
+    );
     said
 }
 
@@ -149,7 +152,7 @@ fn thousands_come_and_go_at_once() {
         .collect();
     crowd.into_iter().for_each(|thread| thread.join().unwrap());
     let took = start.elapsed();
-    assert!(took < LONG * 2, "{took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
     ann.tell("still here");
     loop {
         ann.ask(&json!({"do": "who", "room": "lobby"}));

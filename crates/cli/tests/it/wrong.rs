@@ -6,8 +6,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::process::Stdio;
 
 use crate::stage::{
-    Ended, LONG, Listener, Server, binary, connect, drain, folder, hear, path, program, sockeye,
-    words,
+    Ended, Listener, Server, binary, connect, drain, folder, hear, path, program, sockeye, words,
 };
 
 /// The exit code, and all of these words in the one line of failure.
@@ -686,5 +685,4 @@ fn standard_input_that_cannot_be_read() {
     assert_eq!(ended.out, b"words", "{ended:?}");
     assert_ne!(ended.code, 0, "{ended:?}");
     assert!(ended.complaint().contains("standard input"), "{ended:?}");
-    let _ = LONG;
 }

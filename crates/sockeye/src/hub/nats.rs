@@ -295,6 +295,22 @@ impl Patience {
     }
 }
 
+/// What the hub says to a question, which is asked until it does.
+async fn answered<T, E: std::fmt::Display, Asked>(
+    ask: impl Fn() -> Asked,
+) -> std::result::Result<T, Refusal>
+where
+    Asked: Future<Output = std::result::Result<T, E>>,
+{
+    let patience = Patience::new();
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => patience.again(error).await?,
+        }
+    }
+}
+
 /// A name of any letters, as subjects and keys can have it.
 fn token(name: &str) -> String {
     hex(&digest(&SHA256, name.as_bytes()).as_ref()[..16])

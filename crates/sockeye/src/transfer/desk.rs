@@ -77,11 +77,11 @@ impl Desk {
             () = guest.guest.replaced.cancelled() => None,
         };
         match served {
-            Some(Ok(errand)) => {
-                talk.part().await;
-                Ok(errand)
+            Some(served) => {
+                // Whoever comes back at once need not wait for the end of this.
+                drop(guest);
+                talk.ended(served).await
             }
-            Some(Err(failure)) => Err(failure),
             None => {
                 let text = "the same transfer has come back by another connection";
                 // The files are free for it now.

@@ -49,8 +49,10 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
         }
     }
 
-    pub(super) fn into_io(self) -> R {
-        self.io
+    /// Reads until nothing more comes, and keeps nothing.
+    pub(super) async fn discard(&mut self) -> io::Result<()> {
+        while self.io.read(&mut self.buffer).await? > 0 {}
+        Ok(())
     }
 
     /// The content that was heard.

@@ -12,9 +12,11 @@ use super::incoming::{ALIVE, Heard, Incoming};
 use super::{CHUNK, Failure};
 use crate::stream::ByteStream;
 
-/// How long an end waits for the other one's first words, and for it to hear the last ones.
+/// How long an end waits for the other one's first words, until its own last ones are said, and until the other one has
+/// heard them.
 const GREETING: Duration = Duration::from_secs(10);
 const PARTING: Duration = Duration::from_secs(1);
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// Frames gather to this before they leave.
 const GATHERED: usize = 64 * 1024;
@@ -101,11 +103,27 @@ impl Talk {
         self.part().await;
     }
 
-    /// Ends it, so that the other end hears what was said last.
-    pub async fn part(self) {
-        let stream = self.incoming.into_io().unsplit(self.out.io);
-        // Whoever has left does not hear it.
-        let _ = timeout(GREETING, stream.part()).await;
+    /// Ends it, so that the other end hears what was said last. All that it has on its way until then is thrown away:
+    /// closing with unread input would make the kernel send RST, which can destroy our last words (RFC 1122, section
+    /// 4.2.2.13).
+    pub async fn part(mut self) {
+        let parting = async {
+            self.out.io.shutdown().await?;
+            self.incoming.discard().await
+        };
+        // Whoever has left has heard what it wanted to hear.
+        let _ = timeout(LEAVING, parting).await;
+    }
+
+    /// Ends one that came to `done`. Whoever caused a failure, or has gone, waits for no words.
+    ///
+    /// # Errors
+    /// What `done` says.
+    pub async fn ended<T>(self, done: Result<T, Failure>) -> Result<T, Failure> {
+        if !matches!(done, Err(Failure::Cut(_) | Failure::Refused { .. })) {
+            self.part().await;
+        }
+        done
     }
 
     fn over(stream: ByteStream) -> Self {

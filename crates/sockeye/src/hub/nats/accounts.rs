@@ -1,12 +1,14 @@
 //! What belongs to people and to rooms' owners, in buckets and a stream that all machines share.
 
+use async_nats::HeaderMap;
 use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{Config, DirectGetErrorKind, DiscardPolicy};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Nats, Patience, away, hex, token};
+use super::{Nats, Patience, answered, away, hex, token};
+use crate::hub::member::random;
 use crate::hub::refusal::Refusal;
 use crate::hub::store::{Mail, PersonRow, TokenRow};
 
@@ -104,13 +106,8 @@ impl Nats {
     }
 
     pub(in crate::hub) async fn state(&self, room: &str) -> Result<Option<(u64, String)>, Refusal> {
-        let patience = Patience::new();
-        let entry = loop {
-            match self.states.entry(token(room)).await {
-                Ok(entry) => break entry,
-                Err(error) => patience.again(error).await?,
-            }
-        };
+        let room = token(room);
+        let entry = answered(|| self.states.entry(room.as_str())).await?;
         Ok(entry.map(|entry| {
             let json = String::from_utf8_lossy(&entry.value).into_owned();
             (entry.revision, json)
@@ -143,28 +140,41 @@ impl Nats {
             text: mail.text,
             time: mail.time,
         };
-        let letter = serde_json::to_vec(&letter).map_err(away)?;
-        let kept = self.jetstream.publish(mailbox(&mail.to_key), letter.into());
-        match kept.await.map_err(away)?.await {
-            Ok(_) => Ok(true),
-            // It says so in words alone.
-            Err(error) if error.to_string().contains("maximum messages per subject") => Ok(false),
-            Err(error) => Err(away(error)),
-        }
+        let letter = Bytes::from(serde_json::to_vec(&letter).map_err(away)?);
+        // So that trying again puts no second one there.
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", hex(&random::<16>()));
+        let mailbox = mailbox(&mail.to_key);
+        answered(|| async {
+            let (to, headers, letter) = (mailbox.clone(), headers.clone(), letter.clone());
+            let kept = self.jetstream.publish_with_headers(to, headers, letter);
+            match kept.await?.await {
+                Ok(_) => Ok(true),
+                // It says so in words alone.
+                Err(error) if error.to_string().contains("maximum messages per subject") => {
+                    Ok(false)
+                }
+                Err(error) => Err(error),
+            }
+        })
+        .await
     }
 
     pub(in crate::hub) async fn mail(&self, key: &str) -> Result<Vec<(i64, Mail)>, Refusal> {
         let mut mail = Vec::new();
         let mut next = 1;
         loop {
-            let letter = self
-                .mail
-                .direct_get_next_for_subject(mailbox(key), Some(next))
-                .await;
-            let message = match letter {
-                Ok(message) => message,
-                Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(mail),
-                Err(error) => return Err(away(error)),
+            let letter = answered(|| async {
+                let asked = self
+                    .mail
+                    .direct_get_next_for_subject(mailbox(key), Some(next));
+                match asked.await {
+                    Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+                    letter => letter.map(Some),
+                }
+            });
+            let Some(message) = letter.await? else {
+                return Ok(mail);
             };
             next = message.sequence + 1;
             if let Ok(letter) = serde_json::from_slice::<Letter>(&message.payload) {
@@ -182,8 +192,15 @@ impl Nats {
 
     pub(in crate::hub) async fn drop_mail(&self, key: &str, up_to: i64) -> Result<(), Refusal> {
         let next = u64::try_from(up_to).map_err(away)? + 1;
-        let purge = self.mail.purge().filter(mailbox(key)).sequence(next);
-        purge.await.map(drop).map_err(away)
+        answered(|| {
+            self.mail
+                .purge()
+                .filter(mailbox(key))
+                .sequence(next)
+                .into_future()
+        })
+        .await?;
+        Ok(())
     }
 }
 
@@ -200,13 +217,7 @@ pub(super) async fn get<T: DeserializeOwned>(
     bucket: &kv::Store,
     key: String,
 ) -> Result<Option<T>, Refusal> {
-    let patience = Patience::new();
-    let value = loop {
-        match bucket.get(key.as_str()).await {
-            Ok(value) => break value,
-            Err(error) => patience.again(error).await?,
-        }
-    };
+    let value = answered(|| bucket.get(key.as_str())).await?;
     value
         .map(|value| serde_json::from_slice(&value).map_err(away))
         .transpose()
@@ -218,9 +229,6 @@ pub(super) async fn put(
     value: &impl Serialize,
 ) -> Result<(), Refusal> {
     let value: Bytes = serde_json::to_vec(value).map_err(away)?.into();
-    let patience = Patience::new();
-    while let Err(error) = bucket.put(&key, value.clone()).await {
-        patience.again(error).await?;
-    }
+    answered(|| bucket.put(&key, value.clone())).await?;
     Ok(())
 }

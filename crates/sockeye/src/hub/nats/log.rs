@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{AGAIN, ANSWER, Nats, Patience, away, token};
+use super::{AGAIN, ANSWER, Nats, SETTLING, answered, away, token};
 use crate::hub::line::{Draft, Line, LineKind, Receipt};
 use crate::hub::refusal::{Refusal, Why};
 
@@ -45,10 +45,18 @@ struct Said {
 }
 
 /// What is noted beside a room's lines: of which stream they are a copy.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Origin {
     stream: String,
-    created: String,
+    /// In seconds since 1970.
+    created: i64,
+}
+
+impl Origin {
+    /// Servers that make a stream at the same time are told times of their own, of which a cluster keeps the last.
+    fn is_that_of(&self, other: &Self) -> bool {
+        self.stream == other.stream && self.created.abs_diff(other.created) <= SETTLING.as_secs()
+    }
 }
 
 impl Log {
@@ -112,13 +120,7 @@ impl Nats {
         let Some(log) = self.log(room).await? else {
             return Ok(());
         };
-        let patience = Patience::new();
-        let info = loop {
-            match log.stream.get_info().await {
-                Ok(info) => break info,
-                Err(error) => patience.again(error).await?,
-            }
-        };
+        let info = answered(|| log.stream.get_info()).await?;
         let last = info.state.last_sequence;
         let mut stored = log.stored.subscribe();
         let caught_up = stored.wait_for(|stored| *stored >= last);
@@ -144,18 +146,20 @@ impl Nats {
         let info = stream.cached_info();
         let origin = Origin {
             stream: info.config.name.clone(),
-            created: info.created.to_string(),
+            created: info.created.unix_timestamp(),
         };
         // No room has such a name.
         let note = format!("~{room}");
+        // In this order: who follows it at the same time makes the note before there are lines.
+        let has_lines = self.store.bounds(room).await? != (0, 0);
         let known = self.store.state(&note).await?;
         if let Some((_, known)) = &known {
             return match serde_json::from_str::<Origin>(known) {
-                Ok(known) if known == origin => Ok(()),
+                Ok(known) if known.is_that_of(&origin) => Ok(()),
                 _ => Err(foreign(room)),
             };
         }
-        if self.store.bounds(room).await? != (0, 0) {
+        if has_lines {
             return Err(foreign(room));
         }
         let origin = serde_json::to_string(&origin).map_err(away)?;

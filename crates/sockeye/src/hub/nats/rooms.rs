@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::context::{GetStreamErrorKind, StreamsError};
 use async_nats::jetstream::stream::{self, Stream};
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::log::Log;
 use super::nodes::What;
-use super::{ANSWER, Nats, Patience, away, made, token};
+use super::{ANSWER, Nats, Patience, answered, away, made, token};
 use crate::hub::refusal::{Refusal, Why};
 use crate::hub::store::RoomRow;
 
@@ -50,10 +50,12 @@ impl Nats {
         if let Some(log) = self.logs().get(room) {
             return Ok(Some(log.clone()));
         }
+        // Asked first: they come from a stream that was there before them.
+        let has_lines = self.store.bounds(room).await? != (0, 0);
         match self.existing(room).await? {
             Some(stream) => self.followed(room, stream).await.map(Some),
             // Lines without a stream are another hub's, or it has lost them.
-            None if self.store.bounds(room).await? != (0, 0) => Err(super::log::foreign(room)),
+            None if has_lines => Err(super::log::foreign(room)),
             None => Ok(None),
         }
     }
@@ -77,13 +79,8 @@ impl Nats {
     /// How many rooms' streams there are.
     async fn count(&self) -> Result<usize, Refusal> {
         let filter = serde_json::json!({"subject": super::log::subject_of("*")});
-        let patience = Patience::new();
-        loop {
-            match self.jetstream.request("STREAM.NAMES", &filter).await {
-                Ok(Count { total }) => return Ok(total),
-                Err(error) => patience.again(error).await?,
-            }
-        }
+        let Count { total } = answered(|| self.jetstream.request("STREAM.NAMES", &filter)).await?;
+        Ok(total)
     }
 
     async fn existing(&self, room: &str) -> Result<Option<Stream>, Refusal> {
@@ -177,19 +174,19 @@ impl Nats {
             return Ok(listed.clone());
         }
         let new = Arc::new(Listed {
-            rooms: self.all_rooms().await?,
-            states: self.all_states().await?,
+            rooms: answered(|| self.all_rooms()).await?,
+            states: answered(|| self.all_states()).await?,
             at: Instant::now(),
         });
         *listed = Some(new.clone());
         Ok(new)
     }
 
-    async fn all_rooms(&self) -> Result<Vec<RoomRow>, Refusal> {
+    async fn all_rooms(&self) -> Result<Vec<RoomRow>, StreamsError> {
         let mut rooms = Vec::new();
         let mut streams = self.jetstream.streams();
         while let Some(info) = streams.next().await {
-            let info = info.map_err(away)?;
+            let info = info?;
             if let (true, Some(room)) = (
                 info.config.name.starts_with(STREAMS),
                 info.config.description,
@@ -204,16 +201,16 @@ impl Nats {
     }
 
     /// All at once, and not one by one.
-    async fn all_states(&self) -> Result<HashMap<String, String>, Refusal> {
+    async fn all_states(&self) -> Result<HashMap<String, String>, async_nats::Error> {
         let mut states = HashMap::new();
         // Of an empty bucket nothing comes, and so no last one either.
-        let info = self.states.stream.get_info().await.map_err(away)?;
+        let info = self.states.stream.get_info().await?;
         if info.state.messages == 0 {
             return Ok(states);
         }
-        let mut entries = self.states.watch_with_history(">").await.map_err(away)?;
-        while let Some(entry) = timeout(ANSWER, entries.next()).await.map_err(away)? {
-            let entry = entry.map_err(away)?;
+        let mut entries = self.states.watch_with_history(">").await?;
+        while let Some(entry) = timeout(ANSWER, entries.next()).await? {
+            let entry = entry?;
             let is_last = entry.delta == 0;
             states.insert(
                 entry.key,
