@@ -13,7 +13,7 @@ pub(super) fn exit_code(failure: &Failure) -> u8 {
             ..
         } => code::VERIFICATION,
         Failure::Refused { .. } | Failure::NotOne(_) => code::PEER,
-        Failure::Foreign(_) | Failure::Protocol(_) => code::PROTOCOL,
+        Failure::Silent(_) | Failure::Foreign(_) | Failure::Protocol(_) => code::PROTOCOL,
         _ => code::NETWORK,
     }
 }
@@ -23,7 +23,9 @@ pub(super) fn hint(failure: &Failure) -> Option<&'static str> {
         Failure::Foreign(said) if said.starts_with("HTTP/") => Some(
             "that is a web server: sockeye fetch -O URL downloads from it, sockeye fetch -T FILE URL uploads",
         ),
-        Failure::Foreign(_) => Some("the other end must be a sockeye serve files DIR"),
+        Failure::Silent(_) | Failure::Foreign(_) => {
+            Some("the other end must be a sockeye serve files DIR")
+        }
         Failure::Refused {
             reason: Reason::NotFound,
             ..

@@ -26,7 +26,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from page import Failed, expect, options, program, run
 
-PATIENCE = 20  # seconds, for anything that is waited for
+PATIENCE = 45  # seconds, for anything that is waited for
 LONG = 150  # the same for a large file
 MIB = 1024 * 1024
 # Runs before the page does: what the policy refused, and what went wrong in it.

@@ -31,7 +31,7 @@ socket.onerror = () => done('refused');
 def main(page, friend, stranger):
     driver = webdriver.Chrome(options=options(), service=webdriver.ChromeService(program("chromedriver")))
     try:
-        driver.set_script_timeout(15)
+        driver.set_script_timeout(45)
         driver.get(page)
         for name, script in (("fetch", ASK), ("WebSocket", TALK)):
             for at, expected in ((friend, "HELLO"), (stranger, "refused")):

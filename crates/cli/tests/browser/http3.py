@@ -41,7 +41,7 @@ def main(at):
     chosen.add_argument(f"--ignore-certificate-errors-spki-list={key_hash(host, int(port))}")
     driver = webdriver.Chrome(options=chosen, service=webdriver.ChromeService(program("chromedriver")))
     try:
-        driver.set_script_timeout(15)
+        driver.set_script_timeout(45)
         driver.get(f"https://{at}/")
         got = [driver.execute_script(PAGE), *driver.execute_async_script(ASK)]
     finally:

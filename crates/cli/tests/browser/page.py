@@ -26,7 +26,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-PATIENCE = 15  # seconds, for anything that is waited for
+PATIENCE = 45  # seconds, for anything that is waited for
 LARGEST = 16 * 1024 * 1024  # the largest message that the server takes, in bytes
 # Runs before the page does: what the policy refused, and the page's sockets.
 SPY = """

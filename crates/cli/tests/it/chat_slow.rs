@@ -152,7 +152,7 @@ fn thousands_come_and_go_at_once() {
         .collect();
     crowd.into_iter().for_each(|thread| thread.join().unwrap());
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < LONG * 2, "{took:?}");
     ann.tell("still here");
     loop {
         ann.ask(&json!({"do": "who", "room": "lobby"}));

@@ -117,7 +117,7 @@ def plain_client(host, port):
 
 def udp_client(host, port, *messages):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(10)
+        client.settimeout(30)
         for message in messages:
             client.sendto(message.encode(), (host, int(port)))
             answer, sender = client.recvfrom(65536)
@@ -128,7 +128,7 @@ def gb2312(host, port):
     """Sends GB2312 text in two pieces that divide a character, and prints the answer as UTF-8."""
     data = "你好abc".encode("gb2312")
     with socket.create_connection((host, int(port))) as client:
-        client.settimeout(10)
+        client.settimeout(30)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.sendall(data[:1])
         # Long enough for the server to read the half character by itself; right either way.

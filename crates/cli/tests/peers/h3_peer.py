@@ -15,7 +15,7 @@ from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, StreamReset
 
-LIMIT = 20
+LIMIT = 30
 NO_ERROR = 0x100
 CANCELLED = 0x10C
 REJECTED = 0x10B

@@ -17,7 +17,7 @@ from aioquic.quic.events import (
 )
 
 VERSIONS = {"1": QuicProtocolVersion.VERSION_1, "2": QuicProtocolVersion.VERSION_2}
-LIMIT = 10
+LIMIT = 30
 SIZE = 2 << 20
 DATAGRAM = 65536
 

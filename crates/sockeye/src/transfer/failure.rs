@@ -1,6 +1,7 @@
 //! Why a transfer did not come to its end.
 
 use std::io;
+use std::time::Duration;
 
 use wire::transfer::{FrameFault, Reason};
 
@@ -22,6 +23,9 @@ pub enum Failure {
         /// Why.
         text: String,
     },
+    /// The other end was asked, and does not answer.
+    #[error("the other end has said nothing for {} s", .0.as_secs())]
+    Silent(Duration),
     /// The other end speaks something else.
     #[error("the other end does not speak the transfer protocol; it said {0:?}")]
     Foreign(String),
@@ -54,7 +58,7 @@ impl Failure {
     /// Whether another connection may do better.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Cut(_) | Self::Damaged => true,
+            Self::Cut(_) | Self::Silent(_) | Self::Damaged => true,
             Self::Refused { reason, .. } => matches!(reason, Reason::Damaged),
             Self::Foreign(_)
             | Self::Protocol(_)

@@ -355,7 +355,7 @@ pub(super) fn reason_of(failure: &Failure) -> Reason {
     match failure {
         Failure::Damaged => Reason::Damaged,
         Failure::Refused { reason, .. } => *reason,
-        Failure::Protocol(_) | Failure::Foreign(_) => Reason::Protocol,
+        Failure::Protocol(_) | Failure::Foreign(_) | Failure::Silent(_) => Reason::Protocol,
         Failure::Cut(_)
         | Failure::Source { .. }
         | Failure::NotOne(_)

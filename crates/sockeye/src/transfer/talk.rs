@@ -46,13 +46,14 @@ impl Talk {
         talk.out.gathered.extend_from_slice(&MAGIC);
         talk.out.say(&Frame::Hello(hello)).await?;
         talk.out.flush().await?;
-        let answered = timeout(GREETING, talk.welcomed()).await;
-        answered.unwrap_or_else(|_| Err(Failure::Foreign(String::new())))?;
+        let answered = timeout(GREETING, talk.incoming.magic()).await;
+        answered.unwrap_or(Err(Failure::Silent(GREETING)))?;
+        talk.welcomed().await?;
         Ok(talk)
     }
 
+    /// This may take longer: the same transfer by an earlier connection has to bring to an end what it holds.
     async fn welcomed(&mut self) -> Result<(), Failure> {
-        self.incoming.magic().await?;
         match self.incoming.next(CHUNK).await? {
             Heard::Frame(Frame::Welcome { version: VERSION }) => Ok(()),
             Heard::Frame(Frame::Error { reason, text }) => Err(Failure::Refused { reason, text }),
@@ -70,6 +71,7 @@ impl Talk {
         let greeting = async {
             talk.incoming.magic().await?;
             talk.out.gathered.extend_from_slice(&MAGIC);
+            talk.out.flush().await?;
             match talk.incoming.next(CHUNK).await? {
                 Heard::Frame(Frame::Hello(hello)) => Ok(hello),
                 _ => Err(Failure::protocol("it does not say what it wants")),

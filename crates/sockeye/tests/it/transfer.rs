@@ -638,3 +638,25 @@ async fn ten_thousand_small_files_land() {
     }
     assert_eq!(names(to.path()).len(), 10_000);
 }
+
+/// One who is silent is no host of ours; one that says so at once may still have to end what came before.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_busy_is_waited_for_and_one_that_says_nothing_is_not() {
+    let (ours, theirs) = duplex(4096);
+    let visit = Talk::visit(ByteStream::new(ours), hello(Role::Push, "")).await;
+    let failure = visit.expect_err("nobody has answered");
+    assert!(matches!(failure, Failure::Silent(_)), "{failure}");
+    assert!(failure.may_pass());
+    drop(theirs);
+
+    let (ours, theirs) = duplex(4096);
+    let hosting = async {
+        let (mut talk, _) = Talk::host(ByteStream::new(theirs)).await?;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        talk.admit().await
+    };
+    let visiting = Talk::visit(ByteStream::new(ours), hello(Role::Push, ""));
+    let (visited, hosted) = tokio::join!(visiting, hosting);
+    hosted.unwrap();
+    visited.unwrap();
+}
