@@ -123,7 +123,10 @@ impl Writer {
             start(queue, self.fate.clone(), write_out);
         }
         // It is the first in the queue, so there is room; what others put comes after.
-        self.prints.try_send(rest).err().map(|unsent| unsent.into_inner())
+        self.prints
+            .try_send(rest)
+            .err()
+            .map(|unsent| unsent.into_inner())
     }
 
     fn idle(&self) -> MutexGuard<'_, Option<mpsc::Receiver<Print>>> {
