@@ -27,6 +27,7 @@ mod pipe;
 mod roster;
 pub(crate) mod screen;
 pub(crate) mod script;
+mod writer;
 
 pub(crate) use input::Printer;
 pub(crate) use notes::Notes;

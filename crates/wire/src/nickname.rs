@@ -4,8 +4,11 @@ use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategoryGroup, UnicodeEmoji, UnicodeGeneralCategory};
-use unicode_security::confusable_detection::skeleton;
 use unicode_segmentation::UnicodeSegmentation;
+
+mod lookalike;
+
+use lookalike::skeleton;
 
 /// How many characters, as a person counts them, a name may have (UAX 29: extended grapheme clusters).
 pub const MAX_CHARACTERS: usize = 24;

@@ -32,11 +32,11 @@ impl Notes {
     fn tell(&self, line: String) {
         let rest = match self.screen.get() {
             Some(screen) => screen.tell(line),
-            None => Err(line),
+            None => Err(line.into_bytes()),
         };
         if let Err(line) = rest {
             // A standard error that is gone takes nothing from the conversation.
-            let _ = std::io::stderr().write_all(line.as_bytes());
+            let _ = std::io::stderr().write_all(&line);
         }
     }
 }

@@ -1,19 +1,17 @@
 //! What is shown: the peers' words on standard output, ours on standard error.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
-use std::os::fd::BorrowedFd;
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags};
 use sockeye::{Direction, Encoding, Framing, Info, Kind, Message};
-use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wire::text::{Decoder, printable, printable_block};
 
 use super::input::Printer;
+use super::writer::{Print, Writer};
 use crate::report;
 
 /// How messages are shown.
@@ -66,55 +64,21 @@ pub(crate) struct Style {
 /// Standard output and standard error, or the space above a line that is being typed.
 #[derive(Debug)]
 pub(crate) struct Screen {
-    prints: mpsc::Sender<Print>,
-    broken: Arc<OnceLock<io::Error>>,
-    gone: CancellationToken,
+    writer: Writer,
     style: Style,
     terminal: bool,
     editor: bool,
     interrupted: AtomicBool,
 }
 
-#[derive(Debug)]
-enum Print {
-    /// From a peer: standard output.
-    Peer(Vec<u8>),
-    /// From us: standard error.
-    Own(String),
-    Flush(oneshot::Sender<()>),
-}
-
-/// Prints that may wait; then whoever prints waits, and with them the peer.
-const PRINTS: usize = 16;
-
 impl Screen {
-    /// Starts the thread that writes, so that a slow reader of our output holds up only the peers.
+    /// With a printer, a person types.
     pub(crate) fn start(style: Style, printer: Option<Printer>) -> Self {
-        let (prints, mut queue) = mpsc::channel(PRINTS);
-        let broken = Arc::new(OnceLock::new());
-        let told = broken.clone();
-        let gone = CancellationToken::new();
-        let going = gone.clone();
-        let terminal = io::stdout().is_terminal();
         let editor = printer.is_some();
-        std::thread::spawn(move || {
-            let written = match printer {
-                Some(printer) => write_above(&mut queue, printer),
-                None => write_out(&mut queue),
-            };
-            // Told before the queue is gone: whoever finds it gone asks why.
-            if let Err(error) = written {
-                // Set once: this thread is the only one that does.
-                let _ = told.set(error);
-                going.cancel();
-            }
-        });
         Self {
-            prints,
-            broken,
-            gone,
+            writer: Writer::new(printer),
             style,
-            terminal,
+            terminal: io::stdout().is_terminal(),
             editor,
             interrupted: AtomicBool::new(false),
         }
@@ -122,7 +86,7 @@ impl Screen {
 
     /// Cancelled when nobody takes the output any more.
     pub(crate) fn gone(&self) -> &CancellationToken {
-        &self.gone
+        self.writer.gone()
     }
 
     /// Whether a person types at a line editor.
@@ -133,12 +97,13 @@ impl Screen {
     /// Tells the person something that no peer said.
     pub(crate) async fn tell(&self, text: &str) {
         // When the output is gone there is nobody to tell.
-        let _ = self.prints.send(Print::Own(format!("{text}\n"))).await;
+        let line = format!("{text}\n").into_bytes();
+        self.writer.put(Print::Own(line)).await;
     }
 
     /// For those who cannot wait.
     pub(crate) fn teller(&self) -> Teller {
-        Teller(self.prints.clone())
+        Teller(self.writer.clone())
     }
 
     /// How one session's messages are shown.
@@ -162,16 +127,7 @@ impl Screen {
 
     /// Waits until everything is written. A reader that has had enough (`| head`) is no failure.
     pub(crate) async fn finish(&self) -> io::Result<()> {
-        let (done, flushed) = oneshot::channel();
-        if self.prints.send(Print::Flush(done)).await.is_ok() && flushed.await.is_ok() {
-            return Ok(());
-        }
-        match self.broken.get() {
-            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(io::Error::new(error.kind(), error.to_string()))
-            }
-            _ => Ok(()),
-        }
+        self.writer.finish().await
     }
 
     /// The same when the person wants to leave: a reader who has stopped reading is not waited for.
@@ -183,29 +139,28 @@ impl Screen {
     /// The prompt has changed while nothing was printed.
     pub(crate) async fn redraw(&self) {
         // Up a line and down again: the editor draws itself anew after what is printed above it.
-        let _ = self.prints.send(Print::Peer(b"\x1b[A\n".to_vec())).await;
+        self.print(b"\x1b[A\n".to_vec()).await;
     }
 
     /// Standard output, as it is. `false` when nobody looks any more.
     pub(crate) async fn print(&self, bytes: Vec<u8>) -> bool {
-        bytes.is_empty() || self.prints.send(Print::Peer(bytes)).await.is_ok()
+        bytes.is_empty() || self.writer.put(Print::Peer(bytes)).await
     }
 }
 
 /// Tells the person something without waiting.
 #[derive(Clone, Debug)]
-pub(crate) struct Teller(mpsc::Sender<Print>);
+pub(crate) struct Teller(Writer);
 
 impl Teller {
     /// # Errors
     /// Gives the line back when it would have to wait, or nobody is there to see it.
-    pub(crate) fn tell(&self, line: String) -> Result<(), String> {
-        self.0
-            .try_send(Print::Own(line))
-            .map_err(|unsent| match unsent.into_inner() {
-                Print::Own(line) => line,
-                Print::Peer(_) | Print::Flush(_) => String::new(),
-            })
+    pub(crate) fn tell(&self, line: String) -> Result<(), Vec<u8>> {
+        let told = self.0.try_put(Print::Own(line.into_bytes()));
+        told.map_err(|unsent| match unsent {
+            Print::Own(line) => line,
+            Print::Peer(_) | Print::Flush(_) => Vec::new(),
+        })
     }
 }
 
@@ -343,56 +298,4 @@ impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&printable(self.0))
     }
-}
-
-fn write_out(queue: &mut mpsc::Receiver<Print>) -> io::Result<()> {
-    let stdout = rustix::stdio::stdout();
-    while let Some(print) = queue.blocking_recv() {
-        match print {
-            Print::Peer(bytes) => write_all(stdout, &bytes)?,
-            // A standard error that is gone takes nothing from the conversation.
-            Print::Own(text) => drop(io::stderr().write_all(text.as_bytes())),
-            Print::Flush(done) => {
-                let _ = done.send(());
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Past the standard library's line buffer: what has come is seen at once.
-fn write_all(stdout: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(stdout, bytes) {
-            Ok(n) => bytes = &bytes[n..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::AGAIN) => {
-                let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
-                rustix::event::poll(&mut fds, None)?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-fn write_above(queue: &mut mpsc::Receiver<Print>, mut printer: Printer) -> io::Result<()> {
-    let own_is_elsewhere = !io::stderr().is_terminal();
-    while let Some(print) = queue.blocking_recv() {
-        let text = match print {
-            Print::Peer(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Print::Own(text) if own_is_elsewhere => {
-                eprint!("{text}");
-                continue;
-            }
-            Print::Own(text) => text,
-            Print::Flush(done) => {
-                printer.flush()?;
-                let _ = done.send(());
-                continue;
-            }
-        };
-        printer.print(text)?;
-    }
-    Ok(())
 }

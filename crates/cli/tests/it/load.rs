@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::stage::{LONG, Server, Wire, dial, drain, folder, hear, path, sockeye, words};
+use crate::stage::{LONG, Listener, Server, Wire, dial, drain, folder, hear, path, sockeye, words};
 
 #[test]
 fn two_thousand_clients_at_once() {
@@ -137,6 +137,29 @@ fn an_output_that_nobody_reads_holds_up_only_who_speaks() {
     server.run.signal(Signal::INT);
     let ended = server.run.end();
     assert_eq!(ended.code, 130, "{ended:?}");
+}
+
+#[test]
+fn small_messages_to_an_output_that_pauses_keep_their_order() {
+    let listener = Listener::new();
+    let (mut output, writer) = std::io::pipe().unwrap();
+    let line = format!("connect {} --frame line --no-stdin", listener.at());
+    let mut run = sockeye(words(&line)).stdout(writer).start();
+    let mut peer = listener.accept();
+    // The first is written at once; a pipe holds 64 KiB, so most of the others cannot be.
+    let lines: String = (0..300).map(|n| format!("{n:0999}\n")).collect();
+    let (first, rest) = lines.split_at(1000);
+    peer.write_all(first.as_bytes()).unwrap();
+    let mut heard = vec![0; 1000];
+    output.read_exact(&mut heard).unwrap();
+    peer.write_all(rest.as_bytes()).unwrap();
+    drop(peer);
+    assert!(run.is_running(), "what does not fit is still to be written");
+    output.read_to_end(&mut heard).unwrap();
+    assert!(heard == lines.as_bytes());
+    let ended = run.end();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.starts_with("connected tcp "), "{ended:?}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 
 mod exchange;
+mod inbox;
 mod link;
 mod sweeper;
 mod table;

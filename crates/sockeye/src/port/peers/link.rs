@@ -1,6 +1,5 @@
 //! One peer of a datagram socket: its queue, and the session's side of it.
 
-use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,12 +12,13 @@ use futures_util::{Sink, Stream};
 use tokio::task::AbortHandle;
 
 use super::exchange::{Exchange, Moment, Place};
+use super::inbox::Inbox;
 use crate::error::{Error, Operation, Result};
 use crate::session::{Info, Message};
 use crate::socket::slot::Slot;
 
 /// Bytes that may wait for one session; what comes beyond is dropped and counted.
-const QUEUE: usize = 4 * 1024 * 1024;
+const QUEUE: u32 = 4 * 1024 * 1024;
 
 /// A datagram in the queue counts for more than its payload, so that empty ones are bounded too.
 const OVERHEAD: usize = 64;
@@ -36,8 +36,9 @@ pub(in crate::port) struct Peer<A> {
 
 /// There may be 100,000 of these, so what few need stands in a box.
 struct State {
-    inbox: VecDeque<Bytes>,
-    bytes: usize,
+    inbox: Inbox,
+    /// What waits there, with what each datagram counts for.
+    bytes: u32,
     waker: Option<Waker>,
     /// What a source that may be forged has yet to prove.
     proof: Option<Box<Proof>>,
@@ -60,6 +61,11 @@ struct Proof {
     held: Option<Waker>,
 }
 
+/// What a datagram in the queue counts for.
+fn weight(datagram: &Bytes) -> u32 {
+    u32::try_from(datagram.len() + OVERHEAD).unwrap_or(u32::MAX)
+}
+
 /// What a datagram of `size` bytes weighs on the wire.
 fn cost(size: usize) -> u32 {
     u32::try_from(size + HEADERS).unwrap_or(u32::MAX / 3)
@@ -68,7 +74,7 @@ fn cost(size: usize) -> u32 {
 impl<A> Peer<A> {
     pub(super) fn new(address: A, info: Arc<Info>, forgeable: bool, now: Moment) -> Self {
         let state = State {
-            inbox: VecDeque::new(),
+            inbox: Inbox::default(),
             bytes: 0,
             waker: None,
             proof: forgeable.then(Box::default),
@@ -117,17 +123,13 @@ impl<A> Peer<A> {
             proof.datagrams += 1;
             proof.credit = proof.credit.saturating_add(3 * cost(datagram.len()));
         }
-        let size = datagram.len() + OVERHEAD;
-        if state.bytes + size > QUEUE || !exchange.enqueue(size) {
+        let size = weight(&datagram);
+        if state.bytes.saturating_add(size) > QUEUE || !exchange.enqueue(size as usize) {
             self.info.counters().add_lost();
             return;
         }
         state.bytes += size;
-        if state.inbox.capacity() == 0 {
-            // Most peers have one datagram waiting at most, and there may be 100,000 of them.
-            state.inbox.reserve_exact(1);
-        }
-        state.inbox.push_back(datagram);
+        state.inbox.push(datagram);
     }
 
     /// A message to this peer was dropped, because it takes none.
@@ -168,9 +170,10 @@ impl<A> Peer<A> {
         }
     }
 
-    /// Ends the session if nothing went either way for `idle`.
+    /// Ends the session if nothing went either way for `idle`. Gives back memory that only a burst needed.
     pub(super) fn expire(&self, now: Moment, idle: Duration) -> bool {
         let mut state = self.lock();
+        state.inbox.shrink();
         if now.since(Moment(self.last.load(Relaxed))) < idle {
             return false;
         }
@@ -256,8 +259,9 @@ impl<A> Drop for PeerLink<A> {
         }
         let mut state = self.peer.lock();
         state.gone = true;
-        state.inbox = VecDeque::new();
-        self.exchange.dequeue(std::mem::take(&mut state.bytes));
+        state.inbox = Inbox::default();
+        self.exchange
+            .dequeue(std::mem::take(&mut state.bytes) as usize);
     }
 }
 
@@ -280,10 +284,10 @@ impl<A: Unpin> Stream for PeerLink<A> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let info = &self.peer.info;
         let mut state = self.peer.lock();
-        if let Some(data) = state.inbox.pop_front() {
-            let size = data.len() + OVERHEAD;
+        if let Some(data) = state.inbox.pop() {
+            let size = weight(&data);
             state.bytes -= size;
-            self.exchange.dequeue(size);
+            self.exchange.dequeue(size as usize);
             return Poll::Ready(Some(Ok(Message::binary(data))));
         }
         if let Some(error) = state.error.take() {
@@ -454,12 +458,13 @@ mod tests {
     #[tokio::test]
     async fn empty_datagrams_cannot_fill_the_memory_either() {
         let mut link = link(false);
-        let sent = 2 * QUEUE / OVERHEAD;
+        let most = QUEUE as usize / OVERHEAD;
+        let sent = 2 * most;
         for _ in 0..sent {
             arrive(&link, b"", 0);
         }
         let lost = link.peer.info.counters().lost();
-        assert_eq!(lost as usize, sent - QUEUE / OVERHEAD);
+        assert_eq!(lost as usize, sent - most);
         // What is taken makes room again.
         link.next().await.unwrap().unwrap();
         arrive(&link, b"", 0);
