@@ -1,0 +1,197 @@
+//! Small files that came whole: many at once are written, made durable and named.
+
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::Errno;
+use wire::transfer::RelativePath;
+
+use super::naming::{Stage, commit_within, is_taken};
+use super::part::{Part, create, remove, spare, with_word};
+use super::{Clash, Declared, Fault, Hash, Landed, Landing, Settled, failed, kept};
+use crate::transfer::Root;
+use crate::transfer::root::Folder;
+
+/// What is no longer waits in memory until it is whole, in bytes: it needs no part to go on with.
+const AT_ONCE: u64 = 64 * 1024;
+
+/// An empty part may be that of somebody who has just made it, for so long.
+const NEW: Duration = Duration::from_secs(10);
+
+/// A file that came whole, and is what was sent.
+#[derive(Debug)]
+pub(in crate::transfer) struct Small {
+    pub(in crate::transfer) path: RelativePath,
+    pub(in crate::transfer) declared: Declared,
+    pub(in crate::transfer) clash: Clash,
+    /// Which content it is, as [`Landing::begin`] has it.
+    pub(in crate::transfer) id: String,
+    /// Where it stands in what came.
+    pub(in crate::transfer) at: Range<usize>,
+    pub(in crate::transfer) hash: Hash,
+}
+
+/// A file that is whole and proved.
+#[derive(Debug)]
+pub(in crate::transfer) enum Arrived {
+    /// It waits in its part.
+    Settled(Settled),
+    /// It waits in memory.
+    Small(Small),
+}
+
+/// Whether a file waits in memory until it is whole. One with holes is written around them.
+pub(in crate::transfer) fn is_whole_at_once(declared: &Declared) -> bool {
+    !declared.is_sparse && declared.size.is_some_and(|size| size <= AT_ONCE)
+}
+
+/// Makes files durable and gives them their names; `content` is what the small ones are of.
+pub(in crate::transfer) fn land(
+    root: &Root,
+    content: &[u8],
+    arrived: Vec<Arrived>,
+) -> Vec<Result<Landed, Fault>> {
+    let within = root.top();
+    let mut writing = Writing {
+        root,
+        content,
+        near: None,
+    };
+    let (mut all, mut stages) = (Vec::with_capacity(arrived.len()), Vec::new());
+    for one in arrived {
+        let stage = match one {
+            Arrived::Settled(settled) => Ok(Stage::Waits(settled)),
+            Arrived::Small(small) => match writing.write(&small) {
+                // Those that wait to be made durable are open, too.
+                Err(fault) if is_out_of_files(&fault) && !stages.is_empty() => {
+                    all.extend(commit_within(within, std::mem::take(&mut stages)));
+                    writing.write(&small)
+                }
+                written => written,
+            },
+        };
+        stages.push(stage.unwrap_or_else(|fault| Stage::Over(Err(fault))));
+    }
+    all.extend(commit_within(within, stages));
+    all
+}
+
+/// Whether a process has as many files open as it may.
+pub(in crate::transfer) fn is_out_of_files(fault: &Fault) -> bool {
+    let errno = Errno::MFILE.raw_os_error();
+    matches!(fault, Fault::File { source, .. } if source.raw_os_error() == Some(errno))
+}
+
+struct Writing<'a> {
+    root: &'a Root,
+    content: &'a [u8],
+    /// The folder of the last file: they come folder by folder.
+    near: Option<(Option<RelativePath>, Folder)>,
+}
+
+impl Writing<'_> {
+    /// Writes it beside its name. What is here already stays as it is.
+    fn write(&mut self, small: &Small) -> Result<Stage, Fault> {
+        let Small {
+            path,
+            declared,
+            clash,
+            hash,
+            ..
+        } = small;
+        let folder = self.folder(path)?;
+        let shown = self.root.shown(path);
+        if is_taken(&folder, path.name()) {
+            let there = kept(self.root, path, declared).ok().flatten();
+            if there.is_some_and(|there| there.hash() == *hash) {
+                return Ok(Stage::Over(Ok(Landed {
+                    path: path.clone(),
+                    size: small.at.len() as u64,
+                    hash: *hash,
+                })));
+            }
+            if *clash == Clash::Refuse {
+                return Err(Fault::Exists { name: shown });
+            }
+        }
+        let failed = |source| failed("write", &shown, source);
+        let part = part(&folder, small).map_err(|errno| failed(errno.into()))?;
+        let bytes = &self.content[small.at.clone()];
+        part.file.write_all_at(bytes, 0).map_err(failed)?;
+        Ok(Stage::Waits(Settled {
+            part,
+            shown,
+            declared: declared.clone(),
+            size: bytes.len() as u64,
+            hash: *hash,
+        }))
+    }
+
+    fn folder(&mut self, path: &RelativePath) -> Result<Folder, Fault> {
+        let above = path.folder();
+        if let Some((near, folder)) = &self.near
+            && *near == above
+        {
+            return Ok(folder.clone());
+        }
+        let folder = Landing::folder_of(self.root, path)?;
+        self.near = Some((above, folder.clone()));
+        Ok(folder)
+    }
+}
+
+/// A new part with a word that the content gives, so that what is left of it after `kill -9` is found when it comes
+/// again. It is never gone on with, and so nobody writes to it but the one who has made it.
+fn part(folder: &Folder, small: &Small) -> Result<Part, Errno> {
+    let wanted = small.path.name();
+    let new = |name: &[u8]| create(folder, name, small.declared.mode, OFlags::EXCL);
+    let mut name = with_word(wanted, format!("whole {}", small.id).as_bytes());
+    let file = match new(&name) {
+        Err(Errno::EXIST) => {
+            clear(folder, &name)?;
+            name = spare(wanted);
+            new(&name)?
+        }
+        made => made?,
+    };
+    let part = Part {
+        folder: folder.clone(),
+        path: small.path.clone(),
+        name,
+        file,
+        clash: small.clash,
+        has_state: false,
+        stays: false,
+    };
+    match flock(&part.file, FlockOperation::LockExclusive) {
+        Err(Errno::INTR) => Err(Errno::INTR),
+        // Where there are no locks it is written without.
+        _ => Ok(part),
+    }
+}
+
+/// Removes a part that nobody holds any more.
+fn clear(folder: &Folder, name: &[u8]) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(file) = openat(folder, name, flags, Mode::empty()) else {
+        // It is gone, or it is not ours.
+        return Ok(());
+    };
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(());
+    }
+    let found = rustix::fs::fstat(&file)?;
+    let named = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    let still =
+        named.is_ok_and(|named| (named.st_dev, named.st_ino) == (found.st_dev, found.st_ino));
+    let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+    let age = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() as i64 - found.st_mtime;
+    // Whoever has just made it is about to lock it.
+    let is_left = found.st_size > 0 || age > NEW.as_secs() as i64;
+    match still && is_file && found.st_nlink == 1 && is_left {
+        true => remove(folder, name),
+        false => Ok(()),
+    }
+}
