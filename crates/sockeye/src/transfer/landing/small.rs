@@ -195,3 +195,171 @@ fn clear(folder: &Folder, name: &[u8]) -> Result<(), Errno> {
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn folder() -> (TempDir, Root) {
+        let folder = TempDir::new().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        (folder, root)
+    }
+
+    fn modified() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(77)
+    }
+
+    /// `contents` under their names, one after the other in what came.
+    fn arrived(contents: &[(&str, &str)], clash: Clash) -> (Vec<u8>, Vec<Arrived>) {
+        let (mut all, mut files) = (Vec::new(), Vec::new());
+        for (name, content) in contents {
+            let start = all.len();
+            all.extend_from_slice(content.as_bytes());
+            files.push(Arrived::Small(Small {
+                path: RelativePath::new(*name).unwrap(),
+                declared: Declared {
+                    size: Some(content.len() as u64),
+                    modified: Some(modified()),
+                    ..Declared::default()
+                },
+                clash,
+                id: "id".to_owned(),
+                at: start..all.len(),
+                hash: blake3::hash(content.as_bytes()),
+            }));
+        }
+        (all, files)
+    }
+
+    fn landed(root: &Root, contents: &[(&str, &str)], clash: Clash) -> Vec<Result<String, Fault>> {
+        let (content, files) = arrived(contents, clash);
+        let landed = land(root, &content, files).into_iter();
+        landed
+            .map(|one| one.map(|one| one.path.to_string()))
+            .collect()
+    }
+
+    fn there(folder: &TempDir) -> Vec<(String, String)> {
+        let mut there: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                (name, std::fs::read_to_string(path).unwrap())
+            })
+            .collect();
+        there.sort();
+        there
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |(name, content): &(&str, &str)| ((*name).to_owned(), (*content).to_owned());
+        pairs.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn each_gets_its_own_piece_of_what_came() {
+        let (folder, root) = folder();
+        let files = [("a", "one"), ("b", ""), ("c", "three")];
+        for result in landed(&root, &files, Clash::Rename) {
+            result.unwrap();
+        }
+        assert_eq!(there(&folder), pairs(&files));
+        let facts = folder.path().join("b").metadata().unwrap();
+        assert_eq!(facts.modified().unwrap(), modified());
+    }
+
+    #[test]
+    fn what_is_here_already_stays_alone() {
+        let (folder, root) = folder();
+        landed(&root, &[("x", "old")], Clash::Rename);
+        for (clash, content, expected) in [
+            (Clash::Rename, "old", Some("x")),
+            (Clash::Refuse, "old", Some("x")),
+            (Clash::Refuse, "new", None),
+            (Clash::Rename, "new", Some("x (1)")),
+            (Clash::Overwrite, "old", Some("x")),
+            (Clash::Overwrite, "now", Some("x")),
+        ] {
+            let mut results = landed(&root, &[("x", content)], clash);
+            match (results.remove(0), expected) {
+                (Ok(name), Some(expected)) => assert_eq!(name, expected, "{clash:?} {content}"),
+                (Err(Fault::Exists { .. }), None) => {}
+                (other, _) => panic!("{clash:?} {content}: {other:?}"),
+            }
+        }
+        assert_eq!(there(&folder), pairs(&[("x", "now"), ("x (1)", "new")]));
+    }
+
+    #[test]
+    fn what_somebody_else_lands_meanwhile_is_not_landed_twice() {
+        let (folder, root) = folder();
+        let (content, files) = arrived(
+            &[("x", "same"), ("x", "same"), ("x", "else")],
+            Clash::Rename,
+        );
+        let names: Vec<_> = land(&root, &content, files)
+            .into_iter()
+            .map(|one| one.unwrap().path.to_string())
+            .collect();
+        assert_eq!(names, ["x", "x", "x (1)"]);
+        assert_eq!(there(&folder), pairs(&[("x", "same"), ("x (1)", "else")]));
+    }
+
+    #[test]
+    fn a_part_that_nobody_holds_is_cleared_and_one_that_is_held_is_not() {
+        let (folder, root) = folder();
+        let own = String::from_utf8(with_word(b"x", b"whole id")).unwrap();
+        let part = folder.path().join(&own);
+        std::fs::write(&part, "half").unwrap();
+        landed(&root, &[("x", "new")], Clash::Rename);
+        assert_eq!(there(&folder), pairs(&[("x", "new")]));
+        // It has just been made, and is about to be locked.
+        let held = std::fs::File::create(&part).unwrap();
+        landed(&root, &[("x", "more")], Clash::Rename);
+        assert!(part.exists());
+        std::fs::write(&part, "held").unwrap();
+        flock(&held, FlockOperation::LockExclusive).unwrap();
+        landed(&root, &[("x", "most")], Clash::Rename);
+        let all = [
+            (&own[..], "held"),
+            ("x", "new"),
+            ("x (1)", "more"),
+            ("x (2)", "most"),
+        ];
+        let mut all = pairs(&all);
+        all.sort();
+        assert_eq!(there(&folder), all);
+        drop(held);
+        let old = std::fs::File::create(&part).unwrap();
+        old.set_modified(modified()).unwrap();
+        drop(old);
+        landed(&root, &[("x", "last")], Clash::Rename);
+        assert!(
+            !part.exists(),
+            "an empty one that is old is cleared as well"
+        );
+    }
+
+    #[test]
+    fn what_cannot_land_is_told_and_the_others_do() {
+        let (folder, root) = folder();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let results = landed(
+            &root,
+            &[("a", "1"), ("file/x", "2"), ("b", "3")],
+            Clash::Rename,
+        );
+        let told: Vec<_> = results.iter().map(Result::is_ok).collect();
+        assert_eq!(told, [true, false, true]);
+        assert_eq!(
+            there(&folder),
+            pairs(&[("a", "1"), ("b", "3"), ("file", "")])
+        );
+    }
+}

@@ -148,3 +148,61 @@ fn other_size(entry: &Entry, came: u64) -> Fault {
         came,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::transfer::RelativePath;
+
+    use super::*;
+
+    fn entry(size: u64) -> Entry {
+        Entry {
+            index: 0,
+            path: RelativePath::new("x").unwrap(),
+            is_folder: false,
+            is_sparse: false,
+            size: Some(size),
+            modified: None,
+            mode: None,
+        }
+    }
+
+    #[test]
+    fn the_file_that_comes_goes_on_in_the_next_batch() {
+        let mut batch = Batch::default();
+        batch.take(&entry(5), 0, b"whole").unwrap();
+        batch.take(&entry(4), 5, b"ha").unwrap();
+        let mut next = Batch::over(Vec::with_capacity(9));
+        let start = batch.pass_on(5, &mut next);
+        assert_eq!((&batch.content[..], start), (&b"whole"[..], 0));
+        next.take(&entry(4), start, b"lf").unwrap();
+        let end = |size, of: &[u8]| next.end(&entry(4), start, (size, blake3::hash(of)));
+        assert!(matches!(end(4, b"half"), Some(Ok(at)) if at == (0..4)));
+        assert!(end(4, b"hale").is_none(), "another content");
+        assert!(end(5, b"half").is_none(), "another size");
+    }
+
+    #[test]
+    fn a_file_is_as_long_as_was_announced() {
+        let mut batch = Batch::default();
+        batch.take(&entry(4), 0, b"hal").unwrap();
+        let less = batch.end(&entry(4), 0, (3, blake3::hash(b"hal")));
+        assert!(matches!(
+            less,
+            Some(Err(Fault::Size {
+                declared: 4,
+                came: 3,
+                ..
+            }))
+        ));
+        let more = batch.take(&entry(4), 0, b"fs");
+        assert!(matches!(
+            more,
+            Err(Fault::Size {
+                declared: 4,
+                came: 5,
+                ..
+            })
+        ));
+    }
+}
