@@ -146,12 +146,7 @@ impl Settled {
     }
 
     fn name(mut self) -> Result<Landed, Fault> {
-        let named = match self.part.clash {
-            Clash::Overwrite => overwrite(&self.part),
-            Clash::Refuse => place(&self.part, &self.part.path).map(|()| self.part.path.clone()),
-            Clash::Rename => self.place_somewhere(),
-        };
-        let path = named.map_err(|errno| match errno {
+        let path = self.place_somewhere().map_err(|errno| match errno {
             Errno::EXIST => {
                 // Nobody goes on with what may not be there; whatever is left of it is in nobody's way.
                 let _ = self.part.remove();
@@ -171,16 +166,21 @@ impl Settled {
         })
     }
 
-    /// Under its name, or if that is taken by another file under one with a number.
+    /// Under its name, or what becomes of it if that is taken by another file.
     fn place_somewhere(&self) -> rustix::io::Result<RelativePath> {
         let Part { folder, path, .. } = &self.part;
         match place(&self.part, path) {
-            Err(Errno::EXIST) if is_there(folder, path.name(), &self.declared, &self.hash) => {
-                self.part.remove()?;
-                Ok(path.clone())
-            }
-            Err(Errno::EXIST) => place_numbered(&self.part),
-            done => done.map(|()| path.clone()),
+            Err(Errno::EXIST) => {}
+            done => return done.map(|()| path.clone()),
+        }
+        if is_there(folder, path.name(), &self.declared, &self.hash) {
+            self.part.remove()?;
+            return Ok(path.clone());
+        }
+        match self.part.clash {
+            Clash::Overwrite => overwrite(&self.part),
+            Clash::Refuse => Err(Errno::EXIST),
+            Clash::Rename => place_numbered(&self.part),
         }
     }
 }

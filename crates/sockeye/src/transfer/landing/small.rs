@@ -58,6 +58,7 @@ pub(in crate::transfer) fn land(
         root,
         content,
         near: None,
+        meets_others: true,
     };
     let (mut all, mut stages) = (Vec::with_capacity(arrived.len()), Vec::new());
     for one in arrived {
@@ -89,6 +90,9 @@ struct Writing<'a> {
     content: &'a [u8],
     /// The folder of the last file: they come folder by folder.
     near: Option<(Option<RelativePath>, Folder)>,
+    /// All files so far were here already, or others of their names: the next one is looked for before it is written,
+    /// and not only when it gets its name.
+    meets_others: bool,
 }
 
 impl Writing<'_> {
@@ -103,7 +107,7 @@ impl Writing<'_> {
         } = small;
         let folder = self.folder(path)?;
         let shown = self.root.shown(path);
-        if is_taken(&folder, path.name()) {
+        if self.meets_others && is_taken(&folder, path.name()) {
             let there = kept(self.root, path, declared).ok().flatten();
             if there.is_some_and(|there| there.hash() == *hash) {
                 return Ok(Stage::Over(Ok(Landed {
@@ -115,6 +119,8 @@ impl Writing<'_> {
             if *clash == Clash::Refuse {
                 return Err(Fault::Exists { name: shown });
             }
+        } else {
+            self.meets_others = false;
         }
         let failed = |source| failed("write", &shown, source);
         let part = part(&folder, small).map_err(|errno| failed(errno.into()))?;
