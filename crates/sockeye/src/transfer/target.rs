@@ -342,7 +342,10 @@ impl Receiving<'_> {
                 start,
             } => match self.batch.end(&entry, start, (size, hash)) {
                 None => Err(Failure::Damaged),
-                Some(Err(fault)) => self.refused(index, &entry, &fault).await,
+                Some(Err(fault)) => {
+                    self.batch.content.truncate(start);
+                    self.refused(index, &entry, &fault).await
+                }
                 Some(Ok(at)) => {
                     let small = self.small(&entry, at, hash);
                     self.arrived(index, entry, Arrived::Small(small)).await

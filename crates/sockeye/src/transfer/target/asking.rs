@@ -125,22 +125,15 @@ impl Receiving<'_> {
         let Some((entry, waiting)) = self.entries.remove(&index) else {
             return Err(Failure::protocol("it sends a file that was not asked for"));
         };
+        // One that was not ended takes no room.
+        let before = std::mem::replace(&mut self.current, Current::Nothing);
+        self.batch.forget(&before);
         let same = match &waiting {
             Waiting::Same(digest) => Some(digest.hash()),
             Waiting::Content | Waiting::Part | Waiting::Whole => None,
         };
         let begun = match waiting {
-            Waiting::Whole if from == 0 => {
-                self.watch.began(&entry.path.to_string(), 0, entry.size);
-                let start = self.batch.content.len();
-                self.current = Current::Small {
-                    index,
-                    entry,
-                    start,
-                };
-                return Ok(());
-            }
-            Waiting::Whole => return Err(Failure::protocol(ELSEWHERE)),
+            Waiting::Whole => return self.begin_whole(index, entry, from),
             Waiting::Same(digest) if from > 0 && from == digest.chunks() => {
                 self.watch
                     .began(&entry.path.to_string(), digest.len(), entry.size);
@@ -178,6 +171,20 @@ impl Receiving<'_> {
             Ok(_) => Err(Failure::protocol(ELSEWHERE)),
             Err(fault) => self.give_up(index, &entry, &fault).await,
         }
+    }
+
+    fn begin_whole(&mut self, index: u32, entry: Entry, from: u64) -> Result<(), Failure> {
+        if from != 0 {
+            return Err(Failure::protocol(ELSEWHERE));
+        }
+        self.watch.began(&entry.path.to_string(), 0, entry.size);
+        let start = self.batch.content.len();
+        self.current = Current::Small {
+            index,
+            entry,
+            start,
+        };
+        Ok(())
     }
 
     pub(super) async fn land_anew(
