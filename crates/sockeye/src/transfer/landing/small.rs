@@ -154,15 +154,22 @@ fn part(folder: &Folder, small: &Small) -> Result<Part, Errno> {
     let wanted = small.path.name();
     let new = |name: &[u8]| create(folder, name, small.declared.mode, OFlags::EXCL);
     let mut name = with_word(wanted, format!("whole {}", small.id).as_bytes());
+    let lock = FlockOperation::NonBlockingLockExclusive;
     let file = match new(&name) {
-        Err(Errno::EXIST) => {
-            clear(folder, &name)?;
+        // Where there are no locks it is written without.
+        Ok(file) if flock(&file, lock) != Err(Errno::WOULDBLOCK) => file,
+        taken => {
+            match taken {
+                // Somebody looks whether it can be cleared.
+                Ok(_) => remove(folder, &name)?,
+                Err(Errno::EXIST) => clear(folder, &name)?,
+                Err(errno) => return Err(errno),
+            }
             name = spare(wanted);
             new(&name)?
         }
-        made => made?,
     };
-    let part = Part {
+    Ok(Part {
         folder: folder.clone(),
         path: small.path.clone(),
         name,
@@ -170,12 +177,7 @@ fn part(folder: &Folder, small: &Small) -> Result<Part, Errno> {
         clash: small.clash,
         has_state: false,
         stays: false,
-    };
-    match flock(&part.file, FlockOperation::LockExclusive) {
-        Err(Errno::INTR) => Err(Errno::INTR),
-        // Where there are no locks it is written without.
-        _ => Ok(part),
-    }
+    })
 }
 
 /// Removes a part that nobody holds any more.
