@@ -19,6 +19,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(120);
 pub(super) const MEMORY: f64 = 64.0;
 
 pub(super) const NC: &str = "nc";
+pub(super) const NC_SUMS: &str = "nc, sums checked";
 pub(super) const SCP: &str = "scp";
 pub(super) const RSYNC: &str = "rsync";
 
@@ -76,12 +77,15 @@ impl Area {
         let peaks = Peaks::watch(vec![sender.leader(), receiver.group.leader()]);
         let status = sender.wait()?;
         let sent = used(UsageWho::RUSAGE_CHILDREN)?;
-        if server.name == NC {
-            receiver.group.wait()?;
+        let mut ends = vec![status];
+        if matches!(server.name, NC | NC_SUMS) {
+            ends.push(receiver.group.wait()?);
         }
         let wall = began.elapsed();
         let memory = peaks.end();
-        ensure!(status.success(), "{} ended with {status}", client.name);
+        for status in ends {
+            ensure!(status.success(), "{} ended with {status}", client.name);
+        }
         // What a daemon has not waited for yet would not be counted.
         while began.elapsed() < LIMIT && !children(receiver.group.leader()).is_empty() {
             thread::sleep(Duration::from_millis(2));
@@ -124,15 +128,34 @@ pub(super) fn sockeye_tls(programs: &Programs, what: &str, target: &Path) -> Pai
     (programs.sockeye(&server), programs.sockeye(&client))
 }
 
-/// nc, for one file or, with tar, for a tree.
-pub(super) fn nc(programs: &Programs, verb: &str, what: &str, target: &Path) -> Pair {
+/// nc, for one file.
+pub(super) fn nc(programs: &Programs, what: &str, target: &Path) -> Pair {
+    through_nc(programs, (NC, ""), what, target)
+}
+
+/// nc with tar, for a tree.
+pub(super) fn tar(programs: &Programs, what: &str, target: &Path) -> Pair {
+    through_nc(programs, (NC, "-tree"), what, target)
+}
+
+/// The same, with a list of sums that is checked where the tree lands.
+pub(super) fn tar_with_sums(programs: &Programs, what: &str, target: &Path) -> Pair {
+    through_nc(programs, (NC_SUMS, "-sums"), what, target)
+}
+
+fn through_nc(
+    programs: &Programs,
+    (name, verb): (&'static str, &str),
+    what: &str,
+    target: &Path,
+) -> Pair {
     let script = programs.folder.path().join("transfer_nc.sh");
     let (script, target) = (script.display(), target.display());
     let server = format!("{script} take{verb} {{port}} {target}");
     let client = format!("{script} give{verb} {{port}} {what}");
     (
-        Contender::new(NC, "sh", &server).needs("nc"),
-        Contender::new(NC, "sh", &client).needs("nc"),
+        Contender::new(name, "sh", &server).needs("nc"),
+        Contender::new(name, "sh", &client).needs("nc"),
     )
 }
 

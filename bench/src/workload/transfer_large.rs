@@ -27,7 +27,7 @@ pub(super) fn plain(plan: &Plan) -> Result<Vec<Table>> {
     let (own, target) = (plan.programs.folder.path(), area.target());
     let mut pairs = vec![
         sockeye(&plan.programs, &what, &target),
-        nc(&plan.programs, "", &what, &target),
+        nc(&plan.programs, &what, &target),
     ];
     pairs.extend(daemons::rsync(own, &what, &target)?);
     pairs.extend(daemons::scp(own, &what, &target)?);

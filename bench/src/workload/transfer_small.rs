@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::transfer::{Area, LIMIT, MEMORY, NC, SCP, nc, sockeye};
+use super::transfer::{Area, LIMIT, MEMORY, NC, NC_SUMS, SCP, sockeye, tar, tar_with_sums};
 use super::{Plan, rounds};
 use crate::contender::present;
 use crate::daemons;
@@ -31,13 +31,15 @@ pub(super) fn run(plan: &Plan) -> Result<Vec<Table>> {
     let what = area.source().display().to_string();
     let mut pairs = vec![
         sockeye(&plan.programs, &what, &target),
-        nc(&plan.programs, "-tree", &what, &target),
+        tar(&plan.programs, &what, &target),
+        tar_with_sums(&plan.programs, &what, &target),
     ];
     pairs.extend(daemons::rsync(own, &what, &target)?);
     pairs.extend(daemons::scp(own, &format!("-r {what}"), &target)?);
     let goals = vec![
         Goal::ratio(0, SCP, AtLeast(3.0)),
         Goal::ratio(0, NC, AtLeast(1.0)),
+        Goal::ratio(0, NC_SUMS, AtLeast(1.0)),
         Goal::ratio(0, "rsync", Shown),
         Goal::figure(3, AtMost(MEMORY)),
         Goal::figure(4, AtMost(MEMORY)),

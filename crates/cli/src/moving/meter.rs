@@ -124,31 +124,33 @@ impl Watch for Meter {
 
     fn ended(&self, name: &str, size: u64, outcome: &Outcome) {
         let mut sum = self.lock();
-        let told = match outcome {
+        match outcome {
             Outcome::Landed(path) => {
                 if !sum.landed.insert(name.into()) {
                     return;
                 }
                 sum.bytes += size;
                 sum.failed.remove(name);
-                let path = path.to_string();
-                let is_renamed = path.rsplit('/').next() != name.rsplit('/').next();
                 drop(sum);
-                if is_renamed {
+                let path = path.to_string();
+                if path.rsplit('/').next() != name.rsplit('/').next() {
                     self.note(&format!("{name} is {path} there: its name was taken"));
                 }
-                json!({"event": "landed", "name": name, "as": path, "size": size})
+                if self.json {
+                    let told = json!({"event": "landed", "name": name, "as": path, "size": size});
+                    println!("{told}");
+                }
             }
             Outcome::Failed { reason, text } => {
                 sum.failed.insert(name.into());
                 sum.damaged |= *reason == Reason::Damaged;
                 drop(sum);
                 self.tell(&format!("sockeye: {name} did not land: {text}"));
-                json!({"event": "failed", "name": name, "reason": text})
+                if self.json {
+                    let told = json!({"event": "failed", "name": name, "reason": text});
+                    println!("{told}");
+                }
             }
-        };
-        if self.json {
-            println!("{told}");
         }
     }
 }

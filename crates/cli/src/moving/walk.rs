@@ -33,10 +33,12 @@ impl Filter {
         })
     }
 
-    fn wants(&self, path: &Path, is_folder: bool) -> bool {
-        let is_in = |globs: &GlobSet| {
-            globs.is_match(path) || path.file_name().is_some_and(|name| globs.is_match(name))
-        };
+    fn wants(&self, within: &[PathBuf], name: &OsStr, is_folder: bool) -> bool {
+        if self.include.is_none() && self.exclude.is_empty() {
+            return true;
+        }
+        let path = within.iter().collect::<PathBuf>().join(name);
+        let is_in = |globs: &GlobSet| globs.is_match(&path) || globs.is_match(name);
         !is_in(&self.exclude) && (is_folder || self.include.as_ref().is_none_or(is_in))
     }
 }
@@ -110,8 +112,7 @@ fn inside(
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let (from, kind) = (entry.path(), entry.file_type().with_context(wrong)?);
-        let here: PathBuf = within.iter().collect::<PathBuf>().join(entry.file_name());
-        if !filter.wants(&here, kind.is_dir()) {
+        if !filter.wants(within, &entry.file_name(), kind.is_dir()) {
             continue;
         }
         if !kind.is_dir() && !kind.is_file() {

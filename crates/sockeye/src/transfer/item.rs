@@ -10,6 +10,9 @@ use wire::transfer::{Entry, Outcome, RelativePath};
 
 use super::{Root, Sort};
 
+/// As much as is read, hashed and sent at once: it stays in the caches meanwhile.
+pub(super) const PIECE: usize = 64 * 1024;
+
 /// Folders that lie deeper in each other than this are a loop of mounts.
 const DEEPEST: usize = 256;
 
@@ -55,7 +58,8 @@ impl From<&Metadata> for Facts {
         let nanos = u32::try_from(facts.mtime_nsec()).unwrap_or_default();
         Self {
             size: Some(facts.size()),
-            is_sparse: facts.blocks() * 512 < facts.size(),
+            // Less than a piece is not worth the ways around its holes.
+            is_sparse: facts.size() > PIECE as u64 && facts.blocks() * 512 < facts.size(),
             modified: Some((facts.mtime(), nanos)),
             mode: Some(facts.mode() & 0o777),
         }
@@ -106,6 +110,12 @@ impl Item {
             Origin::Folder => 0,
             _ => self.facts.size.unwrap_or_default(),
         }
+    }
+
+    /// Bytes of a file that is so small that it is read at once.
+    pub(super) fn small(&self) -> Option<usize> {
+        let size = usize::try_from(self.facts.size?).ok()?;
+        (size <= PIECE && !self.facts.is_sparse).then_some(size)
     }
 
     /// The same as it is now, with what became of it.

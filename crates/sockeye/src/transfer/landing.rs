@@ -1,14 +1,11 @@
 //! One file on its way into a folder: written beside its name, proved chunk by chunk, and named when it is whole.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::{
-    AtFlags, FallocateFlags, FileType, FlockOperation, Mode, OFlags, fallocate, flock, openat,
-};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use wire::transfer::RelativePath;
 
@@ -18,12 +15,15 @@ use super::{CHUNK, Digest, Fault, Hash, Root};
 mod already;
 mod earlier;
 mod naming;
+mod part;
+mod small;
 mod state;
 
 pub use already::kept;
-use naming::Parts;
 pub(super) use naming::rename;
 pub use naming::{Landed, Settled, commit};
+use part::{Part, is_small, open_part};
+pub(super) use small::{Arrived, Small, is_out_of_files, is_whole_at_once, land};
 use state::State;
 
 /// What is written goes to the disk at least this often, in bytes: a power cut costs no more.
@@ -66,16 +66,12 @@ pub enum Clash {
 /// wait for a disk.
 #[derive(Debug)]
 pub struct Landing {
-    pub(super) folder: Folder,
-    pub(super) path: RelativePath,
+    part: Part,
     /// As a person reads it.
-    pub(super) shown: String,
-    part: Vec<u8>,
-    file: File,
+    shown: String,
     /// What is no longer than a chunk has none: it is sent again.
     state: Option<State>,
-    pub(super) declared: Declared,
-    pub(super) clash: Clash,
+    declared: Declared,
     digest: Digest,
     /// How much of it was there when it began.
     resumed: u64,
@@ -83,7 +79,6 @@ pub struct Landing {
     unsynced: u64,
     synced: Instant,
     syncing: Option<JoinHandle<io::Result<()>>>,
-    is_named: bool,
 }
 
 impl Landing {
@@ -124,34 +119,39 @@ impl Landing {
         if clash == Clash::Refuse && naming::is_taken(&folder, path.name()) {
             return Err(Fault::Exists { name: shown });
         }
-        let (part, file) = open_part(&folder, path.name(), &declared, id, &shown)?;
+        let (name, file) = open_part(&folder, path.name(), &declared, id, &shown)?;
         let has_begun = file.metadata().map_err(failed)?.len() > 0;
         // What is small is written at once: where to matters to nobody.
         let in_memory = !is_small(&declared)
             && rustix::fs::fstatfs(&file).is_ok_and(|facts| facts.f_type == TMPFS);
         let mut landing = Self {
-            folder,
-            path: path.clone(),
+            part: Part {
+                folder,
+                path: path.clone(),
+                name,
+                file,
+                clash,
+                has_state: false,
+                stays: false,
+            },
             shown: shown.clone(),
-            part,
-            file,
             state: None,
             declared,
-            clash,
             digest: Digest::default(),
             resumed: 0,
             in_memory,
             unsynced: 0,
             synced: Instant::now(),
             syncing: None,
-            is_named: false,
         };
         if has_begun {
             landing.take_up(id).map_err(failed)?;
         }
         if landing.state.is_none() && !is_small(&landing.declared) {
-            let state = State::create(&landing.folder, &landing.part, id, landing.declared.size);
+            let Part { folder, name, .. } = &landing.part;
+            let state = State::create(folder, name, id, landing.declared.size);
             landing.state = Some(state.map_err(failed)?);
+            landing.part.has_state = true;
         }
         landing.reserve(root)?;
         Ok(landing)
@@ -165,6 +165,11 @@ impl Landing {
     /// How many bytes there were when it began.
     pub fn resumed(&self) -> u64 {
         self.resumed
+    }
+
+    /// What becomes of it where its name is taken.
+    pub(super) fn clashing(&mut self, clash: Clash) {
+        self.part.clash = clash;
     }
 
     /// How many bytes there are, proved or not.
@@ -211,7 +216,7 @@ impl Landing {
     pub fn write_within(&mut self, bytes: &[u8]) -> Result<Option<[u8; 32]>, Fault> {
         self.expect(bytes.len() as u64)?;
         let at = self.digest.len();
-        let written = self.file.write_all_at(bytes, at);
+        let written = self.part.file.write_all_at(bytes, at);
         written.map_err(|source| failed("write", &self.shown, source))?;
         let proof = self.digest.update(bytes);
         self.unsynced += bytes.len() as u64;
@@ -272,8 +277,9 @@ impl Landing {
     /// When the system refuses.
     pub fn restart(&mut self) -> Result<(), Fault> {
         self.digest = Digest::default();
+        self.part.stays = false;
         self.resumed = 0;
-        let emptied = self.file.set_len(0);
+        let emptied = self.part.file.set_len(0);
         emptied.map_err(|source| failed("write", &self.shown, source))?;
         match &mut self.state {
             Some(state) => state
@@ -307,11 +313,17 @@ impl Landing {
         // What came in one piece from the start is as long as it is.
         let cut = match is_small(&self.declared) && self.unsynced == came {
             true => Ok(()),
-            false => self.file.set_len(came),
+            false => self.part.file.set_len(came),
         };
         let known = cut.and_then(|()| self.synced());
         known.map_err(|source| failed("write", &self.shown, source))?;
-        Ok(Settled::new(self, hash))
+        Ok(Settled {
+            part: self.part,
+            shown: self.shown,
+            declared: self.declared,
+            size: came,
+            hash,
+        })
     }
 
     /// Checks it, makes it durable and gives it its name.
@@ -319,8 +331,8 @@ impl Landing {
     /// # Errors
     /// As [`settle`](Self::settle), and when the system refuses.
     pub fn finish(self, expected: Option<Hash>) -> Result<Landed, Fault> {
-        let (root, settled) = (self.folder.clone(), self.settle(expected)?);
-        naming::commit_within(&root, vec![settled]).remove(0)
+        let (folder, settled) = (self.part.folder.clone(), self.settle(expected)?);
+        settled.commit_alone(&folder)
     }
 
     /// Drops the part: nobody will go on with it.
@@ -328,8 +340,8 @@ impl Landing {
     /// # Errors
     /// When the system refuses.
     pub fn remove(self) -> Result<(), Fault> {
-        self.drop_part()
-            .map_err(|errno| failed("remove", &self.shown, errno.into()))
+        let removed = self.part.remove();
+        removed.map_err(|errno| failed("remove", &self.shown, errno.into()))
     }
 
     /// What comes must have been announced.
@@ -347,6 +359,7 @@ impl Landing {
 
     /// Notes that a chunk is there.
     fn prove(&mut self, proof: &[u8; 32]) -> Result<(), Fault> {
+        self.part.stays = true;
         let Some(state) = &mut self.state else {
             return Ok(());
         };
@@ -364,7 +377,7 @@ impl Landing {
     /// Sends what is written on its way to the disk, beside what still comes.
     fn sync(&mut self) -> io::Result<()> {
         self.synced()?;
-        let file = self.file.try_clone()?;
+        let file = self.part.file.try_clone()?;
         self.syncing = Some(std::thread::spawn(move || file.sync_data()));
         self.unsynced = 0;
         self.synced = Instant::now();
@@ -384,7 +397,7 @@ impl Landing {
 
     /// Reads what an earlier attempt has left, as far as it is what that one has proved.
     fn take_up(&mut self, id: &str) -> io::Result<()> {
-        let proofs = State::take_up(&self.folder, &self.part, id, self.declared.size)?;
+        let proofs = State::take_up(&self.part.folder, &self.part.name, id, self.declared.size)?;
         if let Some((mut state, proofs)) = proofs {
             let mut buffer = vec![0; 128 * 1024];
             for proof in proofs {
@@ -396,15 +409,20 @@ impl Landing {
             }
             state.cut_to(self.digest.chunks())?;
             self.state = Some(state);
+            self.part.has_state = true;
+            self.part.stays = self.offset() > 0;
         }
         self.resumed = self.digest.len();
-        self.file.set_len(self.digest.len())
+        self.part.file.set_len(self.digest.len())
     }
 
     fn read_chunk(&mut self, buffer: &mut [u8]) -> io::Result<Option<[u8; 32]>> {
         loop {
             let most = self.digest.room().min(buffer.len());
-            let n = self.file.read_at(&mut buffer[..most], self.digest.len())?;
+            let n = self
+                .part
+                .file
+                .read_at(&mut buffer[..most], self.digest.len())?;
             if n == 0 {
                 return Ok(None);
             }
@@ -434,7 +452,7 @@ impl Landing {
         if self.in_memory {
             return Ok(());
         }
-        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, size) {
+        match fallocate(&self.part.file, FallocateFlags::KEEP_SIZE, 0, size) {
             Err(Errno::NOSPC) => Err(Fault::NoRoom {
                 name: self.shown.clone(),
                 needs,
@@ -444,94 +462,6 @@ impl Landing {
             _ => Ok(()),
         }
     }
-
-    fn drop_part(&self) -> Result<(), Errno> {
-        naming::remove(&self.folder, &self.part)?;
-        self.forget()
-    }
-
-    fn forget(&self) -> Result<(), Errno> {
-        match &self.state {
-            Some(_) => naming::remove(&self.folder, &state::name_of(&self.part)),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        if !self.is_named && self.offset() == 0 {
-            // Nothing is there to go on with.
-            let _ = self.drop_part();
-        }
-    }
-}
-
-/// One chunk at the most.
-fn is_small(declared: &Declared) -> bool {
-    declared.size.is_some_and(|size| size <= CHUNK as u64)
-}
-
-/// Opens the part of a file, locked: the one beside its name, or if that is taken, one of its own.
-fn open_part(
-    folder: &Folder,
-    name: &[u8],
-    declared: &Declared,
-    id: &str,
-    shown: &str,
-) -> Result<(Vec<u8>, File), Fault> {
-    let failed = |errno: Errno| failed("write", shown, errno.into());
-    let parts = Parts::of(name, id);
-    if !is_small(declared)
-        && let Some(file) = locked(folder, &parts.plain, declared).map_err(failed)?
-    {
-        let is_empty = file.metadata().is_ok_and(|facts| facts.len() == 0);
-        // Others call their files that as well: what we do not know is left alone.
-        if is_empty || State::is_of(folder, &parts.plain, id, declared.size) {
-            return Ok((parts.plain, file));
-        }
-    }
-    for part in [parts.own, parts.spare] {
-        if let Some(file) = locked(folder, &part, declared).map_err(failed)? {
-            return Ok((part, file));
-        }
-    }
-    Err(Fault::Busy {
-        name: shown.to_owned(),
-    })
-}
-
-/// `None` when somebody else has it.
-fn locked(folder: &Folder, part: &[u8], declared: &Declared) -> Result<Option<File>, Errno> {
-    let file = match create(folder, part, declared.mode) {
-        // A name that is a link, a folder or a FIFO is no part of ours.
-        Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::EXIST) => return Ok(None),
-        created => created?,
-    };
-    // Where there are no locks it is written without.
-    if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
-        return Ok(None);
-    }
-    // Whoever had it before may have given it its name meanwhile.
-    let ours = rustix::fs::fstat(&file)?;
-    let still = match rustix::fs::statat(folder, part, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(named) => (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino),
-        Err(_) => false,
-    };
-    let is_file = FileType::from_raw_mode(ours.st_mode) == FileType::RegularFile;
-    Ok((still && is_file && ours.st_nlink == 1).then_some(file))
-}
-
-fn create(folder: &Folder, part: &[u8], mode: Option<u32>) -> Result<File, Errno> {
-    let flags = OFlags::RDWR
-        | OFlags::CREATE
-        | OFlags::NOFOLLOW
-        | OFlags::NONBLOCK
-        | OFlags::NOCTTY
-        | OFlags::CLOEXEC;
-    // Never set-user-id, and always ours to write: naming takes away what is too much.
-    let mode = mode.unwrap_or(0o666) & 0o777 | 0o600;
-    openat(folder, part, flags, Mode::from_raw_mode(mode)).map(File::from)
 }
 
 fn failed(action: &'static str, name: &str, source: io::Error) -> Fault {

@@ -188,6 +188,11 @@ impl Root {
         Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
     }
 
+    /// The folder itself.
+    pub(super) fn top(&self) -> &Folder {
+        &self.folder
+    }
+
     /// An open folder; `None` is the root itself.
     pub(super) fn folder(&self, path: Option<&RelativePath>) -> Result<Folder, Errno> {
         match path {

@@ -12,16 +12,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wire::transfer::{Answer, Frame, HEAD, Outcome, Reason};
 
 use super::incoming::{Heard, Incoming};
-use super::item::{Facts, Item, Origin};
+use super::item::{Facts, Item, Origin, PIECE};
 use super::talk::Outgoing;
 use super::{CHUNK, Digest, Failure, Pace, Talk, Watch};
 use crate::stream::ByteStream;
 
-/// As much as is read, hashed and sent at once: it stays in the caches meanwhile.
-const PIECE: usize = 64 * 1024;
-
 /// How long is listened for why a peer has left.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+const CHANGED_BEFORE: &str = "it changed since it was looked at";
 
 /// What the target wants of an item: which one, from which chunk, and the proof of those before.
 type Wish = (u32, u64, [u8; 32]);
@@ -161,32 +160,63 @@ impl Telling<'_> {
     async fn file(&mut self, index: u32, from: u64, proof: [u8; 32]) -> Result<(), Failure> {
         let items = self.items.clone();
         let item = &items[index as usize];
+        if let (0, Some(size)) = (from, item.small()) {
+            return self.small(index, item, size).await;
+        }
         let opened = item.open().and_then(|file| {
             let now = Facts::from(&file.metadata()?);
             Ok((file, now))
         });
         let changed = match opened {
-            Err(error) => {
-                let text = format!("cannot read it: {}", crate::error::cause(&error));
-                // Another look would see no more.
-                if error.kind() == io::ErrorKind::PermissionDenied {
-                    let (reason, text) = (Reason::Forbidden, text.clone());
-                    settle(item, Outcome::Failed { reason, text }, self.watch);
-                }
-                Some(text)
-            }
+            Err(error) => Some(self.unreadable(item, &error)),
             Ok((file, now)) if item.facts.size.is_none() || item.facts.still_holds(&now) => {
                 let (file, digest) = self.begin(file, index, from, proof).await?;
                 let name = item.path.to_string();
                 self.watch.began(&name, digest.len(), item.facts.size);
                 self.content(item, &file, digest).await?
             }
-            Ok(_) => Some("it changed since it was looked at".to_owned()),
+            Ok(_) => Some(CHANGED_BEFORE.to_owned()),
         };
         if let Some(text) = changed {
             self.out.say(&Frame::Gone { index, text }).await?;
         }
         Ok(())
+    }
+
+    /// A small file is read before anything is said of it: one look afterwards tells that it is what was announced.
+    async fn small(&mut self, index: u32, item: &Item, size: usize) -> Result<(), Failure> {
+        if let Some(pace) = &mut self.pace {
+            pace.wait(size).await;
+        }
+        let content = &mut self.piece[HEAD..HEAD + size];
+        let text = match read_small(item, content) {
+            Ok(true) => {
+                let hash = blake3::hash(content);
+                let name = item.path.to_string();
+                self.watch.began(&name, 0, item.facts.size);
+                self.out.say(&Frame::File { index, from: 0 }).await?;
+                if size > 0 {
+                    self.out.data(&mut self.piece[..HEAD + size]).await?;
+                }
+                self.watch.moved(size as u64);
+                let (size, hash) = (size as u64, *hash.as_bytes());
+                return Ok(self.out.say(&Frame::End { size, hash }).await?);
+            }
+            Ok(false) => CHANGED_BEFORE.to_owned(),
+            Err(error) => self.unreadable(item, &error),
+        };
+        Ok(self.out.say(&Frame::Gone { index, text }).await?)
+    }
+
+    /// What is told of an item that cannot be read.
+    fn unreadable(&self, item: &Item, error: &io::Error) -> String {
+        let text = format!("cannot read it: {}", crate::error::cause(error));
+        // Another look would see no more.
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            let (reason, text) = (Reason::Forbidden, text.clone());
+            settle(item, Outcome::Failed { reason, text }, self.watch);
+        }
+        text
     }
 
     async fn begin(
@@ -321,6 +351,16 @@ impl Telling<'_> {
         }
         self.out.data(&mut self.piece[..HEAD + n]).await
     }
+}
+
+/// Reads an item as it was announced; whether it still was that afterwards.
+fn read_small(item: &Item, content: &mut [u8]) -> io::Result<bool> {
+    let file = item.open()?;
+    match file.read_exact_at(content, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+        read => read?,
+    }
+    Ok(item.facts.still_holds(&Facts::from(&file.metadata()?)))
 }
 
 /// The digest of the first `length` bytes.

@@ -1,26 +1,25 @@
 //! The end that gets the files.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::ops::Range;
 
 use tokio::io::ReadHalf;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use wire::transfer::{Entry, Frame, Outcome, Reason, RelativePath};
 
 use super::incoming::{ALIVE, Heard, Incoming};
+use super::landing::{Arrived, Small};
 use super::root::Folder;
 use super::source::reason_of;
 use super::talk::Outgoing;
-use super::{CHUNK, Clash, Digest, Failure, Fault, Landed, Landing, Root, Settled, Talk, Watch};
+use super::{CHUNK, Clash, Digest, Failure, Fault, Landing, Root, Talk, Watch};
 use crate::stream::ByteStream;
 
 mod asking;
+mod batch;
 mod telling;
 
-/// Small files that are made durable at once, at most, and how long the first of them waits for others.
-const BATCH: usize = 128;
-const BATCH_WAITS: Duration = Duration::from_millis(200);
+use batch::{Batch, Committing};
 
 /// Large files whose parts are held open ahead of the one that comes.
 const AHEAD: usize = 4;
@@ -62,8 +61,8 @@ pub async fn receive(
         queue: VecDeque::new(),
         open: HashMap::new(),
         current: Current::Nothing,
-        batch: Vec::new(),
-        batch_due: Instant::now(),
+        batch: Batch::default(),
+        spare: Vec::new(),
         committing: None,
         alive_due: Instant::now() + ALIVE,
         near: None,
@@ -99,6 +98,12 @@ enum Current {
         entry: Entry,
         digest: Box<Digest>,
     },
+    /// It waits in the batch from there on until it is whole.
+    Small {
+        index: u32,
+        entry: Entry,
+        start: usize,
+    },
     File {
         index: u32,
         entry: Entry,
@@ -113,7 +118,9 @@ enum Current {
 impl Current {
     fn entry(self) -> Option<Entry> {
         match self {
-            Self::Kept { entry, .. } | Self::File { entry, .. } => Some(entry),
+            Self::Kept { entry, .. } | Self::Small { entry, .. } | Self::File { entry, .. } => {
+                Some(entry)
+            }
             Self::Nothing | Self::Skipped => None,
         }
     }
@@ -128,6 +135,8 @@ impl Current {
 
 /// What an entry waits for.
 enum Waiting {
+    /// Its content, and then it is looked for what is here.
+    Whole,
     /// Its content.
     Content,
     /// Its content, unless it is what is here.
@@ -147,20 +156,15 @@ struct Receiving<'a> {
     queue: VecDeque<Entry>,
     open: HashMap<u32, Box<Landing>>,
     current: Current,
-    batch: Vec<(u32, Entry, Settled)>,
-    batch_due: Instant,
+    batch: Batch,
+    /// Room for the content of the next one.
+    spare: Vec<u8>,
     /// The batch before, which is made durable while the next one comes.
     committing: Option<Committing>,
     /// When the source has to hear that we are there.
     alive_due: Instant,
     /// The folder that the last file went to, until a batch ends: files come folder by folder.
     near: Option<(Option<RelativePath>, Folder)>,
-}
-
-/// Files that are made durable on a thread that may wait.
-struct Committing {
-    told: Vec<(u32, Entry)>,
-    work: JoinHandle<Vec<Result<Landed, Fault>>>,
 }
 
 impl Receiving<'_> {
@@ -194,10 +198,12 @@ impl Receiving<'_> {
         if !incoming.is_ready() && self.out.has_gathered() {
             self.out.flush().await?;
         }
-        let due = match self.batch.is_empty() {
-            true => self.alive_due,
-            false => self.alive_due.min(self.batch_due),
+        // What is whole waits for the batch before.
+        let batch_due = match self.committing {
+            None => self.batch.due(),
+            Some(_) => None,
         };
+        let due = batch_due.map_or(self.alive_due, |due| due.min(self.alive_due));
         let coming = timeout_at(due, incoming.next(self.current.room()));
         let heard = match &mut self.committing {
             None => coming.await,
@@ -209,7 +215,7 @@ impl Receiving<'_> {
         };
         match heard {
             Ok(heard) => heard.map(Some),
-            Err(_) if self.batch.is_empty() || Instant::now() < self.batch_due => Ok(None),
+            Err(_) if batch_due.is_none_or(|due| Instant::now() < due) => Ok(None),
             Err(_) => self.land().await.map(|()| None),
         }
     }
@@ -225,6 +231,7 @@ impl Receiving<'_> {
                 let waiting = self.entries.remove(&index).map(|(entry, _)| entry);
                 self.open.remove(&index);
                 let current = std::mem::replace(&mut self.current, Current::Nothing);
+                self.batch.forget(&current);
                 if let Some(entry) = waiting.or_else(|| current.entry()) {
                     let reason = Reason::Other;
                     let outcome = Outcome::Failed { reason, text };
@@ -242,6 +249,7 @@ impl Receiving<'_> {
     async fn data(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let written = match &mut self.current {
             Current::Skipped | Current::Kept { .. } => return Ok(()),
+            Current::Small { entry, start, .. } => self.batch.take(entry, *start, bytes),
             Current::File {
                 landing,
                 unproved: unproved @ None,
@@ -281,8 +289,12 @@ impl Receiving<'_> {
         let Err(fault) = written else {
             return Ok(());
         };
-        match std::mem::replace(&mut self.current, Current::Skipped) {
-            Current::File { index, entry, .. } => self.give_up(index, &entry, &fault).await,
+        let current = std::mem::replace(&mut self.current, Current::Skipped);
+        self.batch.forget(&current);
+        match current {
+            Current::Small { index, entry, .. } | Current::File { index, entry, .. } => {
+                self.give_up(index, &entry, &fault).await
+            }
             _ => Ok(()),
         }
     }
@@ -293,7 +305,9 @@ impl Receiving<'_> {
             Current::File {
                 landing, unproved, ..
             } => unproved.take().unwrap_or_else(|| landing.digest().open()),
-            Current::Nothing => return Err(Failure::protocol("a proof belongs to no file")),
+            Current::Nothing | Current::Small { .. } => {
+                return Err(Failure::protocol("a proof belongs to no chunk"));
+            }
         };
         if ours == proof {
             return Ok(());
@@ -322,6 +336,21 @@ impl Receiving<'_> {
                 let outcome = Outcome::Landed(entry.path.clone());
                 self.tell(index, &entry, outcome).await
             }
+            Current::Small {
+                index,
+                entry,
+                start,
+            } => match self.batch.end(&entry, start, (size, hash)) {
+                None => Err(Failure::Damaged),
+                Some(Err(fault)) => {
+                    self.batch.content.truncate(start);
+                    self.refused(index, &entry, &fault).await
+                }
+                Some(Ok(at)) => {
+                    let small = self.small(&entry, at, hash);
+                    self.arrived(index, entry, Arrived::Small(small)).await
+                }
+            },
             Current::File {
                 landing, unproved, ..
             } if unproved.is_some() || landing.len() != size => Err(Failure::Damaged),
@@ -335,6 +364,17 @@ impl Receiving<'_> {
                 self.whole(index, entry, landing, same, hash).await?;
                 self.ask().await
             }
+        }
+    }
+
+    fn small(&self, entry: &Entry, at: Range<usize>, hash: super::Hash) -> Small {
+        Small {
+            path: entry.path.clone(),
+            declared: asking::declared(entry),
+            clash: self.target.clash,
+            id: self.content_id(entry),
+            at,
+            hash,
         }
     }
 
@@ -355,9 +395,9 @@ impl Receiving<'_> {
             let name = landing.shown().to_owned();
             return self.refused(index, &entry, &Fault::Exists { name }).await;
         }
-        landing.clash = self.target.clash;
+        landing.clashing(self.target.clash);
         match landing.settle(Some(hash)) {
-            Ok(settled) => self.settled(index, entry, settled).await,
+            Ok(settled) => self.arrived(index, entry, Arrived::Settled(settled)).await,
             Err(Fault::Damaged { .. }) => Err(Failure::Damaged),
             Err(fault) => self.refused(index, &entry, &fault).await,
         }

@@ -5,7 +5,6 @@
 //! one. Numbers are big
 //! endian. Texts and paths have their length before them, in 2 bytes.
 
-use blake3::Hasher;
 use thiserror::Error;
 
 mod fields;
@@ -307,7 +306,7 @@ fn crc8(bytes: [u8; 4]) -> u8 {
 
 fn check_of(frame: &[u8]) -> [u8; CHECK] {
     let mut check = [0; CHECK];
-    check.copy_from_slice(&Hasher::new().update(frame).finalize().as_bytes()[..CHECK]);
+    check.copy_from_slice(&blake3::hash(frame).as_bytes()[..CHECK]);
     check
 }
 

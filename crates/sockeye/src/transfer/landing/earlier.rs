@@ -2,7 +2,7 @@
 
 use wire::transfer::RelativePath;
 
-use super::naming::Parts;
+use super::part::Parts;
 use super::state::State;
 use super::{Landing, failed};
 use crate::transfer::{Digest, Fault, Root};
@@ -25,7 +25,8 @@ impl Landing {
     /// When the system refuses.
     pub fn rewind(&mut self, then: Digest) -> Result<(), Fault> {
         self.digest = then;
-        let cut = self.file.set_len(self.digest.len());
+        self.part.stays = self.offset() > 0;
+        let cut = self.part.file.set_len(self.digest.len());
         let cut = cut.and_then(|()| match &mut self.state {
             Some(state) => state.cut_to(self.digest.chunks()),
             None => Ok(()),

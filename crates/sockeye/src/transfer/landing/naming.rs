@@ -10,7 +10,9 @@ use rustix::io::Errno;
 use wire::transfer::RelativePath;
 use wire::transfer::path::MAX_NAME;
 
-use super::{Clash, Fault, Landing, failed};
+use super::already::is_there;
+use super::part::Part;
+use super::{Clash, Declared, Fault, failed};
 use crate::transfer::root::Folder;
 use crate::transfer::{Hash, Root};
 
@@ -23,8 +25,12 @@ const NUMBERS: u32 = 9_999;
 /// A file that is whole and proved, and waits to be made durable.
 #[derive(Debug)]
 pub struct Settled {
-    landing: Landing,
-    hash: Hash,
+    pub(super) part: Part,
+    /// As a person reads it.
+    pub(super) shown: String,
+    pub(super) declared: Declared,
+    pub(super) size: u64,
+    pub(super) hash: Hash,
 }
 
 /// A file that has landed: it is on the disk, under its name.
@@ -38,36 +44,45 @@ pub struct Landed {
     pub hash: Hash,
 }
 
-/// Makes files durable and gives them their names. With many, the disk is asked once and not once for each.
-pub fn commit(root: &Root, settled: Vec<Settled>) -> Vec<Result<Landed, Fault>> {
-    match root.folder(None) {
-        Ok(folder) => commit_within(&folder, settled),
-        Err(errno) => {
-            let fails = |one: Settled| Err(failed("write", &one.landing.shown, errno.into()));
-            settled.into_iter().map(fails).collect()
-        }
-    }
+/// What has become of a file so far.
+pub(super) enum Stage {
+    Waits(Settled),
+    Over(Result<Landed, Fault>),
 }
 
-pub(super) fn commit_within(within: &Folder, settled: Vec<Settled>) -> Vec<Result<Landed, Fault>> {
-    let is_many = settled.len() >= MANY;
-    let dressed: Vec<_> = settled.iter().map(Settled::dress).collect();
+/// Makes files durable and gives them their names. With many, the disk is asked once and not once for each.
+pub fn commit(root: &Root, settled: Vec<Settled>) -> Vec<Result<Landed, Fault>> {
+    commit_within(root.top(), settled.into_iter().map(Stage::Waits).collect())
+}
+
+pub(super) fn commit_within(within: &Folder, stages: Vec<Stage>) -> Vec<Result<Landed, Fault>> {
+    let dressed: Vec<_> = stages.iter().map(Stage::dress).collect();
+    let waiting = stages
+        .iter()
+        .filter(|stage| matches!(stage, Stage::Waits(_)));
+    let is_many = waiting.count() >= MANY;
     let together = match is_many {
         true => syncfs(within),
         false => Ok(()),
     };
     let mut touched: Vec<Folder> = Vec::new();
-    let mut all = Vec::with_capacity(settled.len());
-    for (one, dressed) in settled.into_iter().zip(dressed) {
+    let mut all = Vec::with_capacity(stages.len());
+    for (stage, dressed) in stages.into_iter().zip(dressed) {
+        let one = match stage {
+            Stage::Waits(one) => one,
+            Stage::Over(over) => {
+                all.push(over);
+                continue;
+            }
+        };
         let synced = dressed.and(together).and_then(|()| match is_many {
             true => Ok(()),
-            false => fdatasync(&one.landing.file),
+            false => fdatasync(&one.part.file),
         });
-        let shown = one.landing.shown.clone();
-        let folder = one.landing.folder.clone();
+        let folder = one.part.folder.clone();
         let named = match synced {
             Ok(()) => one.name(),
-            Err(errno) => Err(failed("write", &shown, errno.into())),
+            Err(errno) => Err(failed("write", &one.shown, errno.into())),
         };
         if named.is_ok() && !touched.last().is_some_and(|last| last.is(&folder)) {
             touched.push(folder);
@@ -88,19 +103,29 @@ pub(super) fn commit_within(within: &Folder, settled: Vec<Settled>) -> Vec<Resul
     all
 }
 
+impl Stage {
+    fn dress(&self) -> rustix::io::Result<()> {
+        match self {
+            Self::Waits(settled) => settled.dress(),
+            Self::Over(_) => Ok(()),
+        }
+    }
+}
+
 impl Settled {
-    pub(super) fn new(landing: Landing, hash: Hash) -> Self {
-        Self { landing, hash }
+    /// Makes it durable and gives it its name.
+    pub(super) fn commit_alone(self, within: &Folder) -> Result<Landed, Fault> {
+        commit_within(within, vec![Stage::Waits(self)]).remove(0)
     }
 
     /// Bytes.
     pub fn size(&self) -> u64 {
-        self.landing.len()
+        self.size
     }
 
     /// Gives it the time of its source, and takes away what its mode does not say.
     fn dress(&self) -> rustix::io::Result<()> {
-        let Landing { file, declared, .. } = &self.landing;
+        let (file, declared) = (&self.part.file, &self.declared);
         if let Some(mode) = declared.mode.filter(|mode| mode & 0o600 != 0o600) {
             let now = Mode::from_raw_mode(rustix::fs::fstat(file)?.st_mode);
             fchmod(file, now & Mode::from_raw_mode(mode & 0o777))?;
@@ -120,58 +145,61 @@ impl Settled {
         }
     }
 
-    fn name(self) -> Result<Landed, Fault> {
-        let Self { mut landing, hash } = self;
-        let path = match landing.clash {
-            Clash::Overwrite => overwrite(&landing),
-            Clash::Refuse => place(&landing, &landing.path).map(|()| landing.path.clone()),
-            Clash::Rename => place_somewhere(&landing),
-        };
-        let path = path.map_err(|errno| match errno {
+    fn name(mut self) -> Result<Landed, Fault> {
+        let path = self.place_somewhere().map_err(|errno| match errno {
             Errno::EXIST => {
                 // Nobody goes on with what may not be there; whatever is left of it is in nobody's way.
-                let _ = landing.drop_part();
+                let _ = self.part.remove();
                 Fault::Exists {
-                    name: landing.shown.clone(),
+                    name: self.shown.clone(),
                 }
             }
-            errno => failed("name", &landing.shown, errno.into()),
+            errno => failed("name", &self.shown, errno.into()),
         })?;
-        landing.is_named = true;
-        let forgotten = landing.forget();
-        forgotten.map_err(|errno| failed("remove the state of", &landing.shown, errno.into()))?;
+        self.part.stays = true;
+        let forgotten = self.part.forget();
+        forgotten.map_err(|errno| failed("remove the state of", &self.shown, errno.into()))?;
         Ok(Landed {
             path,
-            size: landing.len(),
-            hash,
+            size: self.size,
+            hash: self.hash,
         })
     }
-}
 
-fn overwrite(landing: &Landing) -> rustix::io::Result<RelativePath> {
-    let folder = &landing.folder;
-    renameat(folder, &landing.part[..], folder, landing.path.name())?;
-    Ok(landing.path.clone())
-}
-
-fn place(landing: &Landing, path: &RelativePath) -> rustix::io::Result<()> {
-    let folder = &landing.folder;
-    rename(folder, &landing.part, folder, path.name())
-}
-
-/// Under its name, or if that is taken under one with a number.
-fn place_somewhere(landing: &Landing) -> rustix::io::Result<RelativePath> {
-    match place(landing, &landing.path) {
-        Err(Errno::EXIST) => {}
-        done => return done.map(|()| landing.path.clone()),
+    /// Under its name, or what becomes of it if that is taken by another file.
+    fn place_somewhere(&self) -> rustix::io::Result<RelativePath> {
+        let Part { folder, path, .. } = &self.part;
+        match place(&self.part, path) {
+            Err(Errno::EXIST) => {}
+            done => return done.map(|()| path.clone()),
+        }
+        if is_there(folder, path.name(), &self.declared, &self.hash) {
+            self.part.remove()?;
+            return Ok(path.clone());
+        }
+        match self.part.clash {
+            Clash::Overwrite => overwrite(&self.part),
+            Clash::Refuse => Err(Errno::EXIST),
+            Clash::Rename => place_numbered(&self.part),
+        }
     }
+}
+
+fn overwrite(part: &Part) -> rustix::io::Result<RelativePath> {
+    let Part { folder, name, .. } = part;
+    renameat(folder, &name[..], folder, part.path.name())?;
+    Ok(part.path.clone())
+}
+
+fn place(part: &Part, path: &RelativePath) -> rustix::io::Result<()> {
+    rename(&part.folder, &part.name, &part.folder, path.name())
+}
+
+fn place_numbered(part: &Part) -> rustix::io::Result<RelativePath> {
     for number in 1..=NUMBERS {
-        let name = numbered(landing.path.name(), number);
-        let path = landing
-            .path
-            .with_name(&name)
-            .map_err(|_| Errno::NAMETOOLONG)?;
-        match place(landing, &path) {
+        let name = numbered(part.path.name(), number);
+        let path = part.path.with_name(&name).map_err(|_| Errno::NAMETOOLONG)?;
+        match place(part, &path) {
             Err(Errno::EXIST) => {}
             done => return done.map(|()| path),
         }
@@ -216,52 +244,8 @@ fn numbered(name: &[u8], number: u32) -> Vec<u8> {
     [stem, number.as_bytes(), &name[end..]].concat()
 }
 
-/// What a part may be called.
-pub(super) struct Parts {
-    /// As people know it. What is of another content, or not ours, may be called that.
-    pub(super) plain: Vec<u8>,
-    /// With a word that its content gives.
-    pub(super) own: Vec<u8>,
-    /// With one that nobody else has, for when the same content comes twice at once.
-    pub(super) spare: Vec<u8>,
-}
-
-impl Parts {
-    pub(super) fn of(name: &[u8], id: &str) -> Self {
-        let word = |seed: &[u8]| blake3::hash(seed).to_hex()[..8].to_owned();
-        let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
-        let seed = format!(
-            "{now} {} {:?}",
-            std::process::id(),
-            std::thread::current().id()
-        );
-        // A word has to fit, and `.state`.
-        let room = MAX_NAME - ".12345678.part.state".len();
-        let name = match name.len() > room {
-            true => {
-                let word = blake3::hash(name).to_hex();
-                [&name[..room - 17], b"~", &word.as_bytes()[..16]].concat()
-            }
-            false => name.to_vec(),
-        };
-        let with = |word: &str| [&name[..], b".", word.as_bytes(), b".part"].concat();
-        Self {
-            plain: [&name[..], b".part"].concat(),
-            own: with(&word(id.as_bytes())),
-            spare: with(&word(seed.as_bytes())),
-        }
-    }
-}
-
 pub(super) fn is_taken(folder: &Folder, name: &[u8]) -> bool {
     rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
-}
-
-pub(super) fn remove(folder: &Folder, name: &[u8]) -> rustix::io::Result<()> {
-    match unlinkat(folder, name, AtFlags::empty()) {
-        Err(Errno::NOENT) => Ok(()),
-        done => done,
-    }
 }
 
 /// `None` for a time that the file system has no number for.
@@ -304,21 +288,6 @@ mod tests {
         let numbered = numbered(&long, 17);
         assert_eq!(numbered.len(), 255);
         assert!(numbered.ends_with(b"x (17).txt"));
-    }
-
-    #[test]
-    fn parts_of_long_names_fit_and_differ() {
-        let one = Parts::of(&b"x".repeat(255), "id");
-        let other = Parts::of(&[&b"x".repeat(254)[..], b"y"].concat(), "id");
-        for part in [&one.plain, &one.own, &one.spare] {
-            assert!(part.len() + ".state".len() <= MAX_NAME, "{}", part.len());
-        }
-        assert_ne!(one.plain, other.plain);
-        let short = Parts::of(b"x.txt", "id");
-        assert_eq!(short.plain, b"x.txt.part");
-        assert_eq!(short.own, Parts::of(b"x.txt", "id").own);
-        assert_ne!(short.own, Parts::of(b"x.txt", "other").own);
-        assert_ne!(short.spare, Parts::of(b"x.txt", "id").spare);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A file that lands, is cut, clashes, and is lied about.
 
 use super::*;
+use std::fs::File;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::UNIX_EPOCH;
 use tempfile::TempDir;

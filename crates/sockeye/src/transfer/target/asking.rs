@@ -6,7 +6,10 @@ use wire::transfer::{Answer, Entry, Frame, Outcome, Reason, RelativePath};
 
 use super::telling::{failed, reason_for};
 use super::{AHEAD, Current, MOST, Receiving, Waiting};
+use crate::transfer::landing::{is_out_of_files, is_whole_at_once};
 use crate::transfer::{CHUNK, Clash, Declared, Failure, Fault, Landing, kept};
+
+const ELSEWHERE: &str = "it goes on at another place than was asked for";
 
 impl Receiving<'_> {
     pub(super) async fn entry(&mut self, mut entry: Entry) -> Result<(), Failure> {
@@ -31,6 +34,10 @@ impl Receiving<'_> {
                 }),
             };
             return Ok(self.out.say(&Frame::Receipt { index, outcome }).await?);
+        }
+        if is_whole_at_once(&declared(&entry)) {
+            self.entries.insert(index, (entry, Waiting::Whole));
+            return self.want(index, 0, [0; 32]).await;
         }
         if entry.size.is_some_and(|size| size <= CHUNK as u64) {
             let same = kept(&self.target.root, &entry.path, &declared(&entry))
@@ -118,11 +125,15 @@ impl Receiving<'_> {
         let Some((entry, waiting)) = self.entries.remove(&index) else {
             return Err(Failure::protocol("it sends a file that was not asked for"));
         };
+        // One that was not ended takes no room.
+        let before = std::mem::replace(&mut self.current, Current::Nothing);
+        self.batch.forget(&before);
         let same = match &waiting {
             Waiting::Same(digest) => Some(digest.hash()),
-            Waiting::Content | Waiting::Part => None,
+            Waiting::Content | Waiting::Part | Waiting::Whole => None,
         };
         let begun = match waiting {
+            Waiting::Whole => return self.begin_whole(index, entry, from),
             Waiting::Same(digest) if from > 0 && from == digest.chunks() => {
                 self.watch
                     .began(&entry.path.to_string(), digest.len(), entry.size);
@@ -157,11 +168,23 @@ impl Receiving<'_> {
                 };
                 Ok(())
             }
-            Ok(_) => Err(Failure::protocol(
-                "it goes on at another place than was asked for",
-            )),
+            Ok(_) => Err(Failure::protocol(ELSEWHERE)),
             Err(fault) => self.give_up(index, &entry, &fault).await,
         }
+    }
+
+    fn begin_whole(&mut self, index: u32, entry: Entry, from: u64) -> Result<(), Failure> {
+        if from != 0 {
+            return Err(Failure::protocol(ELSEWHERE));
+        }
+        self.watch.began(&entry.path.to_string(), 0, entry.size);
+        let start = self.batch.content.len();
+        self.current = Current::Small {
+            index,
+            entry,
+            start,
+        };
+        Ok(())
     }
 
     pub(super) async fn land_anew(
@@ -203,7 +226,7 @@ impl Receiving<'_> {
     }
 }
 
-fn declared(entry: &Entry) -> Declared {
+pub(super) fn declared(entry: &Entry) -> Declared {
     Declared {
         size: entry.size,
         modified: entry
@@ -221,9 +244,4 @@ fn time(seconds: i64, nanos: u32) -> Option<SystemTime> {
         false => UNIX_EPOCH.checked_add(whole)?,
     };
     time.checked_add(Duration::from_nanos(nanos.into()))
-}
-
-fn is_out_of_files(fault: &Fault) -> bool {
-    let errno = rustix::io::Errno::MFILE.raw_os_error();
-    matches!(fault, Fault::File { source, .. } if source.raw_os_error() == Some(errno))
 }

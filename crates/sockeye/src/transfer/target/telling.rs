@@ -3,26 +3,23 @@
 use std::io;
 
 use tokio::task::JoinError;
-use tokio::time::Instant;
 use wire::transfer::{Entry, Frame, Outcome, Reason};
 
-use super::{BATCH, BATCH_WAITS, Committing, Current, Receiving};
-use crate::transfer::{CHUNK, Failure, Fault, Landed, Settled, commit};
+use super::batch::{Batch, Committed, Committing};
+use super::{Current, Receiving};
+use crate::transfer::landing::Arrived;
+use crate::transfer::{Failure, Fault};
 
 impl Receiving<'_> {
-    /// A file is whole. Small ones are made durable together.
-    pub(super) async fn settled(
+    /// A file is whole. Small ones are made durable together: the more come while others are, the more at once.
+    pub(super) async fn arrived(
         &mut self,
         index: u32,
         entry: Entry,
-        settled: Settled,
+        file: Arrived,
     ) -> Result<(), Failure> {
-        if self.batch.is_empty() {
-            self.batch_due = Instant::now() + BATCH_WAITS;
-        }
-        let is_small = settled.size() <= CHUNK as u64;
-        self.batch.push((index, entry, settled));
-        match !is_small || self.batch.len() >= BATCH || Instant::now() >= self.batch_due {
+        self.batch.push(index, entry, file);
+        match self.batch.is_full() || (self.committing.is_none() && self.batch.is_due()) {
             true => self.land().await,
             false => Ok(()),
         }
@@ -33,15 +30,12 @@ impl Receiving<'_> {
         let before = self.landed().await;
         self.near = None;
         if !self.batch.is_empty() {
-            let mut told = Vec::with_capacity(self.batch.len());
-            let mut all = Vec::with_capacity(self.batch.len());
-            for (index, entry, settled) in self.batch.drain(..) {
-                told.push((index, entry));
-                all.push(settled);
+            let mut next = Batch::over(std::mem::take(&mut self.spare));
+            if let Current::Small { start, .. } = &mut self.current {
+                *start = self.batch.pass_on(*start, &mut next);
             }
-            let root = self.target.root.clone();
-            let work = tokio::task::spawn_blocking(move || commit(&root, all));
-            self.committing = Some(Committing { told, work });
+            let batch = std::mem::replace(&mut self.batch, next);
+            self.committing = Some(batch.commit(&self.target.root));
         }
         before
     }
@@ -57,26 +51,27 @@ impl Receiving<'_> {
         let Some(Committing { told, work }) = self.committing.take() else {
             return Ok(());
         };
-        let landed = self.out.until(work).await?;
-        self.tell_landed(told, landed).await
+        let committed = self.out.until(work).await?;
+        self.tell_landed(told, committed).await
     }
 
     /// The same when it is done already.
     pub(super) async fn tell_all(
         &mut self,
-        landed: Result<Vec<Result<Landed, Fault>>, JoinError>,
+        committed: Result<Committed, JoinError>,
     ) -> Result<(), Failure> {
         let told = self.committing.take().map(|committing| committing.told);
-        let landed = landed.map_err(|error| Failure::Cut(io::Error::other(error)))?;
-        self.tell_landed(told.unwrap_or_default(), landed).await
+        let committed = committed.map_err(|error| Failure::Cut(io::Error::other(error)))?;
+        self.tell_landed(told.unwrap_or_default(), committed).await
     }
 
     async fn tell_landed(
         &mut self,
         told: Vec<(u32, Entry)>,
-        landed: Vec<Result<Landed, Fault>>,
+        committed: Committed,
     ) -> Result<(), Failure> {
-        for ((index, entry), landed) in told.into_iter().zip(landed) {
+        self.spare = committed.spare;
+        for ((index, entry), landed) in told.into_iter().zip(committed.landed) {
             let outcome = match landed {
                 Ok(landed) => Outcome::Landed(landed.path),
                 Err(fault) => failed(&fault),
