@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use wire::packet::Flags;
 
-use crate::event::{Event, Note, Side, State, StateAt, Sure, Tcp, Vantage};
+use crate::event::{Event, Kind, Note, Side, Sight, State, StateAt, Sure, Tcp, Vantage};
 use crate::explain::{Explainer, Language};
-use crate::flow::{Flow, Transport};
+use crate::flow::Flow;
 use crate::summary;
 use crate::words::duration;
 
@@ -180,9 +180,9 @@ impl<'a> Drawing<'a> {
         }
         let (number, time) = self.progress.columns;
         let unit = format!("{:number$} {:>time$} ", "", "ms");
-        let [a, b] = match self.flow.transport {
-            Transport::Tcp => self.flow.first.map(State::name),
-            _ => ["", ""],
+        let [a, b] = match self.flow.has_states() {
+            true => self.flow.first.map(State::name),
+            false => ["", ""],
         };
         let gap = " ".repeat(self.area);
         match self.wide() {
@@ -248,15 +248,17 @@ impl<'a> Drawing<'a> {
             match (same, at.sure) {
                 (true, _) => String::new(),
                 (false, Sure::Expected) => format!("({})", at.state.name()),
-                (false, Sure::Seen) => at.state.name().to_owned(),
+                (false, Sure::Seen | Sure::Kernel) => at.state.name().to_owned(),
             }
         })
     }
 
     fn begin_phase(&mut self, event: &Event) {
-        let phase = match &event.tcp() {
-            Some(tcp) if closes(tcp) => Phase::Close,
-            Some(tcp) if tcp.len > 0 => Phase::Data,
+        let phase = match (&event.kind, event.tcp()) {
+            (_, Some(tcp)) if closes(tcp) => Phase::Close,
+            (_, Some(tcp)) if tcp.len > 0 => Phase::Data,
+            (Kind::Inferred("FIN" | "RST"), _) => Phase::Close,
+            (Kind::Bytes { .. } | Kind::Counted { .. }, _) if self.flow.has_states() => Phase::Data,
             _ => return,
         };
         if phase <= self.progress.phase {
@@ -291,7 +293,8 @@ impl<'a> Drawing<'a> {
             let _ = write!(line, "{} ", self.pen.state(&format!("{a:>STATE$}"), &a));
         }
         let shaft = match (label.heavy, label.hollow) {
-            (true, _) => "━",
+            (true, true) => "╍",
+            (true, false) => "━",
             (false, true) => "╌",
             (false, false) => "─",
         };
@@ -344,17 +347,7 @@ impl<'a> Drawing<'a> {
             Vantage::Both => "seen at both ends".to_owned(),
             Vantage::Middle => "seen between the ends".to_owned(),
         };
-        let events = self.flow.events.iter();
-        let guessed = events.filter_map(|event| event.states).flatten();
-        let legend = match guessed.into_iter().any(|at| at.sure == Sure::Expected) {
-            true => "; (STATE) = follows if the segment arrives",
-            false => "",
-        };
-        let inferred = |event: &Event| matches!(event.kind, crate::Kind::Inferred(_));
-        let legend = match self.flow.events.iter().any(inferred) {
-            true => "; (PACKET) = must have been there, nobody saw it",
-            false => legend,
-        };
+        let legend = self.legend();
         lines.push(format!("{}, {place}{legend}", sight(self.flow, source)));
         for line in lines {
             let line = self.pen.plain(&line);
@@ -366,6 +359,26 @@ impl<'a> Drawing<'a> {
                 self.line(&format!("{:indent$}{part}", ""));
             }
         }
+    }
+
+    /// What the signs mean that stand in the picture.
+    fn legend(&self) -> String {
+        let events = || self.flow.events.iter();
+        let states = || events().filter_map(|event| event.states).flatten();
+        let mut legend = String::new();
+        if events().any(Event::is_inferred) {
+            legend.push_str("; (PACKET) = must have been there, nobody saw it");
+        }
+        if states().any(|at| at.sure == Sure::Kernel) {
+            legend.push_str("; STATE = as the kernel says");
+        }
+        if states().any(|at| at.sure == Sure::Expected) {
+            legend.push_str(match self.flow.sight {
+                Sight::Socket => "; (STATE) = follows from that",
+                _ => "; (STATE) = follows if the segment arrives",
+            });
+        }
+        legend
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use wire::packet::{Body, Flags, Segment};
 
 use crate::analysis::{self, Analysis};
+use crate::course::{Course, Row};
 use crate::event::{Event, Fate, Kind, Side, Sight, State, Step, Tcp, Vantage};
 use crate::step::{KeyLog, Talk};
 use crate::vantage;
@@ -58,6 +59,8 @@ pub struct Flow {
     talk: Talk,
     /// What is known of a connection that goes on.
     pub(crate) analysis: Option<Box<Analysis>>,
+    /// How far one has come whose packets nobody sees.
+    pub(crate) course: Option<Box<Course>>,
 }
 
 /// What is known about the numbers of one direction.
@@ -194,21 +197,25 @@ impl Flows {
         }
     }
 
-    /// A packet of a stream that nobody saw, and that must have been there.
-    pub(crate) fn infer(
-        &mut self,
-        at: Frame,
-        ports: (u16, u16),
-        (what, steps): (&'static str, Vec<Step>),
-    ) -> usize {
-        self.now = at.time;
-        let kind = Kind::Inferred(what);
-        let keys = KeyLog::default();
-        let number = self.plain(Transport::Stream, at, ports, kind, &[], &keys);
-        if let Some(last) = self.all[number].events.last_mut() {
-            last.steps = steps;
+    /// The connection between A and B, of which only sockets tell: another one, if it `begins`. Its number, and
+    /// whether it is new.
+    pub(crate) fn connection(&mut self, ends: [SocketAddr; 2], begins: bool) -> (usize, bool) {
+        let key = key(Transport::Stream, ends[0], ends[1]);
+        let over = |flow: &Flow| begins && !flow.events.is_empty();
+        if self.latest.get(&key).is_some_and(|at| over(&self.all[*at])) {
+            self.latest.remove(&key);
         }
-        number
+        let before = self.all.len();
+        let number = self.flow(key, ends);
+        let flow = &mut self.all[number];
+        flow.course.get_or_insert_with(|| Box::new(Course::new()));
+        (number, number >= before)
+    }
+
+    /// The connection between two ends, if there is one of which only sockets tell.
+    pub(crate) fn connected(&self, one: SocketAddr, other: SocketAddr) -> Option<usize> {
+        let number = *self.latest.get(&key(Transport::Stream, one, other))?;
+        self.all[number].course.as_ref().map(|_| number)
     }
 
     fn plain(
@@ -279,11 +286,52 @@ impl Flow {
             numbers: [Numbers::default(); 2],
             talk: Talk::default(),
             analysis: None,
+            course: None,
+        }
+    }
+
+    /// Whether the states of its ends are told.
+    #[must_use]
+    pub fn has_states(&self) -> bool {
+        self.transport == Transport::Tcp || self.course.is_some()
+    }
+
+    /// A packet that nobody saw, and that must have been there.
+    pub(crate) fn infer(&mut self, at: Frame, row: Row, steps: Vec<Step>) {
+        if let Some(course) = &mut self.course {
+            course.passed(row);
+        }
+        let (from, what) = row;
+        self.push(at, from, Kind::Inferred(what), &[], &KeyLog::default());
+        self.say(steps);
+    }
+
+    /// Bytes that the kernel has counted.
+    pub(crate) fn count(&mut self, at: Frame, (from, len): (Side, u64), steps: Vec<Step>) {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.push(at, from, Kind::Counted { len }, &[], &KeyLog::default());
+        self.say(steps);
+    }
+
+    /// The SYN of A, as the kernel has kept it: it was seen, though by nobody who says when.
+    pub(crate) fn begin(&mut self, at: Frame, segment: &Segment<'_>, steps: Vec<Step>) {
+        if let Some(course) = &mut self.course {
+            course.passed((Side::A, "SYN"));
+            course.saw(Side::A);
+        }
+        let tcp = self.number(Side::A, segment);
+        self.push(at, Side::A, Kind::Tcp(tcp), &[], &KeyLog::default());
+        self.say(steps);
+    }
+
+    fn say(&mut self, steps: Vec<Step>) {
+        if let Some(last) = self.events.last_mut() {
+            last.steps.extend(steps);
         }
     }
 
     /// Which end has this address. An end that talks to itself is A.
-    fn side(&self, address: SocketAddr) -> Side {
+    pub(crate) fn side(&self, address: SocketAddr) -> Side {
         match self.ends[0] == address {
             true => Side::A,
             false => Side::B,
@@ -360,7 +408,7 @@ impl Flow {
             arrived: None,
             kind,
             id: at.id,
-            states: None,
+            states: self.course.as_ref().map(|course| course.states()),
             notes: Vec::new(),
             steps: Vec::new(),
             text: None,
@@ -373,7 +421,10 @@ impl Flow {
                 *told += i64::from(len);
                 Some(*told - i64::from(len))
             }
-            Kind::Datagram { .. } | Kind::Icmp(_) | Kind::Inferred(_) => None,
+            Kind::Counted { .. }
+            | Kind::Datagram { .. }
+            | Kind::Icmp(_)
+            | Kind::Inferred(_) => None,
         };
         if let Some(begin) = begin {
             event.steps = self.talk.read(from, begin, payload, len, keys);
@@ -412,6 +463,7 @@ impl Flow {
         self.events = Vec::new();
         self.talk = Talk::default();
         self.analysis = None;
+        self.course = None;
     }
 
     /// Whether nothing more is expected of it. Only connections end.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::event::{Event, Kind, Note, Side, StateAt, Tcp, Vantage};
 use crate::file::Capture;
-use crate::flow::{Flow, Transport};
+use crate::flow::Flow;
 
 /// Every line of `capture` in the order of its packets, each with its `\n`, handed over one by one. A flow is
 /// described before its first packet, and the last line says what was left out.
@@ -92,7 +92,7 @@ fn head(line: &mut String, flow: &Flow, number: usize, source: &str, started: Op
             started % 1_000_000_000
         );
     }
-    if flow.transport == Transport::Tcp {
+    if flow.has_states() {
         let [a, b] = flow.first.map(|state| state.name());
         put!(line, r#","first":{{"A":"{a}","B":"{b}"}}"#);
     }
@@ -125,6 +125,9 @@ fn packet(line: &mut String, flow: &Flow, number: usize, event: &Event) {
         }
         Kind::Inferred(what) => {
             put!(line, r#","inferred":"{what}","len":0"#);
+        }
+        Kind::Counted { len } => {
+            put!(line, r#","inferred":"data","len":{len}"#);
         }
         Kind::Icmp(why) => {
             put!(line, r#","icmp":"{}","len":0"#, why.text());

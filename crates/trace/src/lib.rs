@@ -23,6 +23,7 @@
 
 mod analysis;
 mod capture;
+mod course;
 mod diagram;
 mod dump;
 mod event;
@@ -42,6 +43,7 @@ mod summary;
 mod svg;
 mod vantage;
 mod witness;
+mod watcher;
 mod words;
 
 pub use capture::{Eye, Lookout, SNAP, Seen, WHOLE, wait};
@@ -55,6 +57,7 @@ pub use file::{Capture, Fault};
 pub use flow::{Flow, Transport};
 pub use html::html;
 pub use json::{json, json_end, json_of};
-pub use kernel::kernel_facts;
+pub use kernel::{kernel_facts, round_trip, save_syn, saved_syn};
 pub use live::{Live, ends, original};
 pub use svg::{Theme, svg};
+pub use watcher::{Watcher, Whose};

@@ -9,7 +9,11 @@ use wire::pcapng::Record;
 
 use crate::event::{Event, Side, Sight, Step, Vantage};
 use crate::file::{Capture, Sorter};
-use crate::flow::{Flow, Frame};
+use crate::flow::Flow;
+
+mod sockets;
+
+pub(crate) use sockets::kernel;
 
 /// As long a packet waits for the key that opens it: whoever speaks to us has it before we do.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -81,39 +85,6 @@ impl Live {
             data: data.into(),
         });
         self.go_on(self.waiting.len() > WAITING);
-    }
-
-    /// A packet of TCP that nobody saw and that must have been there: `SYN`, or `FIN`. `facts` is what the kernel says.
-    pub fn infer(
-        &mut self,
-        time: u64,
-        (source, destination): (SocketAddr, SocketAddr),
-        what: &'static str,
-        facts: Option<String>,
-    ) {
-        let capture = &mut self.sorter.capture;
-        capture.frames += 1;
-        let started = *capture.started.get_or_insert(time);
-        let at = Frame {
-            frame: capture.frames,
-            time: time.wrapping_sub(started).cast_signed(),
-            id: None,
-            source: source.ip().to_canonical(),
-            destination: destination.ip().to_canonical(),
-        };
-        let steps = facts.map(|text| Step {
-            layer: "kernel:",
-            text,
-        });
-        let ports = (source.port(), destination.port());
-        let steps = (what, steps.into_iter().collect());
-        let number = self.sorter.flows.infer(at, ports, steps);
-        let sight = self.sight;
-        if let Some(flow) = self.sorter.flows.at(number) {
-            flow.sight = sight;
-            flow.vantage = vantage(flow.ends);
-        }
-        self.heard(number);
     }
 
     /// Packets that the capture has missed so far.

@@ -38,13 +38,18 @@ pub(crate) fn lines(flow: &Flow, names: [&str; 2]) -> Vec<String> {
         Transport::Stream => "piece",
     };
     let packets = flow.events.iter();
-    let packets = packets.filter(|event| !matches!(event.kind, Kind::Icmp(_) | Kind::Inferred(_)));
+    let packets = packets.filter(|event| match &event.kind {
+        Kind::Tcp(_) => flow.transport == Transport::Tcp,
+        Kind::Icmp(_) | Kind::Inferred(_) | Kind::Counted { .. } => false,
+        Kind::Bytes { .. } | Kind::Datagram { .. } => true,
+    });
     let count = packets.count();
     let plural = if count == 1 { "" } else { "s" };
-    let count = grouped(count as u64);
-    lines.push(format!(
-        "{to} bytes →, {back} bytes ←, {count} {unit}{plural}"
-    ));
+    let counted = match flow.events.iter().any(|event| matches!(event.kind, Kind::Counted { .. })) {
+        true => "as the kernel has counted".to_owned(),
+        false => format!("{} {unit}{plural}", grouped(count as u64)),
+    };
+    lines.push(format!("{to} bytes →, {back} bytes ←, {counted}"));
     let again = Side::BOTH.map(|side| {
         flow.events
             .iter()
@@ -86,11 +91,15 @@ fn bytes(flow: &Flow, side: Side) -> u64 {
 fn close(flow: &Flow, names: [&str; 2]) -> Vec<String> {
     let mut lines = Vec::new();
     let has = |flag| move |event: &&Event| event.tcp().is_some_and(|tcp| tcp.flags.has(flag));
+    let finishes = |event: &&Event| match &event.kind {
+        Kind::Inferred(what) => *what == "FIN",
+        _ => has(Flags::FIN)(event),
+    };
     let at_once = flow
         .events
         .iter()
         .any(|event| event.notes.contains(&Note::SimultaneousClose));
-    match flow.events.iter().find(has(Flags::FIN)) {
+    match flow.events.iter().find(finishes) {
         Some(_) if at_once => lines.push("both ends closed at once".to_owned()),
         Some(event) => lines.push(format!("{} closed first", names[event.from.index()])),
         None => {}

@@ -146,7 +146,7 @@ fn is_plain(event: &Event, before: Option<[StateAt; 2]>, level: Level) -> bool {
             .iter()
             .any(|flag| tcp.flags.has(*flag)),
         Kind::Icmp(_) | Kind::Inferred(_) => true,
-        Kind::Datagram { .. } | Kind::Bytes { .. } => false,
+        Kind::Datagram { .. } | Kind::Bytes { .. } | Kind::Counted { .. } => false,
     };
     if control || event.states != before {
         return false;
@@ -229,6 +229,7 @@ impl<'a> Row<'a> {
             (Kind::Tcp(_), true) => "segments",
             (Kind::Tcp(_), false) => "ACKs",
             (Kind::Bytes { .. }, _) => "pieces",
+            (Kind::Counted { .. }, _) => "looks",
             _ => "datagrams",
         };
         Some(Arrow::Many {
