@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -15,10 +13,10 @@ use crate::args::EyeArgs;
 use crate::terminal;
 use anyhow::{Context, Result};
 use sockeye::{Endpoint, KeyLog, Listening};
-use trace::{Lookout, NARROWEST, Sight, Style, WHOLE};
-use wire::packet::{RAW, UPPER_PDU, datagram, stream_bytes};
+use trace::{Lookout, NARROWEST, Sight, Style, WHOLE, Watcher, Whose};
 
 mod easel;
+mod hand;
 mod ports;
 mod wanted;
 mod watch;
@@ -27,9 +25,6 @@ pub(crate) use easel::{Easel, Form, Pcap, create};
 use wanted::Wanted;
 pub(crate) use wanted::exists as is_process;
 use watch::Watch;
-
-const ONLY_PACKETS: &str =
-    "of ports that are served, and of other programs, only packets tell: nothing is drawn";
 
 /// What is told to whoever draws.
 enum Told {
@@ -48,6 +43,20 @@ enum Told {
         what: &'static str,
         facts: Option<String>,
     },
+    /// Somebody has come: when the SYN did, which the kernel may have kept, and when that was told.
+    Came {
+        times: [u64; 2],
+        ends: (SocketAddr, SocketAddr),
+        syn: Option<Vec<u8>>,
+        facts: Option<String>,
+    },
+    /// The kernel is to be asked about a connection of ours, and if it `closes` until it is over.
+    Follow {
+        ends: (SocketAddr, SocketAddr),
+        closes: bool,
+    },
+    /// The kernel is to be asked about connections of others.
+    Watch(Whose),
     /// No packets follow but the last ones.
     Over,
 }
@@ -65,8 +74,6 @@ struct Hand {
     /// Without the right to see packets it is what our sockets tell.
     lookout: Option<Lookout>,
     wanted: Mutex<Wanted>,
-    /// That nothing is seen was said.
-    is_told: AtomicBool,
     /// When connections were begun, by our port and the peer.
     begun: Mutex<HashMap<(u16, SocketAddr), u64>>,
 }
@@ -94,10 +101,14 @@ impl Eye {
             waker,
             lookout,
             wanted: Mutex::default(),
-            is_told: AtomicBool::new(false),
             begun: Mutex::default(),
         });
-        let watch = Watch::new(hand.clone(), receiver, waking, easel, (sight, keys));
+        let watcher = match sight {
+            Sight::Socket => Watcher::open().map_err(deaf).ok(),
+            _ => None,
+        };
+        let ears = (receiver, waking, watcher);
+        let watch = Watch::new(hand.clone(), ears, easel, (sight, keys));
         let thread = std::thread::Builder::new().name("trace".to_owned());
         let thread = thread.spawn(move || watch.run()).context("cannot watch")?;
         Ok(Self { hand, thread })
@@ -108,6 +119,11 @@ impl Eye {
         self.hand.clone()
     }
 
+    /// Who is told of connections to a port that we serve, where their packets are not seen.
+    pub(crate) fn port_lookout(&self) -> Option<Arc<dyn sockeye::Lookout>> {
+        self.hand.is_blind().then(|| self.lookout())
+    }
+
     /// Where the keys of our connections go.
     pub(crate) fn keys(&self) -> KeyLog {
         let hand = self.hand.clone();
@@ -116,6 +132,10 @@ impl Eye {
 
     /// Watches whoever comes to one of these.
     pub(crate) fn watch(&self, listening: &[Listening]) -> Result<()> {
+        // Those tell of themselves.
+        if self.hand.is_blind() {
+            return Ok(());
+        }
         for end in listening {
             if let Endpoint::Net(at) = &end.at {
                 self.watch_port(at.port())?;
@@ -139,14 +159,18 @@ impl Eye {
     /// Watches the connections of a program.
     pub(crate) fn watch_process(&self, process: u32) -> Result<()> {
         self.hand.wanted().process = Some(process);
+        if let Err(error) = std::fs::read_dir(format!("/proc/{process}/fd")) {
+            eprintln!(
+                "trace: cannot see which sockets program {process} has: {error}. A port is watched whosever it is: --watch :PORT"
+            );
+        }
         self.admit(None)
     }
 
     fn admit(&self, port: Option<u16>) -> Result<()> {
         let Some(lookout) = &self.hand.lookout else {
-            if !self.hand.is_told.swap(true, Relaxed) {
-                eprintln!("trace: {ONLY_PACKETS}");
-            }
+            let whose = self.hand.wanted().whose();
+            self.hand.tell(Told::Watch(whose));
             return Ok(());
         };
         let admitted = match port {
@@ -220,13 +244,19 @@ fn blind(error: &std::io::Error) -> String {
     }
 }
 
+/// Then nothing but our own sockets tells of connections.
+fn deaf(error: std::io::Error) {
+    eprintln!("trace: cannot ask the kernel about connections: {error}");
+}
+
 impl Hand {
-    fn wanted(&self) -> MutexGuard<'_, Wanted> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Packets are not seen.
+    fn is_blind(&self) -> bool {
+        self.lookout.is_none()
     }
 
-    fn begun(&self) -> MutexGuard<'_, HashMap<(u16, SocketAddr), u64>> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, told: Told) {
@@ -235,88 +265,6 @@ impl Hand {
         if sender.send(told).is_ok() {
             // If there is no room, enough bytes are there to wake it.
             let _ = (&self.waker).write(&[0]);
-        }
-    }
-
-    fn infer(
-        &self,
-        time: u64,
-        ends: (SocketAddr, SocketAddr),
-        what: &'static str,
-        facts: Option<String>,
-    ) {
-        self.tell(Told::Inferred {
-            time,
-            ends,
-            what,
-            facts,
-        });
-    }
-
-    fn packet(&self, link: u16, outbound: bool, data: Vec<u8>) {
-        self.tell(Told::Packet {
-            time: watch::now(),
-            link,
-            data,
-            outbound,
-        });
-    }
-}
-
-/// The sender and the receiver.
-fn directed(local: SocketAddr, peer: SocketAddr, outbound: bool) -> (SocketAddr, SocketAddr) {
-    match outbound {
-        true => (local, peer),
-        false => (peer, local),
-    }
-}
-
-impl sockeye::Lookout for Hand {
-    fn dialing(&self, local: SocketAddr, peer: SocketAddr) {
-        let key = (local.port(), wanted::canonical(peer));
-        self.begun().insert(key, watch::now());
-        if let Some(lookout) = &self.lookout {
-            let pair = (local.port(), wanted::canonical(peer));
-            self.wanted().pairs.insert(pair);
-            // Without it the connection is made all the same, and not seen.
-            let _ = lookout.admit(local.port());
-        }
-    }
-
-    fn connected(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) -> bool {
-        let key = (local.port(), wanted::canonical(peer));
-        let begun = self.begun().remove(&key);
-        if self.lookout.is_some() {
-            return false;
-        }
-        let now = watch::now();
-        self.infer(begun.unwrap_or(now), (local, peer), "SYN", None);
-        self.infer(now, (peer, local), "SYN ACK", None);
-        self.infer(now, (local, peer), "ACK", trace::kernel_facts(socket));
-        true
-    }
-
-    fn parted(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) {
-        let facts = trace::kernel_facts(socket);
-        self.infer(watch::now(), (local, peer), "close", facts);
-    }
-
-    fn bytes(&self, local: SocketAddr, peer: SocketAddr, outbound: bool, bytes: &[u8]) {
-        let (from, to) = directed(local, peer, outbound);
-        if bytes.is_empty() {
-            return self.infer(watch::now(), (from, to), "FIN", None);
-        }
-        let data = stream_bytes(from, to, "tls", bytes);
-        self.packet(UPPER_PDU, outbound, data);
-    }
-
-    fn datagram(&self, local: SocketAddr, peer: SocketAddr, outbound: bool, bytes: &[u8]) {
-        let (from, to) = directed(local, peer, outbound);
-        if let Some(data) = datagram(from, to, bytes) {
-            self.wanted()
-                .pairs
-                .insert((local.port(), wanted::canonical(peer)));
-            self.packet(RAW, outbound, data);
         }
     }
 }

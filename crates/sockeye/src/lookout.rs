@@ -1,5 +1,6 @@
-//! Who watches the packets of what is dialed: told before the first one leaves.
+//! Who watches packets: those of what is dialed, told before the first one leaves, and those of a port.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,6 +23,14 @@ pub trait Lookout: Send + Sync {
     /// alone.
     fn connected(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) -> bool;
 
+    /// A socket of a port is bound for TCP. Nobody can come to it before this returns.
+    fn listening(&self, _socket: BorrowedFd<'_>) {}
+
+    /// Somebody has come to one. Whether its bytes are to be told, as with [`connected`](Self::connected).
+    fn accepted(&self, _local: SocketAddr, _peer: SocketAddr, _socket: BorrowedFd<'_>) -> bool {
+        false
+    }
+
     /// Its bytes were told, and we close it.
     fn parted(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>);
 
@@ -40,13 +49,57 @@ pub(crate) fn watched(
 ) -> ByteStream {
     let (local, peer) = ends;
     match lookout {
-        Some(lookout) if lookout.connected(local, peer, tcp.as_fd()) => ByteStream::new(Watched {
-            tcp,
-            local,
-            peer,
-            lookout: lookout.clone(),
-        }),
+        Some(lookout) if lookout.connected(local, peer, tcp.as_fd()) => told(tcp, ends, lookout),
         _ => tcp.into(),
+    }
+}
+
+/// The same of one that was accepted.
+pub(crate) fn watched_guest(
+    tcp: TcpStream,
+    ends: (SocketAddr, SocketAddr),
+    lookout: Option<&Arc<dyn Lookout>>,
+) -> ByteStream {
+    let (local, peer) = ends;
+    match lookout {
+        Some(lookout) if lookout.accepted(local, peer, tcp.as_fd()) => told(tcp, ends, lookout),
+        _ => tcp.into(),
+    }
+}
+
+fn told(
+    tcp: TcpStream,
+    (local, peer): (SocketAddr, SocketAddr),
+    lookout: &Arc<dyn Lookout>,
+) -> ByteStream {
+    ByteStream::new(Watched {
+        tcp,
+        local,
+        peer,
+        lookout: lookout.clone(),
+    })
+}
+
+/// Tells of datagrams of `size` bytes each, as they are on the wire.
+pub(crate) fn tell_run(
+    lookout: Option<&Arc<dyn Lookout>>,
+    (local, peer): (SocketAddr, SocketAddr),
+    outbound: bool,
+    run: &[u8],
+    size: usize,
+) {
+    let Some(lookout) = lookout else { return };
+    if run.is_empty() {
+        lookout.datagram(local, peer, outbound, run);
+    }
+    for datagram in run.chunks(size.max(1)) {
+        lookout.datagram(local, peer, outbound, datagram);
+    }
+}
+
+impl fmt::Debug for dyn Lookout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lookout")
     }
 }
 

@@ -80,6 +80,7 @@ const PORT: &[&str] = &[
     "protocol",
     "session",
     "stream",
+    "lookout",
     "socket",
     "resolve",
     "task",

@@ -1,6 +1,7 @@
 //! The thread that sees packets, finds out what they mean, and draws them.
 
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use trace::{Live, SNAP, Sight, ends};
+use trace::{Live, SNAP, Sight, Watcher, ends};
 use wire::packet::RAW;
 
 use super::{Easel, Hand, Told};
@@ -30,6 +31,8 @@ pub(super) struct Watch {
     hand: Arc<Hand>,
     receiver: Receiver<Told>,
     waking: UnixStream,
+    /// Asks the kernel where no packets are seen.
+    watcher: Option<Watcher>,
     easel: Easel,
     live: Live,
     seen: u64,
@@ -41,8 +44,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(
         hand: Arc<Hand>,
-        receiver: Receiver<Told>,
-        waking: UnixStream,
+        (receiver, waking, watcher): (Receiver<Told>, UnixStream, Option<Watcher>),
         easel: Easel,
         (sight, keys): (Sight, bool),
     ) -> Self {
@@ -54,6 +56,7 @@ impl Watch {
             hand,
             receiver,
             waking,
+            watcher,
             easel,
             live,
             seen: 0,
@@ -71,6 +74,7 @@ impl Watch {
                 Some(eye) => self.look(eye).context("cannot see packets")?,
                 None => false,
             };
+            self.ask();
             self.live.go_on(false);
             self.easel.draw(&mut self.live)?;
             if self.is_done(more) {
@@ -114,8 +118,56 @@ impl Watch {
                     self.heard = Instant::now();
                     self.live.infer(time, ends, what, facts);
                 }
+                Told::Came {
+                    times,
+                    ends,
+                    syn,
+                    facts,
+                } => self.came(times, ends, syn, facts),
+                Told::Follow { ends, closes } => {
+                    if let Some(watcher) = &mut self.watcher {
+                        watcher.follow(&self.live, ends, closes);
+                    }
+                }
+                Told::Watch(whose) => {
+                    if let Some(watcher) = &mut self.watcher {
+                        watcher.watch(whose);
+                    }
+                }
                 Told::Over => self.over = Some(Instant::now()),
             }
+        }
+    }
+
+    /// Somebody has come to a port of ours.
+    fn came(
+        &mut self,
+        [began, now]: [u64; 2],
+        (from, to): (SocketAddr, SocketAddr),
+        syn: Option<Vec<u8>>,
+        facts: Option<String>,
+    ) {
+        self.heard = Instant::now();
+        let kept = "kept by the listener (TCP_SAVED_SYN); when it came is inferred";
+        let seen = syn.is_some_and(|syn| self.live.begin(began, &syn, Some(kept.to_owned())));
+        if !seen {
+            self.live.infer(began, (from, to), "SYN", None);
+        }
+        self.live.infer(began, (to, from), "SYN ACK", None);
+        self.live.infer(now, (from, to), "ACK", facts);
+        if let Some(watcher) = &mut self.watcher {
+            watcher.follow(&self.live, (from, to), false);
+        }
+    }
+
+    /// What the kernel says, if it is time to ask.
+    fn ask(&mut self) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        if let Err(error) = watcher.look(&mut self.live, now()) {
+            super::deaf(error);
+            self.watcher = None;
         }
     }
 
@@ -158,7 +210,8 @@ impl Watch {
 
     fn due(&self) -> Duration {
         let now = Instant::now();
-        let dues = [self.live.due(), self.easel.due()];
+        let watcher = self.watcher.as_ref().and_then(Watcher::due);
+        let dues = [self.live.due(), self.easel.due(), watcher];
         let next = dues.into_iter().flatten().min();
         let wait = next.map(|due| due.saturating_duration_since(now));
         // A wait of nothing would turn in circles.
@@ -173,7 +226,7 @@ impl Watch {
             .live
             .flows()
             .iter()
-            .any(|flow| flow.transport == trace::Transport::Tcp && flow.goes_on());
+            .any(|flow| flow.has_states() && flow.goes_on());
         let limit = if closing || more { CLOSING } else { LAST };
         self.heard.max(over).elapsed() >= limit
     }

@@ -43,7 +43,8 @@ async fn open(args: ServeArgs, confined: Option<String>, eye: Option<&Eye>) -> R
         reporter.hint(&confined);
     }
     let service = plan.service(&args, |what| reporter.note(what)).await?;
-    let config = plan::port::config(&args, plan.service, &plan.addresses, reporter.clone())?;
+    let mut config = plan::port::config(&args, plan.service, &plan.addresses, reporter.clone())?;
+    config.lookout = eye.and_then(Eye::port_lookout);
     let tls = config.tls.clone();
     // Heard from the first socket on: a signal right after `listening` removes Unix sockets, too.
     let mut signals = Signals::listen()?;
