@@ -13,7 +13,7 @@ use crate::args::EyeArgs;
 use crate::terminal;
 use anyhow::{Context, Result};
 use sockeye::{Endpoint, KeyLog, Listening};
-use trace::{Lookout, NARROWEST, Sight, Style, WHOLE, Watcher, Whose};
+use trace::{Lookout, NARROWEST, Sight, Stage, Style, WHOLE, Watcher, Whose};
 
 mod easel;
 mod hand;
@@ -50,10 +50,10 @@ enum Told {
         syn: Option<Vec<u8>>,
         facts: Option<String>,
     },
-    /// The kernel is to be asked about a connection of ours, and if it `closes` until it is over.
+    /// The kernel is to be asked about a connection of ours.
     Follow {
         ends: (SocketAddr, SocketAddr),
-        closes: bool,
+        stage: Stage,
     },
     /// The kernel is to be asked about connections of others.
     Watch(Whose),

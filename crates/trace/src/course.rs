@@ -153,10 +153,7 @@ impl Course {
             Said::In(_) | Said::Gone => OPENING.len(),
         });
         let steps = steps.max().unwrap_or(0);
-        let rows: Vec<Row> = OPENING
-            .get(self.opened..steps)
-            .unwrap_or_default()
-            .to_vec();
+        let rows: Vec<Row> = OPENING.get(self.opened..steps).unwrap_or_default().to_vec();
         rows.iter().for_each(|row| self.passed(*row));
         rows
     }
@@ -193,6 +190,24 @@ impl Course {
             };
         }
         rows
+    }
+
+    /// What the kernel says, without what is news to our own sockets: of a FIN they tell when they have read so far.
+    pub(crate) fn as_read(&self, said: [Option<Said>; 2]) -> [Option<Said>; 2] {
+        let fits = |side: Side, said: &Said| {
+            let missing = self.missing(side, *said);
+            !missing.iter().any(|(_, what)| matches!(*what, "FIN" | END))
+        };
+        let [a, b] = said;
+        [
+            a.filter(|said| fits(Side::A, said)),
+            b.filter(|said| fits(Side::B, said)),
+        ]
+    }
+
+    /// Whether the FIN of `side` was told.
+    pub(crate) fn has_finished(&self, side: Side) -> bool {
+        self.fins[side.index()]
     }
 
     /// What nobody has told, and without which `side` could not be as the kernel says.
@@ -240,7 +255,10 @@ mod tests {
         assert_eq!(rows, [(Side::A, "FIN"), (Side::B, "ACK")]);
         let rows = course.told([Some(Said::In(State::TimeWait)), Some(Said::Gone)]);
         assert_eq!(rows, [(Side::B, "FIN"), (Side::A, "ACK")]);
-        let now = [(State::TimeWait, Sure::Kernel), (State::Closed, Sure::Kernel)];
+        let now = [
+            (State::TimeWait, Sure::Kernel),
+            (State::Closed, Sure::Kernel),
+        ];
         assert_eq!(names(&course), now);
     }
 
@@ -255,7 +273,10 @@ mod tests {
         );
         assert_eq!(
             names(&course),
-            [(State::Closed, Sure::Expected), (State::TimeWait, Sure::Kernel)]
+            [
+                (State::Closed, Sure::Expected),
+                (State::TimeWait, Sure::Kernel)
+            ]
         );
     }
 
@@ -268,14 +289,30 @@ mod tests {
         course.passed((Side::A, "FIN"));
         assert_eq!(
             names(&course),
-            [(State::LastAck, Sure::Expected), (State::TimeWait, Sure::Expected)]
+            [
+                (State::LastAck, Sure::Expected),
+                (State::TimeWait, Sure::Expected)
+            ]
         );
         let rows = course.told([Some(Said::Gone), None]);
         assert_eq!(rows, [(Side::B, "ACK")]);
         assert_eq!(
             names(&course),
-            [(State::Closed, Sure::Kernel), (State::TimeWait, Sure::Expected)]
+            [
+                (State::Closed, Sure::Kernel),
+                (State::TimeWait, Sure::Expected)
+            ]
         );
+    }
+
+    #[test]
+    fn our_own_sockets_tell_of_a_fin_when_they_have_read_so_far() {
+        let mut course = Course::new();
+        OPENING.iter().for_each(|row| course.passed(*row));
+        let ahead = [State::FinWait2, State::CloseWait].map(|state| Some(Said::In(state)));
+        assert_eq!(course.as_read(ahead), [None, None]);
+        course.passed((Side::A, "FIN"));
+        assert_eq!(course.as_read(ahead), ahead);
     }
 
     #[test]

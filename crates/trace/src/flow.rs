@@ -421,10 +421,9 @@ impl Flow {
                 *told += i64::from(len);
                 Some(*told - i64::from(len))
             }
-            Kind::Counted { .. }
-            | Kind::Datagram { .. }
-            | Kind::Icmp(_)
-            | Kind::Inferred(_) => None,
+            Kind::Counted { .. } | Kind::Datagram { .. } | Kind::Icmp(_) | Kind::Inferred(_) => {
+                None
+            }
         };
         if let Some(begin) = begin {
             event.steps = self.talk.read(from, begin, payload, len, keys);

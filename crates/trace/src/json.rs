@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use wire::packet::Flags;
+
 use crate::event::{Event, Kind, Note, Side, StateAt, Tcp, Vantage};
 use crate::file::Capture;
 use crate::flow::Flow;
@@ -192,6 +194,15 @@ fn segment(line: &mut String, tcp: &Tcp) {
     put!(line, r#""len":{},"window":{}"#, tcp.len, tcp.window);
     if let Some(mss) = tcp.mss {
         put!(line, r#","mss":{mss}"#);
+    }
+    if tcp.flags.has(Flags::SYN) {
+        if let Some(scale) = tcp.scale {
+            put!(line, r#","scale":{scale}"#);
+        }
+        put!(line, r#","sack_permitted":{}"#, tcp.sack_permitted);
+        if let Some((own, peer)) = tcp.timestamps {
+            put!(line, r#","timestamps":[{own},{peer}]"#);
+        }
     }
     if !tcp.sack.is_empty() {
         line.push_str(r#","sack":["#);

@@ -3,17 +3,18 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStringExt as _;
 use std::time::Duration;
 
-use nix::sys::socket::sockopt::{GetOsString, GetStruct, SetBool};
+use nix::sys::socket::sockopt::{GetStruct, SetBool};
 use nix::sys::socket::{GetSockOpt as _, SetSockOpt as _};
 
 use crate::words::{duration, grouped};
 
 mod diag;
+mod syn;
 
 pub(crate) use diag::{Info, Kernel, Socket};
+pub use syn::saved_syn;
 
 #[derive(Clone, Copy, Debug)]
 struct Facts;
@@ -37,35 +38,12 @@ nix::setsockopt_impl!(
     SetBool
 );
 
-#[derive(Clone, Copy, Debug)]
-struct SavedSyn;
-
-/// Two headers of IPv6's length with all the options that fit, and more.
-const LONGEST_SYN: usize = 512;
-
-// What comes is no text, but an `OsString` may hold any bytes, and it is as long as the kernel says.
-nix::getsockopt_impl!(
-    SavedSyn,
-    libc::IPPROTO_TCP,
-    libc::TCP_SAVED_SYN,
-    std::ffi::OsString,
-    GetOsString<[u8; LONGEST_SYN]>
-);
-
 /// Tells the kernel to keep the SYN of whoever connects to this listener: [`saved_syn`].
 ///
 /// # Errors
 /// As setting an option.
 pub fn save_syn(listener: BorrowedFd<'_>) -> io::Result<()> {
     Ok(SaveSyn.set(&listener, &true)?)
-}
-
-/// The SYN that began a connection which was accepted, from its IP header on, as it came; `None` where it was not kept.
-/// The kernel gives it away once.
-#[must_use]
-pub fn saved_syn(socket: BorrowedFd<'_>) -> Option<Vec<u8>> {
-    let syn = SavedSyn.get(&socket).ok()?.into_vec();
-    (!syn.is_empty()).then_some(syn)
 }
 
 /// The smoothed round trip, in nanoseconds; right after the handshake it is that of the handshake.

@@ -42,8 +42,8 @@ mod step;
 mod summary;
 mod svg;
 mod vantage;
-mod witness;
 mod watcher;
+mod witness;
 mod words;
 
 pub use capture::{Eye, Lookout, SNAP, Seen, WHOLE, wait};
@@ -60,4 +60,4 @@ pub use json::{json, json_end, json_of};
 pub use kernel::{kernel_facts, round_trip, save_syn, saved_syn};
 pub use live::{Live, ends, original};
 pub use svg::{Theme, svg};
-pub use watcher::{Watcher, Whose};
+pub use watcher::{Stage, Watcher, Whose};

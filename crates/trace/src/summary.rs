@@ -45,7 +45,7 @@ pub(crate) fn lines(flow: &Flow, names: [&str; 2]) -> Vec<String> {
     });
     let count = packets.count();
     let plural = if count == 1 { "" } else { "s" };
-    let counted = match flow.events.iter().any(|event| matches!(event.kind, Kind::Counted { .. })) {
+    let counted = match flow.transport == Transport::Stream && flow.has_states() && count == 0 {
         true => "as the kernel has counted".to_owned(),
         false => format!("{} {unit}{plural}", grouped(count as u64)),
     };

@@ -51,8 +51,19 @@ pub struct Watcher {
 #[derive(Debug, Default)]
 struct Own {
     said: [Option<Said>; 2],
-    /// It closes: it is looked at until it is over.
-    closes: bool,
+    stage: Stage,
+}
+
+/// How far a connection of our own has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// It has just begun: the kernel is asked once.
+    #[default]
+    Stands,
+    /// An end of it has come: the kernel is asked until both have. What has not been read yet is not told.
+    Closes,
+    /// We have closed it, and nothing more is read.
+    Parted,
 }
 
 impl Watcher {
@@ -80,13 +91,13 @@ impl Watcher {
         self.next = Instant::now();
     }
 
-    /// Looks at a connection of our own: once, and if it `closes` until it is over.
-    pub fn follow(&mut self, live: &Live, (one, other): (SocketAddr, SocketAddr), closes: bool) {
+    /// Looks at a connection of our own.
+    pub fn follow(&mut self, live: &Live, (one, other): (SocketAddr, SocketAddr), stage: Stage) {
         let Some(ends) = live.ends_of(one, other) else {
             return;
         };
         let own = self.own.entry(ends).or_default();
-        own.closes |= closes;
+        own.stage = own.stage.max(stage);
         self.next = Instant::now();
     }
 
@@ -112,7 +123,7 @@ impl Watcher {
         for (ends, one) in &mut all {
             changed |= one.look(kernel, *ends, live, time)?;
         }
-        all.retain(|ends, one| one.closes && !one.is_over(*ends, live));
+        all.retain(|ends, one| one.stage > Stage::Stands && !one.is_over(*ends, live));
         self.own = all;
         if let Some(crowd) = &mut self.crowd {
             changed |= crowd.look(&mut self.kernel, live, time)?;
@@ -144,7 +155,10 @@ impl Own {
         }
         let [a, b] = ends;
         let sockets = [kernel.one(a, b)?, kernel.one(b, a)?];
-        let said = said(&sockets, self.said);
+        let mut said = said(&sockets, self.said);
+        if self.stage < Stage::Parted {
+            said = live.as_read(ends, said);
+        }
         if said == self.said {
             return Ok(false);
         }
@@ -154,9 +168,8 @@ impl Own {
     }
 
     fn is_over(&self, ends: [SocketAddr; 2], live: &Live) -> bool {
-        let done = |said: Option<Said>| {
-            !matches!(said, Some(Said::In(state)) if state != State::TimeWait)
-        };
+        let done =
+            |said: Option<Said>| !matches!(said, Some(Said::In(state)) if state != State::TimeWait);
         live.ends_of(ends[0], ends[1]) != Some(ends)
             || (self.said.into_iter().all(done) && live.is_over(ends))
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::{MutexGuard, PoisonError};
 
+use trace::Stage;
 use wire::packet::{RAW, UPPER_PDU, datagram, stream_bytes};
 
 use super::wanted::canonical;
@@ -72,7 +73,7 @@ impl sockeye::Lookout for Hand {
         self.infer(now, (here, there), "ACK", trace::kernel_facts(socket));
         self.tell(Told::Follow {
             ends: (here, there),
-            closes: false,
+            stage: Stage::Stands,
         });
         true
     }
@@ -102,14 +103,16 @@ impl sockeye::Lookout for Hand {
         let facts = trace::kernel_facts(socket);
         let ends = directed(local, peer, true);
         self.infer(watch::now(), ends, "close", facts);
-        self.tell(Told::Follow { ends, closes: true });
+        let stage = Stage::Parted;
+        self.tell(Told::Follow { ends, stage });
     }
 
     fn bytes(&self, local: SocketAddr, peer: SocketAddr, outbound: bool, bytes: &[u8]) {
         let ends = directed(local, peer, outbound);
         if bytes.is_empty() {
             self.infer(watch::now(), ends, "FIN", None);
-            return self.tell(Told::Follow { ends, closes: true });
+            let stage = Stage::Closes;
+            return self.tell(Told::Follow { ends, stage });
         }
         let data = stream_bytes(ends.0, ends.1, "tls", bytes);
         self.packet(UPPER_PDU, outbound, data);

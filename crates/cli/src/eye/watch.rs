@@ -9,7 +9,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use trace::{Live, SNAP, Sight, Watcher, ends};
+use trace::{Live, SNAP, Sight, Stage, Watcher, ends};
 use wire::packet::RAW;
 
 use super::{Easel, Hand, Told};
@@ -124,9 +124,9 @@ impl Watch {
                     syn,
                     facts,
                 } => self.came(times, ends, syn, facts),
-                Told::Follow { ends, closes } => {
+                Told::Follow { ends, stage } => {
                     if let Some(watcher) = &mut self.watcher {
-                        watcher.follow(&self.live, ends, closes);
+                        watcher.follow(&self.live, ends, stage);
                     }
                 }
                 Told::Watch(whose) => {
@@ -156,7 +156,7 @@ impl Watch {
         self.live.infer(began, (to, from), "SYN ACK", None);
         self.live.infer(now, (from, to), "ACK", facts);
         if let Some(watcher) = &mut self.watcher {
-            watcher.follow(&self.live, (from, to), false);
+            watcher.follow(&self.live, (from, to), Stage::Stands);
         }
     }
 

@@ -230,10 +230,7 @@ fn end(response: InetResponse, expires: Option<u32>) -> Option<Socket> {
     };
     Some(Socket {
         own: canonical(SocketAddr::new(id.source_address, id.source_port)),
-        peer: canonical(SocketAddr::new(
-            id.destination_address,
-            id.destination_port,
-        )),
+        peer: canonical(SocketAddr::new(id.destination_address, id.destination_port)),
         state,
         left: left.map(|left| Duration::from_millis(left.into())),
         unread,

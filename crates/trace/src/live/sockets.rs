@@ -7,7 +7,7 @@ use wire::packet::{Body, Packet, RAW};
 use super::{Live, original, vantage};
 use crate::course::{Course, Row, Said};
 use crate::event::{Side, Step};
-use crate::flow::Frame;
+use crate::flow::{Flow, Frame};
 
 impl Live {
     /// A packet of TCP that nobody saw and that must have been there: `SYN`, or `FIN`. `facts` is what the kernel says.
@@ -24,12 +24,38 @@ impl Live {
             return;
         }
         let number = self.connection(ends, what == "SYN");
+        let finished = |flow: &mut Flow| {
+            let from = flow.side(ends[0]);
+            let course = flow.course.as_ref();
+            course.is_some_and(|course| course.has_finished(from))
+        };
+        // The kernel may have told of it before.
+        if what == "FIN" && self.sorter.flows.at(number).is_some_and(finished) {
+            return;
+        }
         let at = self.frame(time, ends);
         if let Some(flow) = self.sorter.flows.at(number) {
             let from = flow.side(ends[0]);
             flow.infer(at, (from, what), said(facts));
         }
         self.heard(number);
+    }
+
+    /// Another connection between the same ends begins.
+    pub(crate) fn begins(&mut self, ends: [SocketAddr; 2]) {
+        self.connection(ends, true);
+    }
+
+    /// What the kernel says of a connection of our own, without what its socket has still to tell.
+    pub(crate) fn as_read(
+        &self,
+        ends: [SocketAddr; 2],
+        said: [Option<Said>; 2],
+    ) -> [Option<Said>; 2] {
+        let number = self.sorter.flows.connected(ends[0], ends[1]);
+        let flow = number.and_then(|number| self.sorter.flows.all().get(number));
+        let course = flow.and_then(|flow| flow.course.as_ref());
+        course.map_or(said, |course| course.as_read(said))
     }
 
     /// The SYN of whoever came, from its IP header on: the kernel has kept it, and does not say when it came. Whether
@@ -188,7 +214,7 @@ impl Live {
         let flows = &self.sorter.flows;
         let number = flows.connected(ends[0], ends[1]);
         let flow = number.and_then(|number| flows.all().get(number));
-        flow.is_none_or(crate::Flow::is_over)
+        flow.is_none_or(Flow::is_over)
     }
 
     fn frame(&mut self, time: u64, ends: [SocketAddr; 2]) -> Frame {

@@ -93,13 +93,19 @@ impl Crowd {
             match self.known.get_mut(&key) {
                 // The same ports again, after one that was over.
                 Some(known) if known.over && is_new(&pair) => {
-                    let ends = known.ends;
-                    self.known.insert(key, Known::new(ends));
+                    live.begins(known.ends);
+                    *known = Known::new(known.ends);
                 }
                 Some(_) => {}
                 None => {
                     let mut known = Known::new(ends(&pair, &listening, &self.whose));
-                    known.over = is_first && !known.was_before(&ordered(&pair, known.ends), live, time);
+                    match is_first {
+                        true => {
+                            let pair = ordered(&pair, known.ends);
+                            known.over = !known.was_before(&pair, live, time);
+                        }
+                        false => live.begins(known.ends),
+                    }
                     self.known.insert(key, known);
                 }
             }
@@ -116,11 +122,7 @@ impl Crowd {
     }
 
     /// The ends that are of interest, by the connections that they are of.
-    fn pairs(
-        &self,
-        sockets: Vec<Socket>,
-        listening: &[Socket],
-    ) -> HashMap<[SocketAddr; 2], Pair> {
+    fn pairs(&self, sockets: Vec<Socket>, listening: &[Socket]) -> HashMap<[SocketAddr; 2], Pair> {
         let inodes = self.whose.process.map(inodes);
         let of = |socket: &Socket| {
             let inodes = inodes.as_ref()?;
@@ -249,7 +251,10 @@ impl Known {
 /// Who is gone, and has not said goodbye as far as one looked.
 fn unexplained(before: [Option<Said>; 2]) -> Vec<Step> {
     let stood = |said: &Said| {
-        matches!(said, Said::In(State::Established | State::FinWait1 | State::FinWait2))
+        matches!(
+            said,
+            Said::In(State::Established | State::FinWait1 | State::FinWait2)
+        )
     };
     match before.iter().flatten().any(stood) {
         true => vec![kernel(
@@ -307,7 +312,10 @@ fn again(pair: &Pair) -> [u64; 2] {
 /// Of the client, or else of the server, once it knows something.
 fn info(pair: &Pair) -> Option<&Info> {
     let known = |info: &&Info| info.round_trip > 0;
-    let mut all = pair.iter().flatten().filter_map(|socket| socket.info.as_ref());
+    let mut all = pair
+        .iter()
+        .flatten()
+        .filter_map(|socket| socket.info.as_ref());
     all.find(known)
 }
 
@@ -343,9 +351,7 @@ fn ends(pair: &Pair, listening: &[Socket], whose: &Whose) -> [SocketAddr; 2] {
         return [SocketAddr::from(([0; 4], 0)); 2];
     };
     let listens = |end: SocketAddr| listening.iter().any(|server| serves(server, end));
-    let asked = |end: SocketAddr| {
-        whose.peers.contains(&end) || whose.ports.contains(&end.port())
-    };
+    let asked = |end: SocketAddr| whose.peers.contains(&end) || whose.ports.contains(&end.port());
     match [listens(own), listens(peer), asked(own), asked(peer)] {
         [true, false, ..] | [false, false, true, false] => [peer, own],
         _ => [own, peer],
@@ -372,4 +378,227 @@ fn inodes(process: u32) -> HashSet<u32> {
         number.parse().ok()
     });
     numbers.filter(|inode| *inode != 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagram::Style;
+    use crate::event::{Kind, Sight};
+    use std::time::Duration;
+
+    const CLIENT: &str = "192.0.2.1:40000";
+    const SERVER: &str = "192.0.2.2:7000";
+
+    /// The end at `own`, which has sent and got so many bytes.
+    fn end(own: &str, peer: &str, state: State, [sent, received]: [u64; 2]) -> Socket {
+        let info = Info {
+            round_trip: 20_300_000,
+            timeout: 220_000_000,
+            segment: 1448,
+            segments: 10,
+            received,
+            sent: Some(sent),
+            ..Info::default()
+        };
+        Socket {
+            own: own.parse().unwrap(),
+            peer: peer.parse().unwrap(),
+            state,
+            left: (state == State::TimeWait).then_some(Duration::from_millis(59_960)),
+            unread: 0,
+            unsent: 0,
+            inode: 7,
+            info: (state != State::TimeWait).then_some(info),
+        }
+    }
+
+    fn client(state: State, bytes: [u64; 2]) -> Socket {
+        end(CLIENT, SERVER, state, bytes)
+    }
+
+    fn server(state: State, bytes: [u64; 2]) -> Socket {
+        end(SERVER, CLIENT, state, bytes)
+    }
+
+    fn listener() -> Socket {
+        end("0.0.0.0:7000", "0.0.0.0:0", State::Listen, [0; 2])
+    }
+
+    /// What is told when these are found by one look after the other: who said it, what it was, and the states.
+    fn told(looks: Vec<Vec<Socket>>) -> (Vec<String>, String) {
+        let mut crowd = Crowd::new(Whose {
+            ports: HashSet::from([7000]),
+            ..Whose::default()
+        });
+        let mut live = Live::new(Sight::Socket, |_, _| true);
+        for (index, sockets) in looks.into_iter().enumerate() {
+            crowd.compare(sockets, &mut live, 2_000_000 * index as u64);
+        }
+        let rows = live.flows().iter().flat_map(|flow| &flow.events);
+        let rows = rows.map(|event| {
+            let what = match &event.kind {
+                Kind::Inferred(what) => (*what).to_owned(),
+                Kind::Counted { len } => format!("{len} B"),
+                other => panic!("{other:?} was never seen"),
+            };
+            let states = event.states.unwrap().map(|at| match at.sure {
+                crate::Sure::Kernel => at.state.name().to_owned(),
+                _ => format!("({})", at.state.name()),
+            });
+            format!("{} {what}: {}", event.from.name(), states.join(" "))
+        });
+        let rows = rows.collect();
+        let drawn = live
+            .flows()
+            .iter()
+            .map(|flow| crate::draw(flow, "", &Style::default()))
+            .collect();
+        (rows, drawn)
+    }
+
+    #[test]
+    fn a_connection_whose_client_closes_first() {
+        use State::{CloseWait, Established, FinWait2, LastAck, TimeWait};
+        let (rows, drawn) = told(vec![
+            vec![listener()],
+            vec![
+                listener(),
+                client(Established, [5, 0]),
+                server(Established, [0, 5]),
+            ],
+            vec![
+                listener(),
+                client(Established, [5, 7]),
+                server(Established, [7, 5]),
+            ],
+            // The FIN counts like a byte where it came.
+            vec![
+                listener(),
+                client(FinWait2, [5, 7]),
+                server(CloseWait, [7, 6]),
+            ],
+            vec![
+                listener(),
+                client(FinWait2, [5, 7]),
+                server(LastAck, [7, 6]),
+            ],
+            vec![listener(), client(TimeWait, [0; 2])],
+            vec![listener(), client(TimeWait, [0; 2])],
+            vec![listener()],
+        ]);
+        assert_eq!(
+            rows,
+            [
+                "A SYN: (SYN-SENT) (SYN-RECEIVED)",
+                "B SYN ACK: (ESTABLISHED) (SYN-RECEIVED)",
+                "A ACK: (ESTABLISHED) (ESTABLISHED)",
+                "A 5 B: ESTABLISHED ESTABLISHED",
+                "B 7 B: ESTABLISHED ESTABLISHED",
+                "A FIN: (FIN-WAIT-1) (CLOSE-WAIT)",
+                "B ACK: FIN-WAIT-2 CLOSE-WAIT",
+                "B FIN: FIN-WAIT-2 LAST-ACK",
+                "A ACK: TIME-WAIT CLOSED",
+            ]
+        );
+        for piece in [
+            "kernel: round trip 20.3 ms, mss 1448, cwnd 10",
+            "TIME-WAIT at the client",
+            "client closed first",
+            "client keeps TIME-WAIT",
+            "5 bytes →, 7 bytes ←, as the kernel has counted",
+            "(PACKET) = must have been there",
+        ] {
+            assert!(drawn.contains(piece), "{piece} is not in\n{drawn}");
+        }
+    }
+
+    #[test]
+    fn one_that_was_there_before_and_whose_other_end_is_far() {
+        use State::{Established, LastAck};
+        let far = |state, bytes| end(CLIENT, SERVER, state, bytes);
+        let (rows, drawn) = told(vec![
+            vec![far(Established, [100, 2000])],
+            vec![far(Established, [100, 3000])],
+            vec![far(LastAck, [100, 3001])],
+            vec![],
+        ]);
+        assert_eq!(
+            rows,
+            [
+                "A open: ESTABLISHED (ESTABLISHED)",
+                "B 1000 B: ESTABLISHED (ESTABLISHED)",
+                "B FIN: (CLOSE-WAIT) (FIN-WAIT-1)",
+                "A FIN: LAST-ACK (TIME-WAIT)",
+                "B ACK: CLOSED (TIME-WAIT)",
+            ]
+        );
+        assert!(drawn.contains("so far 100 bytes"), "{drawn}");
+    }
+
+    #[test]
+    fn one_that_came_and_went_between_two_looks_is_told_by_its_time_wait() {
+        let (rows, _) = told(vec![
+            // Of before anybody looked: it is no news.
+            vec![
+                listener(),
+                end(SERVER, "192.0.2.1:39999", State::TimeWait, [0; 2]),
+            ],
+            vec![
+                listener(),
+                end(SERVER, "192.0.2.1:39999", State::TimeWait, [0; 2]),
+                server(State::TimeWait, [0; 2]),
+            ],
+        ]);
+        assert_eq!(rows.len(), 6, "{rows:?}");
+        assert_eq!(rows[5], "B ACK: (CLOSED) TIME-WAIT");
+    }
+
+    #[test]
+    fn what_is_sent_again_and_what_waits_is_told() {
+        let mut again = client(State::Established, [9000, 0]);
+        again.unsent = 9000;
+        if let Some(info) = &mut again.info {
+            info.again = 2;
+        }
+        let (rows, drawn) = told(vec![
+            vec![],
+            vec![client(State::Established, [0; 2])],
+            vec![again],
+        ]);
+        assert_eq!(
+            rows[3..],
+            [
+                "A 9000 B: ESTABLISHED (ESTABLISHED)",
+                "A sent again: ESTABLISHED (ESTABLISHED)"
+            ]
+        );
+        assert!(drawn.contains("9000 B not acknowledged yet"), "{drawn}");
+        assert!(drawn.contains("2 segments sent again"), "{drawn}");
+    }
+
+    #[test]
+    fn a_reset_is_no_goodbye_that_is_made_up() {
+        let both = || {
+            vec![
+                listener(),
+                client(State::Established, [0; 2]),
+                server(State::Established, [0; 2]),
+            ]
+        };
+        let (rows, drawn) = told(vec![vec![], both(), vec![listener()]]);
+        assert_eq!(rows[3..], ["A end: CLOSED CLOSED"]);
+        assert!(drawn.contains("gone between two looks"), "{drawn}");
+    }
+
+    #[test]
+    fn ports_that_are_used_again_are_another_connection() {
+        let (rows, _) = told(vec![
+            vec![],
+            vec![client(State::TimeWait, [0; 2])],
+            vec![client(State::Established, [3, 0])],
+        ]);
+        let begins = rows.iter().filter(|row| row.starts_with("A SYN"));
+        assert_eq!(begins.count(), 2, "{rows:?}");
+    }
 }
