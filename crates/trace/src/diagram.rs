@@ -347,7 +347,7 @@ impl<'a> Drawing<'a> {
             Vantage::Both => "seen at both ends".to_owned(),
             Vantage::Middle => "seen between the ends".to_owned(),
         };
-        let legend = self.legend();
+        let legend = legend(self.flow);
         lines.push(format!("{}, {place}{legend}", sight(self.flow, source)));
         for line in lines {
             let line = self.pen.plain(&line);
@@ -360,26 +360,26 @@ impl<'a> Drawing<'a> {
             }
         }
     }
+}
 
-    /// What the signs mean that stand in the picture.
-    fn legend(&self) -> String {
-        let events = || self.flow.events.iter();
-        let states = || events().filter_map(|event| event.states).flatten();
-        let mut legend = String::new();
-        if events().any(Event::is_inferred) {
-            legend.push_str("; (PACKET) = must have been there, nobody saw it");
-        }
-        if states().any(|at| at.sure == Sure::Kernel) {
-            legend.push_str("; STATE = as the kernel says");
-        }
-        if states().any(|at| at.sure == Sure::Expected) {
-            legend.push_str(match self.flow.sight {
-                Sight::Socket => "; (STATE) = follows from that",
-                _ => "; (STATE) = follows if the segment arrives",
-            });
-        }
-        legend
+/// What the signs mean that stand in the picture.
+pub(crate) fn legend(flow: &Flow) -> String {
+    let events = || flow.events.iter();
+    let states = || events().filter_map(|event| event.states).flatten();
+    let mut legend = String::new();
+    if events().any(Event::is_inferred) {
+        legend.push_str("; (PACKET) = must have been there, nobody saw it");
     }
+    if states().any(|at| at.sure == Sure::Kernel) {
+        legend.push_str("; STATE = as the kernel says");
+    }
+    if states().any(|at| at.sure == Sure::Expected) {
+        legend.push_str(match flow.sight {
+            Sight::Socket => "; (STATE) = follows from that",
+            _ => "; (STATE) = follows if the segment arrives",
+        });
+    }
+    legend
 }
 
 /// How much of `flow` is seen, and who tells of it.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::diagram::{Row, Sign, rows, sight, signs};
-use crate::event::{Event, Note, Side, Vantage};
+use crate::diagram::{Row, Sign, legend, rows, sight, signs};
+use crate::event::{Event, Note, Side, Sight, Vantage};
 use crate::flow::Flow;
 use crate::summary;
 use crate::words::duration;
@@ -74,10 +74,11 @@ pub fn svg(flow: &Flow, source: &str, theme: Theme, all: bool) -> String {
         Vantage::Both => "seen at both ends".to_owned(),
         Vantage::Middle => "seen between the ends".to_owned(),
     };
-    let legend = match flow.lives {
+    let legend = match (&flow.lives, flow.sight) {
         // Nothing is guessed.
-        Some(_) => "",
-        None => "; hollow and hatched = follows if the segment arrives",
+        (Some(_), _) => String::new(),
+        (None, Sight::Socket) => format!("{}; hatched = (STATE)", legend(flow)),
+        (None, _) => "; hollow and hatched = follows if the segment arrives".to_owned(),
     };
     let sight = format!("{}, {place}{legend}", sight(flow, source));
     for (index, line) in foot.iter().chain([&sight]).enumerate() {

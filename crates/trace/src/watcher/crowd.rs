@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 
-use super::{Whose, lingering, said};
+use super::{Whose, explained, said};
 use crate::course::Said;
 use crate::event::{Side, State, Step};
 use crate::kernel::{Info, Kernel, Socket, facts_of};
@@ -206,10 +206,7 @@ impl Known {
         }
         changed |= self.count(pair, live, time);
         if now != self.said {
-            let mut steps = lingering(pair);
-            if now.contains(&Some(Said::Gone)) && steps.is_empty() {
-                steps = unexplained(self.said);
-            }
+            let steps = explained(pair, [self.said, now]);
             live.told(time, self.ends, now, steps);
             self.said = now;
         }
@@ -245,22 +242,6 @@ impl Known {
             }
         }
         changed
-    }
-}
-
-/// Who is gone, and has not said goodbye as far as one looked.
-fn unexplained(before: [Option<Said>; 2]) -> Vec<Step> {
-    let stood = |said: &Said| {
-        matches!(
-            said,
-            Said::In(State::Established | State::FinWait1 | State::FinWait2)
-        )
-    };
-    match before.iter().flatten().any(stood) {
-        true => vec![kernel(
-            "gone between two looks: closed by the other end first, or reset".to_owned(),
-        )],
-        false => Vec::new(),
     }
 }
 
@@ -588,7 +569,7 @@ mod tests {
         };
         let (rows, drawn) = told(vec![vec![], both(), vec![listener()]]);
         assert_eq!(rows[3..], ["A end: CLOSED CLOSED"]);
-        assert!(drawn.contains("gone between two looks"), "{drawn}");
+        assert!(drawn.contains("it was reset"), "{drawn}");
     }
 
     #[test]
