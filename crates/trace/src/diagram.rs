@@ -7,13 +7,14 @@ use wire::packet::Flags;
 use crate::event::{Event, Note, Side, State, StateAt, Sure, Tcp, Vantage};
 use crate::explain::{Explainer, Language};
 use crate::flow::{Flow, Transport};
-use crate::summary;
+use crate::summary::{self, Sum};
 use crate::words::duration;
 
 mod fold;
 mod growing;
 mod label;
 pub(crate) mod pen;
+mod sheaf;
 mod sign;
 
 pub(crate) use fold::{Row, rows};
@@ -97,6 +98,8 @@ struct Progress {
     states: Option<[StateAt; 2]>,
     last: i64,
     explainer: Option<Explainer>,
+    /// Sentences about packets of the next row that are kept no more.
+    said: Vec<String>,
 }
 
 impl Progress {
@@ -111,6 +114,15 @@ impl Progress {
             states: None,
             last: 0,
             explainer: style.explain.map(Explainer::new),
+            said: Vec::new(),
+        }
+    }
+
+    /// Finds out what learners are to be told about packets of the next row.
+    fn explain(&mut self, flow: &Flow, events: &[Event]) {
+        if let Some(explainer) = &mut self.explainer {
+            self.said
+                .extend(explainer.sentences(flow, events, self.names));
         }
     }
 }
@@ -225,11 +237,9 @@ impl<'a> Drawing<'a> {
         for (class, text) in row.lines() {
             self.note(class, &text, 4, 4);
         }
-        let names = self.progress.names;
-        if let Some(explainer) = &mut self.progress.explainer {
-            for sentence in explainer.sentences(self.flow, row.events(), names) {
-                self.note(Class::Explained, &sentence, 4, 0);
-            }
+        self.progress.explain(self.flow, row.events());
+        for sentence in std::mem::take(&mut self.progress.said) {
+            self.note(Class::Explained, &sentence, 4, 0);
         }
     }
 
@@ -338,22 +348,17 @@ impl<'a> Drawing<'a> {
         let margin = " ".repeat(self.margin());
         let gap = " ".repeat(self.area);
         self.line(&format!("{margin}┴{gap}┴"));
-        let mut lines = summary::lines(self.flow, self.progress.names);
+        let sum = Sum::of(self.flow);
+        let legend = match (sum.inferred, sum.expected) {
+            (true, _) => "; (PACKET) = must have been there, nobody saw it",
+            (false, true) => "; (STATE) = follows if the segment arrives",
+            (false, false) => "",
+        };
+        let mut lines = summary::lines(self.flow, sum, self.progress.names);
         let place = match self.flow.vantage {
             Vantage::At(side) => format!("seen at the {}", self.progress.names[side.index()]),
             Vantage::Both => "seen at both ends".to_owned(),
             Vantage::Middle => "seen between the ends".to_owned(),
-        };
-        let events = self.flow.events.iter();
-        let guessed = events.filter_map(|event| event.states).flatten();
-        let legend = match guessed.into_iter().any(|at| at.sure == Sure::Expected) {
-            true => "; (STATE) = follows if the segment arrives",
-            false => "",
-        };
-        let inferred = |event: &Event| matches!(event.kind, crate::Kind::Inferred(_));
-        let legend = match self.flow.events.iter().any(inferred) {
-            true => "; (PACKET) = must have been there, nobody saw it",
-            false => legend,
         };
         lines.push(format!("{}, {place}{legend}", sight(self.flow, source)));
         for line in lines {

@@ -24,6 +24,8 @@ pub struct Capture {
     pub flows: Vec<Flow>,
     /// The moment of the first packet, in nanoseconds since 1970.
     pub started: Option<u64>,
+    /// How many others were over and are kept no more; of a file, none.
+    pub forgotten: usize,
     /// How many packets the file has.
     pub frames: u64,
     /// Packets that are not drawn, by the reason.

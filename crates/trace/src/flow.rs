@@ -1,6 +1,6 @@
 //! Flows: whose packets belong together, who began, and numbers that count from the beginning.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use wire::packet::{Body, Flags, Segment};
@@ -8,10 +8,14 @@ use wire::packet::{Body, Flags, Segment};
 use crate::analysis::{self, Analysis};
 use crate::event::{Event, Fate, Kind, Side, Sight, State, Step, Tcp, Vantage};
 use crate::step::{KeyLog, Talk};
+use crate::summary::Sum;
 use crate::vantage;
 
 /// Longer data is not shown as text.
 const TEXT_MAX: usize = 32;
+
+/// As many packets are let go at once, at least.
+const TOGETHER: usize = 256;
 
 /// How a flow is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,8 +53,13 @@ pub struct Flow {
     pub vantage: Vantage,
     /// The states before the first packet; they mean something only for TCP.
     pub first: [State; 2],
-    /// Its packets.
+    /// Its packets, but for the first ones of a long [`Live`](crate::Live) one that were let go.
     pub events: Vec<Event>,
+    /// How many were let go, and what they come to.
+    pub(crate) gone: usize,
+    pub(crate) past: Sum,
+    /// The time of the first packet.
+    began: Option<i64>,
     /// When each end became what, in nanoseconds like those of its packets, where that was seen.
     pub(crate) lives: Option<[Vec<(i64, State)>; 2]>,
     numbers: [Numbers; 2],
@@ -104,32 +113,51 @@ fn key(transport: Transport, one: SocketAddr, other: SocketAddr) -> Key {
     (transport, one.min(other), one.max(other))
 }
 
-/// All flows of a capture.
+/// All flows of a capture, by their numbers, but for those that are over and were forgotten.
 #[derive(Debug, Default)]
-pub(crate) struct Flows {
-    all: Vec<Flow>,
+pub struct Flows {
+    all: BTreeMap<usize, Flow>,
+    /// The number of the next one.
+    next: usize,
     /// The latest flow between two ends: ports are used again.
     latest: HashMap<Key, usize>,
     now: i64,
 }
 
 impl Flows {
-    pub(crate) fn done(self) -> Vec<Flow> {
-        self.all
+    /// In the order of their first packets.
+    pub fn iter(&self) -> impl Iterator<Item = &Flow> + Clone {
+        self.all.values()
     }
 
-    pub(crate) fn all(&self) -> &[Flow] {
-        &self.all
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, number: usize) -> Option<&Flow> {
+        self.all.get(&number)
+    }
+
+    /// How many there were, with those that were forgotten.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.next
+    }
+
+    /// How many were forgotten.
+    pub(crate) fn forgotten(&self) -> usize {
+        self.next - self.all.len()
+    }
+
+    pub(crate) fn done(self) -> Vec<Flow> {
+        self.all.into_values().collect()
     }
 
     pub(crate) fn at(&mut self, number: usize) -> Option<&mut Flow> {
-        self.all.get_mut(number)
+        self.all.get_mut(&number)
     }
 
     /// A flow that is over makes room; what still comes of it begins another one.
     pub(crate) fn forget(&mut self, number: usize) {
-        if let Some(flow) = self.all.get_mut(number) {
-            flow.clear();
+        if let Some(flow) = self.all.remove(&number) {
             let key = key(flow.transport, flow.ends[0], flow.ends[1]);
             if self.latest.get(&key) == Some(&number) {
                 self.latest.remove(&key);
@@ -146,7 +174,7 @@ impl Flows {
         keys: &KeyLog,
     ) -> Option<usize> {
         let number = *self.latest.get(&key(Transport::Udp, source, destination))?;
-        let flow = self.all.get(number)?;
+        let flow = self.all.get(&number)?;
         let from = flow.side(source);
         flow.talk.waits_with(from, payload, keys).then_some(number)
     }
@@ -184,7 +212,7 @@ impl Flows {
                 };
                 let key = key(transport, error.source, error.destination);
                 let number = *self.latest.get(&key)?;
-                let flow = self.all.get_mut(number)?;
+                let flow = self.all.get_mut(&number)?;
                 // It answers whoever had sent the packet.
                 let from = flow.side(error.source).other();
                 flow.push(at, from, Kind::Icmp(error.why), &[], keys);
@@ -205,7 +233,8 @@ impl Flows {
         let kind = Kind::Inferred(what);
         let keys = KeyLog::default();
         let number = self.plain(Transport::Stream, at, ports, kind, &[], &keys);
-        if let Some(last) = self.all[number].events.last_mut() {
+        let flow = self.all.get_mut(&number);
+        if let Some(last) = flow.and_then(|flow| flow.events.last_mut()) {
             last.steps = steps;
         }
         number
@@ -223,21 +252,18 @@ impl Flows {
         let source = SocketAddr::new(at.source, ports.0);
         let destination = SocketAddr::new(at.destination, ports.1);
         let key = key(transport, source, destination);
-        let number = self.flow(key, [source, destination]);
-        let flow = &mut self.all[number];
+        let (number, flow) = self.flow(key, [source, destination]);
         let from = flow.side(source);
         flow.push(at, from, kind, payload, keys);
         number
     }
 
-    /// The number of the flow between two ends, which begins if there is none.
-    fn flow(&mut self, key: Key, ends: [SocketAddr; 2]) -> usize {
-        let next = self.all.len();
-        let index = *self.latest.entry(key).or_insert(next);
-        if index == next {
-            self.all.push(Flow::new(key.0, ends));
-        }
-        index
+    /// The flow between two ends, which begins if there is none, and its number.
+    fn flow(&mut self, key: Key, ends: [SocketAddr; 2]) -> (usize, &mut Flow) {
+        let number = *self.latest.entry(key).or_insert(self.next);
+        self.next = self.next.max(number + 1);
+        let flow = self.all.entry(number);
+        (number, flow.or_insert_with(|| Flow::new(key.0, ends)))
     }
 
     fn segment(&mut self, at: Frame, segment: &Segment<'_>, keys: &KeyLog) -> usize {
@@ -248,8 +274,9 @@ impl Flows {
         let answer = segment.flags.has(Flags::ACK);
         if syn
             && !answer
-            && let Some(index) = self.latest.get(&key)
-            && self.all[*index].is_over_for(source, segment.seq)
+            && let Some(number) = self.latest.get(&key)
+            && let Some(flow) = self.all.get(number)
+            && flow.is_over_for(source, segment.seq)
         {
             self.latest.remove(&key);
         }
@@ -257,8 +284,7 @@ impl Flows {
             true => [destination, source],
             false => [source, destination],
         };
-        let number = self.flow(key, ends);
-        let flow = &mut self.all[number];
+        let (number, flow) = self.flow(key, ends);
         let from = flow.side(source);
         let tcp = flow.number(from, segment);
         flow.push(at, from, Kind::Tcp(tcp), segment.payload, keys);
@@ -275,6 +301,9 @@ impl Flow {
             vantage: Vantage::Middle,
             first: [State::Closed, State::Listen],
             events: Vec::new(),
+            gone: 0,
+            past: Sum::default(),
+            began: None,
             lives: None,
             numbers: [Numbers::default(); 2],
             talk: Talk::default(),
@@ -365,6 +394,7 @@ impl Flow {
             steps: Vec::new(),
             text: None,
         };
+        self.began.get_or_insert(at.time);
         let len = event.len();
         let begin = match &event.kind {
             Kind::Tcp(tcp) => Some(tcp.seq + i64::from(tcp.flags.has(Flags::SYN))),
@@ -407,11 +437,25 @@ impl Flow {
         self.talk.go_on(keys)
     }
 
-    /// Keeps nothing of what was.
-    pub(crate) fn clear(&mut self) {
-        self.events = Vec::new();
-        self.talk = Talk::default();
-        self.analysis = None;
+    /// How many packets it has had.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.gone + self.events.len()
+    }
+
+    /// Lets packets before the one of this number go, counted from 0. What they come to is kept, and so is the latest.
+    pub(crate) fn let_go(&mut self, row: usize) {
+        let count = row.saturating_sub(self.gone).min(self.events.len());
+        // What is behind them moves, so it is worth it for many.
+        if count < TOGETHER || count == self.events.len() {
+            return;
+        }
+        for event in self.events.drain(..count) {
+            self.past.add(&event);
+        }
+        self.past.thin();
+        self.gone += count;
+        self.events.shrink_to(2 * TOGETHER);
     }
 
     /// Whether nothing more is expected of it. Only connections end.
@@ -422,7 +466,7 @@ impl Flow {
         states.is_some_and(|states| states.iter().all(|at| ended(at.state)))
     }
 
-    /// Whether more is expected of it. One that was forgotten has no packets.
+    /// Whether more is expected of it.
     #[must_use]
     pub fn goes_on(&self) -> bool {
         !self.events.is_empty() && !self.is_over()
@@ -444,7 +488,7 @@ impl Flow {
     /// Nanoseconds between the first packet and this one.
     #[must_use]
     pub fn since_start(&self, event: &Event) -> i64 {
-        event.time - self.events.first().map_or(event.time, |first| first.time)
+        event.time - self.began.unwrap_or(event.time)
     }
 }
 

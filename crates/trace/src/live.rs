@@ -9,7 +9,7 @@ use wire::pcapng::Record;
 
 use crate::event::{Event, Side, Sight, Step, Vantage};
 use crate::file::{Capture, Sorter};
-use crate::flow::{Flow, Frame};
+use crate::flow::{Flows, Frame};
 
 /// As long a packet waits for the key that opens it: whoever speaks to us has it before we do.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -171,7 +171,7 @@ impl Live {
             });
             return;
         }
-        let before = self.sorter.flows.all().len();
+        let before = self.sorter.flows.count();
         let record = Record {
             link,
             time: Some(time),
@@ -228,10 +228,18 @@ impl Live {
         std::mem::take(&mut self.fresh)
     }
 
-    /// All flows, in the order of their first packets.
+    /// All flows.
     #[must_use]
-    pub fn flows(&self) -> &[Flow] {
-        self.sorter.flows.all()
+    pub fn flows(&self) -> &Flows {
+        &self.sorter.flows
+    }
+
+    /// Lets packets of a flow go that come before the one of this number, counted from 0: nothing asks for them any
+    /// more. What they come to is kept.
+    pub fn let_go(&mut self, number: usize, row: usize) {
+        if let Some(flow) = self.sorter.flows.at(number) {
+            flow.let_go(row);
+        }
     }
 
     /// The moment of the first packet, in nanoseconds since 1970.
@@ -249,6 +257,7 @@ impl Live {
     #[must_use]
     pub fn done(mut self) -> Capture {
         self.go_on(true);
+        self.sorter.capture.forgotten = self.sorter.flows.forgotten();
         self.sorter.capture.flows = self.sorter.flows.done();
         self.sorter.capture
     }
@@ -258,7 +267,7 @@ impl std::fmt::Debug for Live {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Live")
             .field("sight", &self.sight)
-            .field("flows", &self.sorter.flows.all().len())
+            .field("flows", &self.sorter.flows.count())
             .finish_non_exhaustive()
     }
 }

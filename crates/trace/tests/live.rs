@@ -224,7 +224,7 @@ fn flows_that_take_turns_are_told_apart() {
     let fresh = live.fresh();
     let mut text = growing.grow(live.flows(), &fresh, Instant::now());
     text.push_str(&growing.finish(live.flows()));
-    assert_eq!(live.flows().len(), 2);
+    assert_eq!(live.flows().count(), 2);
     assert!(text.contains("\nflow 1: "), "{text}");
     assert_eq!(text.matches("sight: packets").count(), 2);
 }

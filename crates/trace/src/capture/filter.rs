@@ -8,6 +8,7 @@ const PORTS: usize = 48;
 
 // Instructions, as linux/filter.h and linux/bpf_common.h have them.
 const LOAD_WORD: u16 = 0x20;
+const LOAD_LENGTH: u16 = 0x80;
 const LOAD_HALF: u16 = 0x28;
 const LOAD_BYTE: u16 = 0x30;
 const LOAD_HALF_BEHIND: u16 = 0x48;
@@ -15,6 +16,7 @@ const LOAD_BYTE_BEHIND: u16 = 0x50;
 const HEADER_LENGTH: u16 = 0xb1;
 const SET_INDEX: u16 = 0x01;
 const IF_EQUAL: u16 = 0x15;
+const IF_MORE: u16 = 0x25;
 const IF_LESS: u16 = 0x35;
 const IF_BITS: u16 = 0x45;
 const RETURN: u16 = 0x06;
@@ -33,6 +35,9 @@ const TCP: u32 = 6;
 const UDP: u32 = 17;
 const ICMP: u32 = 1;
 const ICMPV6: u32 = 58;
+
+/// As long the headers of IP and TCP are at most.
+const HEADERS: u32 = 128;
 
 /// What is to be seen.
 #[derive(Clone, Debug)]
@@ -168,7 +173,7 @@ impl Program {
         self.0.push(Step::Check(GO, 0, to, to));
     }
 
-    /// The last two instructions drop the packet, and take it.
+    /// The last instructions drop the packet, and take it: of a segment of TCP that would be cut the headers alone.
     fn finish(self, snap: u32) -> Vec<SockFilter> {
         let end = self.0.len();
         let to = |at: usize, go: Go| match go {
@@ -187,8 +192,19 @@ impl Program {
                 }
             })
             .collect();
-        done.push(SockFilter::new(RETURN, 0, 0, 0));
-        done.push(SockFilter::new(RETURN, 0, 0, snap));
+        done.extend([
+            SockFilter::new(RETURN, 0, 0, 0),
+            SockFilter::new(LOAD_LENGTH, 0, 0, 0),
+            SockFilter::new(IF_MORE, 0, 7, snap),
+            SockFilter::new(LOAD_WORD, 0, 0, PROTOCOL),
+            SockFilter::new(IF_EQUAL, 0, 2, IPV6),
+            SockFilter::new(LOAD_BYTE, 0, 0, 6),
+            SockFilter::new(GO, 0, 0, 1),
+            SockFilter::new(LOAD_BYTE, 0, 0, 9),
+            SockFilter::new(IF_EQUAL, 0, 1, TCP),
+            SockFilter::new(RETURN, 0, 0, HEADERS.min(snap)),
+            SockFilter::new(RETURN, 0, 0, snap),
+        ]);
         done
     }
 }
