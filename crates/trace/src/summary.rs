@@ -196,3 +196,27 @@ fn close(flow: &Flow, sum: &Sum, names: [&str; 2]) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_round_trips_some_are_kept_and_tell_the_same() {
+        let mut sum = Sum::default();
+        let count = 10 * SAMPLES as u64;
+        for time in 0..count {
+            sum.trips.add(time * 1000);
+            sum.thin();
+        }
+        let trips = sum.trips;
+        assert!(trips.kept.len() <= SAMPLES + 1, "{}", trips.kept.len());
+        assert!(trips.kept.len() > SAMPLES / 3, "{}", trips.kept.len());
+        assert_eq!(
+            (trips.count, trips.least, trips.most),
+            (count, 0, (count - 1) * 1000)
+        );
+        let line = trips.line().unwrap();
+        assert!(line.contains("median 81.9 ms"), "{line}");
+    }
+}

@@ -94,7 +94,8 @@ impl Watch {
             self.wait(eye.as_ref())?;
         }
         if let Some(eye) = &mut eye {
-            self.live.missed(eye.missed().context("cannot see packets")?);
+            self.live
+                .missed(eye.missed().context("cannot see packets")?);
         }
         self.easel.finish(self.live)
     }
@@ -110,7 +111,10 @@ impl Watch {
             None => trace::wait(waking, wait).context("cannot wait")?,
         }
         let mut bytes = [0; 256];
-        while (&self.waking).read(&mut bytes).is_ok_and(|count| count == bytes.len()) {}
+        while (&self.waking)
+            .read(&mut bytes)
+            .is_ok_and(|count| count == bytes.len())
+        {}
         Ok(())
     }
 

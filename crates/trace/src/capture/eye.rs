@@ -113,7 +113,8 @@ impl Eye {
             let mut slices: Vec<_> = parts.map(|part| [IoSliceMut::new(part)]).collect();
             match recvmmsg(socket, &mut self.headers, &mut slices, flags, None) {
                 Ok(messages) => {
-                    self.batch.extend(messages.map(|message| Kept::of(&message)));
+                    self.batch
+                        .extend(messages.map(|message| Kept::of(&message)));
                     return Ok(!self.batch.is_empty());
                 }
                 Err(Errno::EAGAIN) => return Ok(false),

@@ -27,6 +27,7 @@ pub(crate) struct Row<'a> {
 }
 
 /// One arrow of a row.
+#[derive(Debug, PartialEq)]
 pub(super) enum Arrow<'a> {
     One(&'a Event),
     Many {
@@ -242,6 +243,33 @@ impl<'a> Row<'a> {
                 notes.chain(steps).collect()
             }
             None => self.sheaf().line().into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::Capture;
+
+    #[test]
+    fn what_was_counted_and_not_kept_is_drawn_alike() {
+        for name in ["reorder.pcap", "tail-loss.pcap", "zero-window.pcap"] {
+            let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+            let capture = Capture::read(std::fs::File::open(path).unwrap());
+            let events = &capture.flows[0].events[3..];
+            let whole = Row::of(events, None);
+            assert!(whole.lines().len() == 1 && whole.arrows().len() == 2);
+            for split in 1..events.len() {
+                let (before, behind) = events.split_at(split);
+                let mut sheaf = Sheaf::begin(&before[0]);
+                before.iter().for_each(|event| sheaf.add(event));
+                let row = Row::of(behind, Some(Box::new(sheaf)));
+                assert_eq!(row.arrows(), whole.arrows(), "{name}, {split}");
+                assert_eq!(row.lines(), whole.lines(), "{name}, {split}");
+                assert_eq!(row.first(), whole.first());
+                assert_eq!(row.last(), whole.last());
+            }
         }
     }
 }

@@ -103,12 +103,15 @@ impl Sheaf {
         }
         let steps = ("step of upper layers", self.steps);
         let steps = (self.steps > 0).then_some(&steps);
-        parts.extend(steps.into_iter().chain(&self.counts).map(
-            |(name, count)| match count {
-                1 => format!("1 {name}"),
-                _ => format!("{} {}", grouped(*count), plural(name)),
-            },
-        ));
+        parts.extend(
+            steps
+                .into_iter()
+                .chain(&self.counts)
+                .map(|(name, count)| match count {
+                    1 => format!("1 {name}"),
+                    _ => format!("{} {}", grouped(*count), plural(name)),
+                }),
+        );
         (!parts.is_empty()).then(|| (Class::Note, parts.join(", ")))
     }
 }
