@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use wire::packet::{Body, Packet, RAW};
-use wire::pcapng::Record;
 
 use crate::event::{Event, Side, Sight, Step, Vantage};
 use crate::file::{Capture, Sorter};
@@ -145,9 +144,8 @@ impl Live {
                 // A datagram stands at the head of those that wait.
                 flow.go_on(keys, true);
             } else if let Some(first) = self.waiting.front()
-                && self
-                    .lacks(first.link, first.original, &first.data)
-                    .is_some()
+                && let Ok(packet) = Packet::read(first.link, &first.data, first.original)
+                && self.lacks(&packet).is_some()
             {
                 return;
             }
@@ -161,7 +159,8 @@ impl Live {
     }
 
     fn take(&mut self, link: u16, time: u64, original: u32, data: &[u8]) {
-        if let Some(number) = self.lacks(link, original, data) {
+        let packet = Packet::read(link, data, original);
+        if let Some(number) = packet.as_ref().ok().and_then(|packet| self.lacks(packet)) {
             self.stalled = Some((number, Instant::now()));
             self.waiting.push_front(Owned {
                 link,
@@ -172,14 +171,7 @@ impl Live {
             return;
         }
         let before = self.sorter.flows.count();
-        let record = Record {
-            link,
-            time: Some(time),
-            original,
-            data,
-            inbound: None,
-        };
-        let Some(number) = self.sorter.packet(&record) else {
+        let Some(number) = self.sorter.take_in(Some(time), packet) else {
             return;
         };
         let sight = self.sight;
@@ -200,14 +192,13 @@ impl Live {
     }
 
     /// The flow of a datagram that can only be read when a key has come.
-    fn lacks(&self, link: u16, original: u32, data: &[u8]) -> Option<usize> {
+    fn lacks(&self, packet: &Packet<'_>) -> Option<usize> {
+        let Body::Udp(datagram) = &packet.body else {
+            return None;
+        };
         if !self.sorter.keys.more_come {
             return None;
         }
-        let packet = Packet::read(link, data, original).ok()?;
-        let Body::Udp(datagram) = packet.body else {
-            return None;
-        };
         let source = SocketAddr::new(packet.source, datagram.source);
         let destination = SocketAddr::new(packet.destination, datagram.destination);
         let Sorter { flows, keys, .. } = &self.sorter;

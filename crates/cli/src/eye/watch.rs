@@ -131,7 +131,10 @@ impl Watch {
                     link,
                     data,
                     outbound,
-                } => self.take(link, time, &data, outbound),
+                } => {
+                    self.heard = Instant::now();
+                    self.take(link, time, &data, outbound);
+                }
                 Told::Inferred {
                     time,
                     ends,
@@ -147,13 +150,28 @@ impl Watch {
     }
 
     fn take(&mut self, link: u16, time: u64, data: &[u8], outbound: bool) {
-        self.heard = Instant::now();
         self.easel.packet(link, time, data, Some(outbound));
         self.live.packet(link, time, data);
     }
 
     /// Packets that have come. Whether there are more.
     fn look(&mut self, eye: &mut trace::Eye) -> std::io::Result<bool> {
+        let before = self.gathered;
+        let more = self.see(eye)?;
+        if self.gathered > before {
+            self.heard = Instant::now();
+        }
+        if self.seen > ENOUGH
+            && !self.easel.keeps_all()
+            && let Some(lookout) = &self.hand.lookout
+        {
+            lookout.keep(SNAP)?;
+            self.seen = 0;
+        }
+        Ok(more)
+    }
+
+    fn see(&mut self, eye: &mut trace::Eye) -> std::io::Result<bool> {
         for _ in 0..BATCH {
             let Some(packet) = eye.look()? else {
                 return Ok(false);
@@ -169,12 +187,6 @@ impl Watch {
             self.take(RAW, packet.time, packet.data, packet.outbound);
             self.seen += packet.data.len() as u64;
             self.gathered += 1;
-        }
-        if self.seen > ENOUGH
-            && !self.easel.keeps_all()
-            && let Some(lookout) = &self.hand.lookout
-        {
-            lookout.keep(SNAP)?;
         }
         Ok(true)
     }

@@ -34,6 +34,8 @@ pub struct Flows {
     next: usize,
     /// The latest flow between two ends: ports are used again.
     latest: HashMap<Key, usize>,
+    /// The flow of the latest packet, to which the next one mostly belongs.
+    current: Option<(Key, usize)>,
     now: i64,
 }
 
@@ -74,6 +76,7 @@ impl Flows {
             let key = key(flow.transport, flow.ends[0], flow.ends[1]);
             if self.latest.get(&key) == Some(&number) {
                 self.latest.remove(&key);
+                self.current = None;
             }
         }
     }
@@ -173,7 +176,11 @@ impl Flows {
 
     /// The flow between two ends, which begins if there is none, and its number.
     fn flow(&mut self, key: Key, ends: [SocketAddr; 2]) -> (usize, &mut Flow) {
-        let number = *self.latest.entry(key).or_insert(self.next);
+        let number = match self.current {
+            Some((current, number)) if current == key => number,
+            _ => *self.latest.entry(key).or_insert(self.next),
+        };
+        self.current = Some((key, number));
         self.next = self.next.max(number + 1);
         let flow = self.all.entry(number);
         (number, flow.or_insert_with(|| Flow::new(key.0, ends)))
@@ -192,6 +199,7 @@ impl Flows {
             && flow.is_over_for(source, segment.seq)
         {
             self.latest.remove(&key);
+            self.current = None;
         }
         let ends = match syn && answer {
             true => [destination, source],
