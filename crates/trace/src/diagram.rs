@@ -7,13 +7,14 @@ use wire::packet::Flags;
 use crate::event::{Event, Kind, Note, Side, Sight, State, StateAt, Sure, Tcp, Vantage};
 use crate::explain::{Explainer, Language};
 use crate::flow::Flow;
-use crate::summary;
+use crate::summary::{self, Sum};
 use crate::words::duration;
 
 mod fold;
 mod growing;
 mod label;
 pub(crate) mod pen;
+mod sheaf;
 mod sign;
 
 pub(crate) use fold::{Row, rows};
@@ -97,6 +98,8 @@ struct Progress {
     states: Option<[StateAt; 2]>,
     last: i64,
     explainer: Option<Explainer>,
+    /// Sentences about packets of the next row that are kept no more.
+    said: Vec<String>,
 }
 
 impl Progress {
@@ -111,6 +114,15 @@ impl Progress {
             states: None,
             last: 0,
             explainer: style.explain.map(Explainer::new),
+            said: Vec::new(),
+        }
+    }
+
+    /// Finds out what learners are to be told about packets of the next row.
+    fn explain(&mut self, flow: &Flow, events: &[Event]) {
+        if let Some(explainer) = &mut self.explainer {
+            self.said
+                .extend(explainer.sentences(flow, events, self.names));
         }
     }
 }
@@ -225,11 +237,9 @@ impl<'a> Drawing<'a> {
         for (class, text) in row.lines() {
             self.note(class, &text, 4, 4);
         }
-        let names = self.progress.names;
-        if let Some(explainer) = &mut self.progress.explainer {
-            for sentence in explainer.sentences(self.flow, row.events(), names) {
-                self.note(Class::Explained, &sentence, 4, 0);
-            }
+        self.progress.explain(self.flow, row.events());
+        for sentence in std::mem::take(&mut self.progress.said) {
+            self.note(Class::Explained, &sentence, 4, 0);
         }
     }
 
@@ -341,13 +351,14 @@ impl<'a> Drawing<'a> {
         let margin = " ".repeat(self.margin());
         let gap = " ".repeat(self.area);
         self.line(&format!("{margin}┴{gap}┴"));
-        let mut lines = summary::lines(self.flow, self.progress.names);
+        let sum = Sum::of(self.flow);
+        let legend = legend(self.flow, &sum);
+        let mut lines = summary::lines(self.flow, sum, self.progress.names);
         let place = match self.flow.vantage {
             Vantage::At(side) => format!("seen at the {}", self.progress.names[side.index()]),
             Vantage::Both => "seen at both ends".to_owned(),
             Vantage::Middle => "seen between the ends".to_owned(),
         };
-        let legend = legend(self.flow);
         lines.push(format!("{}, {place}{legend}", sight(self.flow, source)));
         for line in lines {
             let line = self.pen.plain(&line);
@@ -363,17 +374,15 @@ impl<'a> Drawing<'a> {
 }
 
 /// What the signs mean that stand in the picture.
-pub(crate) fn legend(flow: &Flow) -> String {
-    let events = || flow.events.iter();
-    let states = || events().filter_map(|event| event.states).flatten();
+pub(crate) fn legend(flow: &Flow, sum: &Sum) -> String {
     let mut legend = String::new();
-    if events().any(Event::is_inferred) {
+    if sum.inferred {
         legend.push_str("; (PACKET) = must have been there, nobody saw it");
     }
-    if states().any(|at| at.sure == Sure::Kernel) {
+    if sum.kernel {
         legend.push_str("; STATE = as the kernel says");
     }
-    if states().any(|at| at.sure == Sure::Expected) {
+    if sum.expected {
         legend.push_str(match flow.sight {
             Sight::Socket => "; (STATE) = follows from that",
             _ => "; (STATE) = follows if the segment arrives",

@@ -1,18 +1,26 @@
-//! Flows: whose packets belong together, who began, and numbers that count from the beginning.
+//! A flow: its packets, and numbers that count from the beginning.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use wire::packet::{Body, Flags, Segment};
+use wire::packet::{Flags, Segment};
 
 use crate::analysis::{self, Analysis};
 use crate::course::{Course, Row};
 use crate::event::{Event, Fate, Kind, Side, Sight, State, Step, Tcp, Vantage};
 use crate::step::{KeyLog, Talk};
+use crate::summary::Sum;
 use crate::vantage;
+
+mod flows;
+
+pub use flows::Flows;
+pub(crate) use flows::Frame;
 
 /// Longer data is not shown as text.
 const TEXT_MAX: usize = 32;
+
+/// As many packets are let go at once, at least.
+const TOGETHER: usize = 256;
 
 /// How a flow is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,8 +58,13 @@ pub struct Flow {
     pub vantage: Vantage,
     /// The states before the first packet; they mean something only for TCP.
     pub first: [State; 2],
-    /// Its packets.
+    /// Its packets, but for the first ones of a long [`Live`](crate::Live) one that were let go.
     pub events: Vec<Event>,
+    /// How many were let go, and what they come to.
+    pub(crate) gone: usize,
+    pub(crate) past: Sum,
+    /// The time of the first packet.
+    began: Option<i64>,
     /// When each end became what, in nanoseconds like those of its packets, where that was seen.
     pub(crate) lives: Option<[Vec<(i64, State)>; 2]>,
     numbers: [Numbers; 2],
@@ -90,189 +103,6 @@ impl Numbers {
     }
 }
 
-/// Where and when a packet was seen.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame {
-    pub(crate) frame: u64,
-    pub(crate) time: i64,
-    pub(crate) id: Option<u32>,
-    pub(crate) source: IpAddr,
-    pub(crate) destination: IpAddr,
-}
-
-/// Both ends, the smaller address first, so that both directions find the same.
-type Key = (Transport, SocketAddr, SocketAddr);
-
-fn key(transport: Transport, one: SocketAddr, other: SocketAddr) -> Key {
-    (transport, one.min(other), one.max(other))
-}
-
-/// All flows of a capture.
-#[derive(Debug, Default)]
-pub(crate) struct Flows {
-    all: Vec<Flow>,
-    /// The latest flow between two ends: ports are used again.
-    latest: HashMap<Key, usize>,
-    now: i64,
-}
-
-impl Flows {
-    pub(crate) fn done(self) -> Vec<Flow> {
-        self.all
-    }
-
-    pub(crate) fn all(&self) -> &[Flow] {
-        &self.all
-    }
-
-    pub(crate) fn at(&mut self, number: usize) -> Option<&mut Flow> {
-        self.all.get_mut(number)
-    }
-
-    /// A flow that is over makes room; what still comes of it begins another one.
-    pub(crate) fn forget(&mut self, number: usize) {
-        if let Some(flow) = self.all.get_mut(number) {
-            flow.clear();
-            let key = key(flow.transport, flow.ends[0], flow.ends[1]);
-            if self.latest.get(&key) == Some(&number) {
-                self.latest.remove(&key);
-            }
-        }
-    }
-
-    /// Whether a datagram can only be read when a key has come: the number of its flow then.
-    pub(crate) fn waiting_for(
-        &self,
-        source: SocketAddr,
-        destination: SocketAddr,
-        payload: &[u8],
-        keys: &KeyLog,
-    ) -> Option<usize> {
-        let number = *self.latest.get(&key(Transport::Udp, source, destination))?;
-        let flow = self.all.get(number)?;
-        let from = flow.side(source);
-        flow.talk.waits_with(from, payload, keys).then_some(number)
-    }
-
-    /// The time of the latest packet.
-    pub(crate) fn now(&self) -> i64 {
-        self.now
-    }
-
-    /// The number of its flow; `None` if it is about one that was not seen.
-    pub(crate) fn add(&mut self, at: Frame, body: &Body<'_>, keys: &KeyLog) -> Option<usize> {
-        self.now = at.time;
-        match body {
-            Body::Tcp(segment) => Some(self.segment(at, segment, keys)),
-            Body::Udp(datagram) => {
-                let len = datagram.length;
-                let ports = (datagram.source, datagram.destination);
-                let kind = Kind::Datagram { len, packets: None };
-                Some(self.plain(Transport::Udp, at, ports, kind, datagram.payload, keys))
-            }
-            Body::Stream {
-                source,
-                destination,
-                payload,
-            } => {
-                let len = payload.len() as u32;
-                let kind = Kind::Bytes { len };
-                let ports = (*source, *destination);
-                Some(self.plain(Transport::Stream, at, ports, kind, payload, keys))
-            }
-            Body::Icmp(error) => {
-                let transport = match error.protocol {
-                    6 => Transport::Tcp,
-                    _ => Transport::Udp,
-                };
-                let key = key(transport, error.source, error.destination);
-                let number = *self.latest.get(&key)?;
-                let flow = self.all.get_mut(number)?;
-                // It answers whoever had sent the packet.
-                let from = flow.side(error.source).other();
-                flow.push(at, from, Kind::Icmp(error.why), &[], keys);
-                Some(number)
-            }
-            Body::Part { .. } | Body::Other(_) => None,
-        }
-    }
-
-    /// The connection between A and B, of which only sockets tell: another one, if it `begins`. Its number, and
-    /// whether it is new.
-    pub(crate) fn connection(&mut self, ends: [SocketAddr; 2], begins: bool) -> (usize, bool) {
-        let key = key(Transport::Stream, ends[0], ends[1]);
-        let over = |flow: &Flow| begins && !flow.events.is_empty();
-        if self.latest.get(&key).is_some_and(|at| over(&self.all[*at])) {
-            self.latest.remove(&key);
-        }
-        let before = self.all.len();
-        let number = self.flow(key, ends);
-        let flow = &mut self.all[number];
-        flow.course.get_or_insert_with(|| Box::new(Course::new()));
-        (number, number >= before)
-    }
-
-    /// The connection between two ends, if there is one of which only sockets tell.
-    pub(crate) fn connected(&self, one: SocketAddr, other: SocketAddr) -> Option<usize> {
-        let number = *self.latest.get(&key(Transport::Stream, one, other))?;
-        self.all[number].course.as_ref().map(|_| number)
-    }
-
-    fn plain(
-        &mut self,
-        transport: Transport,
-        at: Frame,
-        ports: (u16, u16),
-        kind: Kind,
-        payload: &[u8],
-        keys: &KeyLog,
-    ) -> usize {
-        let source = SocketAddr::new(at.source, ports.0);
-        let destination = SocketAddr::new(at.destination, ports.1);
-        let key = key(transport, source, destination);
-        let number = self.flow(key, [source, destination]);
-        let flow = &mut self.all[number];
-        let from = flow.side(source);
-        flow.push(at, from, kind, payload, keys);
-        number
-    }
-
-    /// The number of the flow between two ends, which begins if there is none.
-    fn flow(&mut self, key: Key, ends: [SocketAddr; 2]) -> usize {
-        let next = self.all.len();
-        let index = *self.latest.entry(key).or_insert(next);
-        if index == next {
-            self.all.push(Flow::new(key.0, ends));
-        }
-        index
-    }
-
-    fn segment(&mut self, at: Frame, segment: &Segment<'_>, keys: &KeyLog) -> usize {
-        let source = SocketAddr::new(at.source, segment.source);
-        let destination = SocketAddr::new(at.destination, segment.destination);
-        let key = key(Transport::Tcp, source, destination);
-        let syn = segment.flags.has(Flags::SYN);
-        let answer = segment.flags.has(Flags::ACK);
-        if syn
-            && !answer
-            && let Some(index) = self.latest.get(&key)
-            && self.all[*index].is_over_for(source, segment.seq)
-        {
-            self.latest.remove(&key);
-        }
-        let ends = match syn && answer {
-            true => [destination, source],
-            false => [source, destination],
-        };
-        let number = self.flow(key, ends);
-        let flow = &mut self.all[number];
-        let from = flow.side(source);
-        let tcp = flow.number(from, segment);
-        flow.push(at, from, Kind::Tcp(tcp), segment.payload, keys);
-        number
-    }
-}
-
 impl Flow {
     fn new(transport: Transport, ends: [SocketAddr; 2]) -> Self {
         Self {
@@ -282,6 +112,9 @@ impl Flow {
             vantage: Vantage::Middle,
             first: [State::Closed, State::Listen],
             events: Vec::new(),
+            gone: 0,
+            past: Sum::default(),
+            began: None,
             lives: None,
             numbers: [Numbers::default(); 2],
             talk: Talk::default(),
@@ -413,6 +246,7 @@ impl Flow {
             steps: Vec::new(),
             text: None,
         };
+        self.began.get_or_insert(at.time);
         let len = event.len();
         let begin = match &event.kind {
             Kind::Tcp(tcp) => Some(tcp.seq + i64::from(tcp.flags.has(Flags::SYN))),
@@ -457,12 +291,25 @@ impl Flow {
         self.talk.go_on(keys)
     }
 
-    /// Keeps nothing of what was.
-    pub(crate) fn clear(&mut self) {
-        self.events = Vec::new();
-        self.talk = Talk::default();
-        self.analysis = None;
-        self.course = None;
+    /// How many packets it has had.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.gone + self.events.len()
+    }
+
+    /// Lets packets before the one of this number go, counted from 0. What they come to is kept, and so is the latest.
+    pub(crate) fn let_go(&mut self, row: usize) {
+        let count = row.saturating_sub(self.gone).min(self.events.len());
+        // What is behind them moves, so it is worth it for many.
+        if count < TOGETHER || count == self.events.len() {
+            return;
+        }
+        for event in self.events.drain(..count) {
+            self.past.add(&event);
+        }
+        self.past.thin();
+        self.gone += count;
+        self.events.shrink_to(2 * TOGETHER);
     }
 
     /// Whether nothing more is expected of it. Only connections end.
@@ -473,7 +320,7 @@ impl Flow {
         states.is_some_and(|states| states.iter().all(|at| ended(at.state)))
     }
 
-    /// Whether more is expected of it. One that was forgotten has no packets.
+    /// Whether more is expected of it.
     #[must_use]
     pub fn goes_on(&self) -> bool {
         !self.events.is_empty() && !self.is_over()
@@ -495,7 +342,7 @@ impl Flow {
     /// Nanoseconds between the first packet and this one.
     #[must_use]
     pub fn since_start(&self, event: &Event) -> i64 {
-        event.time - self.events.first().map_or(event.time, |first| first.time)
+        event.time - self.began.unwrap_or(event.time)
     }
 }
 

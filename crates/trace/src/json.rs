@@ -51,7 +51,7 @@ pub fn json_of(flow: &Flow, number: usize, row: usize, started: Option<u64>) -> 
     if row == 0 && !flow.events.is_empty() {
         head(&mut lines, flow, number, "", started);
     }
-    for event in flow.events.iter().skip(row) {
+    for event in flow.events.iter().skip(row.saturating_sub(flow.gone)) {
         packet(&mut lines, flow, number, event);
     }
     lines
@@ -251,7 +251,7 @@ fn tail(line: &mut String, capture: &Capture) {
         line,
         r#"{{"v":1,"event":"end","frames":{},"flows":{},"dropped":{},"skipped":{{"#,
         capture.frames,
-        capture.flows.len(),
+        capture.flows.len() + capture.forgotten,
         capture.dropped
     );
     list(line, capture.skipped.iter(), |line, (why, count)| {

@@ -54,7 +54,7 @@ pub use event::{
 };
 pub use explain::Language;
 pub use file::{Capture, Fault};
-pub use flow::{Flow, Transport};
+pub use flow::{Flow, Flows, Transport};
 pub use html::html;
 pub use json::{json, json_end, json_of};
 pub use kernel::{kernel_facts, round_trip, save_syn, saved_syn};

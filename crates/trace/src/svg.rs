@@ -34,7 +34,7 @@ mod scale;
 pub fn svg(flow: &Flow, source: &str, theme: Theme, all: bool) -> String {
     let picture = Picture::new(flow, all);
     let mut out = String::new();
-    let foot = summary::lines(flow, picture.names);
+    let foot = summary::lines(flow, summary::Sum::of(flow), picture.names);
     let bottom = picture.scale.end() + 34.0;
     let height = bottom + LINE * (foot.len() as f64 + 1.0) + 16.0;
     let [a, b] = flow.ends.map(|end| end.to_string());

@@ -17,14 +17,21 @@ use super::{Easel, Hand, Told};
 /// As many packets are read before what they mean is drawn.
 const BATCH: usize = 64;
 
+/// If so many came since one looked last, they come faster than anybody reads rows: the next ones may gather, because
+/// to be woken up for each would take the time of those who talk.
+const THICK: usize = 16;
+const NAP: Duration = Duration::from_micros(500);
+
 /// After so much data no more than the headers are kept, unless all of it is wanted.
 const ENOUGH: u64 = 1024 * 1024;
 
 /// Nothing is waited for longer: who asks whether it is time must be heard.
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// When everything is over the last packets come soon: while a connection still closes, and otherwise.
+/// When everything is over the last packets come soon: while a connection still closes, when all have closed, and
+/// where nothing tells.
 const CLOSING: Duration = Duration::from_millis(1_000);
+const CLOSED: Duration = Duration::from_millis(2);
 const LAST: Duration = Duration::from_millis(20);
 
 pub(super) struct Watch {
@@ -36,7 +43,10 @@ pub(super) struct Watch {
     easel: Easel,
     live: Live,
     seen: u64,
-    missed: u64,
+    /// How many since one waited last.
+    gathered: usize,
+    /// The ends of the latest packet that was wanted: the next one is mostly between them.
+    latest: Option<(SocketAddr, SocketAddr)>,
     over: Option<Instant>,
     heard: Instant,
 }
@@ -60,7 +70,8 @@ impl Watch {
             easel,
             live,
             seen: 0,
-            missed: 0,
+            gathered: 0,
+            latest: None,
             over: None,
             heard: Instant::now(),
         }
@@ -77,22 +88,37 @@ impl Watch {
             self.ask();
             self.live.go_on(false);
             self.easel.draw(&mut self.live)?;
-            if self.is_done(more) {
+            if self.end(more).is_some_and(|end| end <= Instant::now()) {
                 break;
             }
             if more {
                 continue;
             }
-            let wait = self.due();
-            let waking = self.waking.as_fd();
-            match &eye {
-                Some(eye) => eye.wait(waking, wait).context("cannot see packets")?,
-                None => trace::wait(waking, wait).context("cannot wait")?,
-            }
-            let mut bytes = [0; 256];
-            while (&self.waking).read(&mut bytes).is_ok_and(|count| count > 0) {}
+            self.wait(eye.as_ref())?;
+        }
+        if let Some(eye) = &mut eye {
+            self.live
+                .missed(eye.missed().context("cannot see packets")?);
         }
         self.easel.finish(self.live)
+    }
+
+    /// Waits for packets, or for what our own sockets tell, or until something is due.
+    fn wait(&mut self, eye: Option<&trace::Eye>) -> Result<()> {
+        let wait = self.due();
+        let thick = std::mem::take(&mut self.gathered) >= THICK;
+        let waking = self.waking.as_fd();
+        match eye {
+            Some(eye) if !thick => eye.wait(waking, wait).context("cannot see packets")?,
+            Some(_) => trace::wait(waking, wait.min(NAP)).context("cannot wait")?,
+            None => trace::wait(waking, wait).context("cannot wait")?,
+        }
+        let mut bytes = [0; 256];
+        while (&self.waking)
+            .read(&mut bytes)
+            .is_ok_and(|count| count == bytes.len())
+        {}
+        Ok(())
     }
 
     /// What our own sockets tell, and our own handshakes.
@@ -108,7 +134,10 @@ impl Watch {
                     link,
                     data,
                     outbound,
-                } => self.take(link, time, &data, outbound),
+                } => {
+                    self.heard = Instant::now();
+                    self.take(link, time, &data, outbound);
+                }
                 Told::Inferred {
                     time,
                     ends,
@@ -172,46 +201,69 @@ impl Watch {
     }
 
     fn take(&mut self, link: u16, time: u64, data: &[u8], outbound: bool) {
-        self.heard = Instant::now();
         self.easel.packet(link, time, data, Some(outbound));
         self.live.packet(link, time, data);
     }
 
     /// Packets that have come. Whether there are more.
     fn look(&mut self, eye: &mut trace::Eye) -> std::io::Result<bool> {
-        for _ in 0..BATCH {
-            let Some(packet) = eye.look()? else {
-                let missed = eye.missed();
-                if missed != self.missed {
-                    self.missed = missed;
-                    self.live.missed(missed);
-                }
-                return Ok(false);
-            };
-            let Some((source, destination)) = ends(RAW, packet.data) else {
-                continue;
-            };
-            if !self.hand.wanted().has(source, destination) {
-                continue;
-            }
-            // Keys are told before the packets leave that they open.
-            self.listen();
-            self.take(RAW, packet.time, packet.data, packet.outbound);
-            self.seen += packet.data.len() as u64;
+        let before = self.gathered;
+        let more = self.see(eye)?;
+        if self.gathered > before {
+            self.heard = Instant::now();
         }
         if self.seen > ENOUGH
             && !self.easel.keeps_all()
             && let Some(lookout) = &self.hand.lookout
         {
             lookout.keep(SNAP)?;
+            self.seen = 0;
+        }
+        Ok(more)
+    }
+
+    fn see(&mut self, eye: &mut trace::Eye) -> std::io::Result<bool> {
+        for _ in 0..BATCH {
+            let Some(packet) = eye.look()? else {
+                return Ok(false);
+            };
+            let Some((source, destination)) = ends(RAW, packet.data) else {
+                continue;
+            };
+            if !self.is_wanted(source, destination) {
+                continue;
+            }
+            // Keys are told before the packets leave that they open.
+            self.listen();
+            self.take(RAW, packet.time, packet.data, packet.outbound);
+            self.seen += packet.data.len() as u64;
+            self.gathered += 1;
         }
         Ok(true)
+    }
+
+    /// Who is wanted stays so.
+    fn is_wanted(&mut self, source: SocketAddr, destination: SocketAddr) -> bool {
+        let latest = self.latest;
+        if latest == Some((source, destination)) || latest == Some((destination, source)) {
+            return true;
+        }
+        let wanted = self.hand.wanted().has(source, destination);
+        if wanted {
+            self.latest = Some((source, destination));
+        }
+        wanted
     }
 
     fn due(&self) -> Duration {
         let now = Instant::now();
         let watcher = self.watcher.as_ref().and_then(Watcher::due);
-        let dues = [self.live.due(), self.easel.due(), watcher];
+        let dues = [
+            self.live.due(),
+            self.easel.due(),
+            watcher,
+            self.end(false),
+        ];
         let next = dues.into_iter().flatten().min();
         let wait = next.map(|due| due.saturating_duration_since(now));
         // A wait of nothing would turn in circles.
@@ -219,16 +271,20 @@ impl Watch {
             .clamp(Duration::from_micros(50), LONGEST)
     }
 
-    /// Whether the last packets have come. While there are `more`, of others, ours may be among them.
-    fn is_done(&self, more: bool) -> bool {
-        let Some(over) = self.over else { return false };
-        let closing = self
-            .live
-            .flows()
-            .iter()
+    /// When the last packets have come, once all is over. While there are `more`, of others, ours may be among them.
+    fn end(&self, more: bool) -> Option<Instant> {
+        let over = self.over?;
+        let mut flows = self.live.flows().iter();
+        let is_tcp = |flow: &trace::Flow| flow.transport == trace::Transport::Tcp;
+        let closing = flows
+            .clone()
             .any(|flow| flow.has_states() && flow.goes_on());
-        let limit = if closing || more { CLOSING } else { LAST };
-        self.heard.max(over).elapsed() >= limit
+        let limit = match closing || more {
+            true => CLOSING,
+            false if flows.clone().next().is_some() && flows.all(is_tcp) => CLOSED,
+            false => LAST,
+        };
+        Some(self.heard.max(over) + limit)
     }
 }
 

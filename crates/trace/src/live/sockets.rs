@@ -53,7 +53,7 @@ impl Live {
         said: [Option<Said>; 2],
     ) -> [Option<Said>; 2] {
         let number = self.sorter.flows.connected(ends[0], ends[1]);
-        let flow = number.and_then(|number| self.sorter.flows.all().get(number));
+        let flow = number.and_then(|number| self.sorter.flows.get(number));
         let course = flow.and_then(|flow| flow.course.as_ref());
         course.map_or(said, |course| course.as_read(said))
     }
@@ -206,14 +206,14 @@ impl Live {
     pub(crate) fn ends_of(&self, one: SocketAddr, other: SocketAddr) -> Option<[SocketAddr; 2]> {
         let flows = &self.sorter.flows;
         let number = flows.connected(canonical(one), canonical(other))?;
-        flows.all().get(number).map(|flow| flow.ends)
+        flows.get(number).map(|flow| flow.ends)
     }
 
     /// Whether it is known that both ends are through with it.
     pub(crate) fn is_over(&self, ends: [SocketAddr; 2]) -> bool {
         let flows = &self.sorter.flows;
         let number = flows.connected(ends[0], ends[1]);
-        let flow = number.and_then(|number| flows.all().get(number));
+        let flow = number.and_then(|number| flows.get(number));
         flow.is_none_or(Flow::is_over)
     }
 
