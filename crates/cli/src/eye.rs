@@ -14,22 +14,24 @@ use std::thread::JoinHandle;
 use crate::args::EyeArgs;
 use crate::terminal;
 use anyhow::{Context, Result};
-use sockeye::{Endpoint, KeyLog, Listening};
+use sockeye::{Course, Endpoint, KeyLog, Listening, View, ViewKey, Viewer};
 use trace::{Lookout, NARROWEST, Sight, Style, WHOLE};
 use wire::packet::{RAW, UPPER_PDU, datagram, stream_bytes};
 
 mod easel;
+mod gallery;
 mod ports;
 mod wanted;
 mod watch;
 
 pub(crate) use easel::{Easel, Form, Pcap, create};
+use gallery::Seat;
 use wanted::Wanted;
 pub(crate) use wanted::exists as is_process;
 use watch::Watch;
 
 const ONLY_PACKETS: &str =
-    "of ports that are served, and of other programs, only packets tell: nothing is drawn";
+    "of UDP that is served, and of other programs, only packets tell: those are not drawn";
 
 /// What is told to whoever draws.
 enum Told {
@@ -48,6 +50,10 @@ enum Told {
         what: &'static str,
         facts: Option<String>,
     },
+    /// Somebody looks from a page.
+    Viewer(Seat),
+    /// Whose connection this is.
+    Claim(Course, ViewKey),
     /// No packets follow but the last ones.
     Over,
 }
@@ -67,6 +73,8 @@ struct Hand {
     wanted: Mutex<Wanted>,
     /// That nothing is seen was said.
     is_told: AtomicBool,
+    /// Who looks from a page.
+    seats: Arc<()>,
     /// When connections were begun, by our port and the peer.
     begun: Mutex<HashMap<(u16, SocketAddr), u64>>,
 }
@@ -95,6 +103,7 @@ impl Eye {
             lookout,
             wanted: Mutex::default(),
             is_told: AtomicBool::new(false),
+            seats: Arc::default(),
             begun: Mutex::default(),
         });
         let watch = Watch::new(hand.clone(), receiver, waking, easel, (sight, keys));
@@ -103,8 +112,13 @@ impl Eye {
         Ok(Self { hand, thread })
     }
 
-    /// Who is told of connections that are dialed.
+    /// Who is told of connections that are dialed, and that come.
     pub(crate) fn lookout(&self) -> Arc<dyn sockeye::Lookout> {
+        self.hand.clone()
+    }
+
+    /// What the pages of our ports show.
+    pub(crate) fn view(&self) -> Arc<dyn View> {
         self.hand.clone()
     }
 
@@ -263,6 +277,27 @@ impl Hand {
     }
 }
 
+impl std::fmt::Debug for Hand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hand").finish_non_exhaustive()
+    }
+}
+
+impl View for Hand {
+    fn look(&self, viewer: Viewer) -> bool {
+        let has_room = Arc::strong_count(&self.seats) <= gallery::MOST;
+        if has_room {
+            let seat = Seat::new(viewer, self.seats.clone());
+            self.tell(Told::Viewer(seat));
+        }
+        has_room
+    }
+
+    fn claim(&self, course: Course, key: ViewKey) {
+        self.tell(Told::Claim(course, key));
+    }
+}
+
 /// The sender and the receiver.
 fn directed(local: SocketAddr, peer: SocketAddr, outbound: bool) -> (SocketAddr, SocketAddr) {
     match outbound {
@@ -294,6 +329,17 @@ impl sockeye::Lookout for Hand {
         self.infer(now, (peer, local), "SYN ACK", None);
         self.infer(now, (local, peer), "ACK", trace::kernel_facts(socket));
         true
+    }
+
+    fn accepted(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) -> bool {
+        let is_blind = self.lookout.is_none();
+        if is_blind {
+            let now = watch::now();
+            self.infer(now, (peer, local), "SYN", None);
+            self.infer(now, (local, peer), "SYN ACK", None);
+            self.infer(now, (peer, local), "ACK", trace::kernel_facts(socket));
+        }
+        is_blind
     }
 
     fn parted(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) {

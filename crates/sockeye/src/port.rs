@@ -14,6 +14,7 @@ use wire::framing::Framing;
 use wire::text::Encoding;
 
 use crate::error::{Error, Operation, Result};
+use crate::lookout::Lookout;
 use crate::protocol::tls::TlsServer;
 use crate::protocol::{http, quic as quic_protocol, ws};
 use crate::resolve::Family;
@@ -92,6 +93,8 @@ pub struct PortConfig {
     pub quic: quic_protocol::Settings,
     /// Who hears of it.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Who watches what TCP carries, where packets cannot be seen.
+    pub lookout: Option<Arc<dyn Lookout>>,
 }
 
 /// Sessions that may be open at once unless told otherwise.
@@ -122,6 +125,7 @@ impl Default for PortConfig {
             quic_beside: true,
             quic: quic_protocol::Settings::default(),
             observer: None,
+            lookout: None,
         }
     }
 }
@@ -295,7 +299,10 @@ impl End {
 
     async fn serve(self, service: Arc<impl Service>, context: Arc<Context>) -> Result<()> {
         match self {
-            Self::Tcp(tcp) => accept::serve(tcp, service, context).await,
+            Self::Tcp(tcp) => {
+                let tcp = tcp.watched_by(context.config.lookout.clone());
+                accept::serve(tcp, service, context).await
+            }
             Self::Unix(unix) => accept::serve(unix, service, context).await,
             Self::Udp(udp) => {
                 let local = udp.local();

@@ -166,13 +166,12 @@ impl Easel {
         pcap.into_iter().chain(growing).min()
     }
 
-    /// Draws what is due.
-    pub(super) fn draw(&mut self, live: &mut Live) -> Result<()> {
-        let fresh = live.fresh();
+    /// Draws what is due. `fresh` says of which flows something was heard.
+    pub(super) fn draw(&mut self, live: &mut Live, fresh: &[usize]) -> Result<()> {
         let now = Instant::now();
         let mut text = String::new();
         if let Some(growing) = &mut self.growing {
-            text = growing.grow(live.flows(), &fresh, now);
+            text = growing.grow(live.flows(), fresh, now);
             if self.forgets {
                 let (over, last) = growing.ended(live.flows(), now);
                 text.push_str(&last);
@@ -181,7 +180,7 @@ impl Easel {
                 }
             }
         } else if matches!(self.form, Form::Json) {
-            for number in fresh {
+            for &number in fresh {
                 self.rows.resize(self.rows.len().max(number + 1), 0);
                 let Some(flow) = live.flows().get(number) else {
                     continue;
@@ -203,7 +202,8 @@ impl Easel {
     /// Ends everything.
     pub(super) fn finish(mut self, mut live: Live) -> Result<()> {
         live.go_on(true);
-        self.draw(&mut live)?;
+        let fresh = live.fresh();
+        self.draw(&mut live, &fresh)?;
         let text = match (self.growing.take(), &self.form) {
             (Some(growing), _) => growing.finish(live.flows()),
             _ => String::new(),

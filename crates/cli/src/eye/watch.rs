@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use trace::{Live, SNAP, Sight, ends};
 use wire::packet::RAW;
 
+use super::gallery::Gallery;
 use super::{Easel, Hand, Told};
 
 /// As many packets are read before what they mean is drawn.
@@ -31,6 +32,7 @@ pub(super) struct Watch {
     receiver: Receiver<Told>,
     waking: UnixStream,
     easel: Easel,
+    gallery: Gallery,
     live: Live,
     seen: u64,
     missed: u64,
@@ -55,6 +57,7 @@ impl Watch {
             receiver,
             waking,
             easel,
+            gallery: Gallery::new(sight),
             live,
             seen: 0,
             missed: 0,
@@ -72,7 +75,9 @@ impl Watch {
                 None => false,
             };
             self.live.go_on(false);
-            self.easel.draw(&mut self.live)?;
+            let fresh = self.live.fresh();
+            self.gallery.show(&self.live, &fresh);
+            self.easel.draw(&mut self.live, &fresh)?;
             if self.is_done(more) {
                 break;
             }
@@ -114,6 +119,8 @@ impl Watch {
                     self.heard = Instant::now();
                     self.live.infer(time, ends, what, facts);
                 }
+                Told::Viewer(viewer) => self.gallery.enter(viewer),
+                Told::Claim(course, key) => self.gallery.claim(course, key),
                 Told::Over => self.over = Some(Instant::now()),
             }
         }

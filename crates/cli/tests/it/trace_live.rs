@@ -9,10 +9,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::stage::{Ended, Line, Server, folder, objects, path, program, sockeye};
+use crate::stage::{Ended, Line, Server, folder, objects, path, program, sockeye, words};
 
 /// Whether packets can be seen here: CAP_NET_RAW, which is bit 13 (capabilities(7)).
-fn may_capture() -> bool {
+pub(crate) fn may_capture() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = u64::from_str_radix(line.unwrap().trim(), 16).unwrap();
@@ -264,8 +264,17 @@ fn the_files_open_decrypted_without_an_option_and_are_for_their_owner() {
     }
 }
 
-/// `sockeye` as somebody who may nothing, where they can start it.
+/// `sockeye trace` as somebody who may nothing, where they can start it.
 fn as_nobody(folder: &TempDir, words: &[&str]) -> Line {
+    nobody(folder, "trace", words)
+}
+
+/// `sockeye serve` as the same.
+pub(crate) fn as_nobody_serves(folder: &TempDir, line: &str) -> Line {
+    nobody(folder, "serve", &words(line))
+}
+
+fn nobody(folder: &TempDir, verb: &str, words: &[&str]) -> Line {
     let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     open(folder.path());
     let copy = path(folder, "sockeye");
@@ -274,10 +283,7 @@ fn as_nobody(folder: &TempDir, words: &[&str]) -> Line {
         open(&copy);
     }
     let rights = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    let rights = rights
-        .iter()
-        .copied()
-        .chain([copy.to_str().unwrap(), "trace"]);
+    let rights = rights.iter().copied().chain([copy.to_str().unwrap(), verb]);
     program("setpriv", rights.chain(words.iter().copied()))
 }
 

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
 use super::accept::{Accept, Connection};
 use super::route::Spoken;
 use crate::error::{Error, Operation, Result};
+use crate::lookout::{Lookout, watched_here};
 use crate::session::Endpoint;
 use crate::socket::{Role, SocketOptions, bind};
 
@@ -16,6 +18,7 @@ pub(super) struct Listener {
     listener: TcpListener,
     local: SocketAddr,
     spoken: Spoken,
+    lookout: Option<Arc<dyn Lookout>>,
 }
 
 impl Listener {
@@ -35,9 +38,15 @@ impl Listener {
                 listener,
                 local,
                 spoken,
+                lookout: None,
             })
         };
         listening().map_err(|source| Error::io(Operation::Listen, address, source))
+    }
+
+    /// Tells of who comes.
+    pub(super) fn watched_by(self, lookout: Option<Arc<dyn Lookout>>) -> Self {
+        Self { lookout, ..self }
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -66,7 +75,7 @@ impl Accept for Listener {
             self.local
         };
         Ok(Connection {
-            stream: tcp.into(),
+            stream: watched_here(tcp, (local, peer), self.lookout.as_ref()),
             local: local.into(),
             peer: peer.into(),
         })
