@@ -8,23 +8,29 @@ use std::path::Path;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::args::EyeArgs;
 use crate::terminal;
 use anyhow::{Context, Result};
-use sockeye::{Endpoint, KeyLog, Listening};
+use sockeye::{Course, Endpoint, KeyLog, Listening, View, ViewKey, Viewer};
 use trace::{Lookout, NARROWEST, Sight, Stage, Style, WHOLE, Watcher, Whose};
 
 mod easel;
+mod gallery;
 mod hand;
 mod ports;
 mod wanted;
 mod watch;
 
 pub(crate) use easel::{Easel, Form, Pcap, create};
+use gallery::Seat;
 use wanted::Wanted;
 pub(crate) use wanted::exists as is_process;
 use watch::Watch;
+
+/// Nobody waits longer for the first look at connections of others.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// What is told to whoever draws.
 enum Told {
@@ -50,13 +56,17 @@ enum Told {
         syn: Option<Vec<u8>>,
         facts: Option<String>,
     },
-    /// The kernel is to be asked about a connection of ours.
+    /// The kernel is to be asked about a connection of ours, whose own end stands first.
     Follow {
         ends: (SocketAddr, SocketAddr),
         stage: Stage,
     },
-    /// The kernel is to be asked about connections of others.
-    Watch(Whose),
+    /// The kernel is to be asked about connections of others, and that this was done is to be said.
+    Watch(Whose, Sender<()>),
+    /// Somebody looks from a page.
+    Viewer(Seat),
+    /// Whose connection this is.
+    Claim(Course, ViewKey),
     /// No packets follow but the last ones.
     Over,
 }
@@ -74,6 +84,8 @@ struct Hand {
     /// Without the right to see packets it is what our sockets tell.
     lookout: Option<Lookout>,
     wanted: Mutex<Wanted>,
+    /// Who looks from a page.
+    seats: Arc<()>,
     /// When connections were begun, by our port and the peer.
     begun: Mutex<HashMap<(u16, SocketAddr), u64>>,
 }
@@ -101,6 +113,7 @@ impl Eye {
             waker,
             lookout,
             wanted: Mutex::default(),
+            seats: Arc::default(),
             begun: Mutex::default(),
         });
         let watcher = match sight {
@@ -114,7 +127,7 @@ impl Eye {
         Ok(Self { hand, thread })
     }
 
-    /// Who is told of connections that are dialed.
+    /// Who is told of connections that are dialed, and that come.
     pub(crate) fn lookout(&self) -> Arc<dyn sockeye::Lookout> {
         self.hand.clone()
     }
@@ -122,6 +135,11 @@ impl Eye {
     /// Who is told of connections to a port that we serve, where their packets are not seen.
     pub(crate) fn port_lookout(&self) -> Option<Arc<dyn sockeye::Lookout>> {
         self.hand.is_blind().then(|| self.lookout())
+    }
+
+    /// What the pages of our ports show.
+    pub(crate) fn view(&self) -> Arc<dyn View> {
+        self.hand.clone()
     }
 
     /// Where the keys of our connections go.
@@ -170,7 +188,10 @@ impl Eye {
     fn admit(&self, port: Option<u16>) -> Result<()> {
         let Some(lookout) = &self.hand.lookout else {
             let whose = self.hand.wanted().whose();
-            self.hand.tell(Told::Watch(whose));
+            let (done, looked) = mpsc::channel();
+            self.hand.tell(Told::Watch(whose, done));
+            // What comes after this is new.
+            let _ = looked.recv_timeout(FIRST_LOOK);
             return Ok(());
         };
         let admitted = match port {
@@ -266,5 +287,26 @@ impl Hand {
             // If there is no room, enough bytes are there to wake it.
             let _ = (&self.waker).write(&[0]);
         }
+    }
+}
+
+impl std::fmt::Debug for Hand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hand").finish_non_exhaustive()
+    }
+}
+
+impl View for Hand {
+    fn look(&self, viewer: Viewer) -> bool {
+        let has_room = Arc::strong_count(&self.seats) <= gallery::MOST;
+        if has_room {
+            let seat = Seat::new(viewer, self.seats.clone());
+            self.tell(Told::Viewer(seat));
+        }
+        has_room
+    }
+
+    fn claim(&self, course: Course, key: ViewKey) {
+        self.tell(Told::Claim(course, key));
     }
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::stream::ByteStream;
 
 /// Watches what passes between our sockets and the network. Every call must be quick: the conversation waits for it.
-pub trait Lookout: Send + Sync {
+pub trait Lookout: fmt::Debug + Send + Sync {
     /// A TCP connection is about to be made from a port of ours, on an address of ours that may not be known yet. Its
     /// first packet leaves when this returns.
     fn dialing(&self, local: SocketAddr, peer: SocketAddr);
@@ -27,9 +27,7 @@ pub trait Lookout: Send + Sync {
     fn listening(&self, _socket: BorrowedFd<'_>) {}
 
     /// Somebody has come to one. Whether its bytes are to be told, as with [`connected`](Self::connected).
-    fn accepted(&self, _local: SocketAddr, _peer: SocketAddr, _socket: BorrowedFd<'_>) -> bool {
-        false
-    }
+    fn accepted(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) -> bool;
 
     /// Its bytes were told, and we close it.
     fn parted(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>);
@@ -49,35 +47,26 @@ pub(crate) fn watched(
 ) -> ByteStream {
     let (local, peer) = ends;
     match lookout {
-        Some(lookout) if lookout.connected(local, peer, tcp.as_fd()) => told(tcp, ends, lookout),
+        Some(lookout) if lookout.connected(local, peer, tcp.as_fd()) => {
+            Watched::stream(tcp, ends, lookout)
+        }
         _ => tcp.into(),
     }
 }
 
-/// The same of one that was accepted.
-pub(crate) fn watched_guest(
+/// The same of one that came to a port of ours.
+pub(crate) fn watched_here(
     tcp: TcpStream,
     ends: (SocketAddr, SocketAddr),
     lookout: Option<&Arc<dyn Lookout>>,
 ) -> ByteStream {
     let (local, peer) = ends;
     match lookout {
-        Some(lookout) if lookout.accepted(local, peer, tcp.as_fd()) => told(tcp, ends, lookout),
+        Some(lookout) if lookout.accepted(local, peer, tcp.as_fd()) => {
+            Watched::stream(tcp, ends, lookout)
+        }
         _ => tcp.into(),
     }
-}
-
-fn told(
-    tcp: TcpStream,
-    (local, peer): (SocketAddr, SocketAddr),
-    lookout: &Arc<dyn Lookout>,
-) -> ByteStream {
-    ByteStream::new(Watched {
-        tcp,
-        local,
-        peer,
-        lookout: lookout.clone(),
-    })
 }
 
 /// Tells of datagrams of `size` bytes each, as they are on the wire.
@@ -97,12 +86,6 @@ pub(crate) fn tell_run(
     }
 }
 
-impl fmt::Debug for dyn Lookout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Lookout")
-    }
-}
-
 struct Watched {
     tcp: TcpStream,
     local: SocketAddr,
@@ -111,6 +94,19 @@ struct Watched {
 }
 
 impl Watched {
+    fn stream(
+        tcp: TcpStream,
+        (local, peer): (SocketAddr, SocketAddr),
+        lookout: &Arc<dyn Lookout>,
+    ) -> ByteStream {
+        ByteStream::new(Self {
+            tcp,
+            local,
+            peer,
+            lookout: lookout.clone(),
+        })
+    }
+
     fn tell(&self, outbound: bool, bytes: &[u8]) {
         self.lookout.bytes(self.local, self.peer, outbound, bytes);
     }

@@ -49,8 +49,24 @@ macro_rules! put {
 pub fn json_of(flow: &Flow, number: usize, row: usize, started: Option<u64>) -> String {
     let mut lines = String::new();
     if row == 0 && !flow.events.is_empty() {
-        head(&mut lines, flow, number, "", started);
+        lines = json_head(flow, number, started);
     }
+    lines.push_str(&json_packets(flow, number, row));
+    lines
+}
+
+/// The line that describes one flow.
+#[must_use]
+pub fn json_head(flow: &Flow, number: usize, started: Option<u64>) -> String {
+    let mut line = String::new();
+    head(&mut line, flow, number, "", started);
+    line
+}
+
+/// The lines of its packets, from packet `row` on.
+#[must_use]
+pub fn json_packets(flow: &Flow, number: usize, row: usize) -> String {
+    let mut lines = String::new();
     for event in flow.events.iter().skip(row.saturating_sub(flow.gone)) {
         packet(&mut lines, flow, number, event);
     }

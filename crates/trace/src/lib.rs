@@ -56,7 +56,7 @@ pub use explain::Language;
 pub use file::{Capture, Fault};
 pub use flow::{Flow, Flows, Transport};
 pub use html::html;
-pub use json::{json, json_end, json_of};
+pub use json::{json, json_end, json_head, json_of, json_packets};
 pub use kernel::{kernel_facts, round_trip, save_syn, saved_syn};
 pub use live::{Live, ends, original};
 pub use svg::{Theme, svg};

@@ -34,7 +34,9 @@ mod scale;
 pub fn svg(flow: &Flow, source: &str, theme: Theme, all: bool) -> String {
     let picture = Picture::new(flow, all);
     let mut out = String::new();
-    let foot = summary::lines(flow, summary::Sum::of(flow), picture.names);
+    let sum = summary::Sum::of(flow);
+    let told = legend(flow, &sum);
+    let foot = summary::lines(flow, sum, picture.names);
     let bottom = picture.scale.end() + 34.0;
     let height = bottom + LINE * (foot.len() as f64 + 1.0) + 16.0;
     let [a, b] = flow.ends.map(|end| end.to_string());
@@ -77,7 +79,7 @@ pub fn svg(flow: &Flow, source: &str, theme: Theme, all: bool) -> String {
     let legend = match (&flow.lives, flow.sight) {
         // Nothing is guessed.
         (Some(_), _) => String::new(),
-        (None, Sight::Socket) => format!("{}; hatched = (STATE)", legend(flow)),
+        (None, Sight::Socket) => format!("{told}; hatched = (STATE)"),
         (None, _) => "; hollow and hatched = follows if the segment arrives".to_owned(),
     };
     let sight = format!("{}, {place}{legend}", sight(flow, source));

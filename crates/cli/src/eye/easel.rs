@@ -172,14 +172,13 @@ impl Easel {
         pcap.into_iter().chain(growing).min()
     }
 
-    /// Draws what is due.
-    pub(super) fn draw(&mut self, live: &mut Live) -> Result<()> {
-        let fresh = live.fresh();
+    /// Draws what is due. `fresh` says of which flows something was heard.
+    pub(super) fn draw(&mut self, live: &mut Live, fresh: &[usize]) -> Result<()> {
         let now = Instant::now();
         let mut text = String::new();
         if let Some(growing) = &mut self.growing {
-            text = growing.grow(live.flows(), &fresh, now);
-            for number in fresh {
+            text = growing.grow(live.flows(), fresh, now);
+            for &number in fresh {
                 live.let_go(number, growing.needs(number));
             }
             if self.forgets {
@@ -190,7 +189,7 @@ impl Easel {
                 }
             }
         } else if matches!(self.form, Form::Json) {
-            for number in fresh {
+            for &number in fresh {
                 let row = self.rows.entry(number).or_default();
                 let Some(flow) = live.flows().get(number) else {
                     continue;
@@ -223,7 +222,8 @@ impl Easel {
     /// Ends everything.
     pub(super) fn finish(mut self, mut live: Live) -> Result<()> {
         live.go_on(true);
-        self.draw(&mut live)?;
+        let fresh = live.fresh();
+        self.draw(&mut live, &fresh)?;
         let text = match (self.growing.take(), &self.form) {
             (Some(growing), _) => growing.finish(live.flows()),
             _ => String::new(),

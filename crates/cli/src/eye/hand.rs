@@ -111,8 +111,10 @@ impl sockeye::Lookout for Hand {
         let ends = directed(local, peer, outbound);
         if bytes.is_empty() {
             self.infer(watch::now(), ends, "FIN", None);
-            let stage = Stage::Closes;
-            return self.tell(Told::Follow { ends, stage });
+            return self.tell(Told::Follow {
+                ends: directed(local, peer, true),
+                stage: Stage::Closes,
+            });
         }
         let data = stream_bytes(ends.0, ends.1, "tls", bytes);
         self.packet(UPPER_PDU, outbound, data);

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use trace::{Live, SNAP, Sight, Stage, Watcher, ends};
 use wire::packet::RAW;
 
+use super::gallery::Gallery;
 use super::{Easel, Hand, Told};
 
 /// As many packets are read before what they mean is drawn.
@@ -41,6 +42,7 @@ pub(super) struct Watch {
     /// Asks the kernel where no packets are seen.
     watcher: Option<Watcher>,
     easel: Easel,
+    gallery: Gallery,
     live: Live,
     seen: u64,
     /// How many since one waited last.
@@ -68,6 +70,7 @@ impl Watch {
             waking,
             watcher,
             easel,
+            gallery: Gallery::new(sight),
             live,
             seen: 0,
             gathered: 0,
@@ -87,7 +90,9 @@ impl Watch {
             };
             self.ask();
             self.live.go_on(false);
-            self.easel.draw(&mut self.live)?;
+            let fresh = self.live.fresh();
+            self.gallery.show(&self.live, &fresh);
+            self.easel.draw(&mut self.live, &fresh)?;
             if self.end(more).is_some_and(|end| end <= Instant::now()) {
                 break;
             }
@@ -158,11 +163,16 @@ impl Watch {
                         watcher.follow(&self.live, ends, stage);
                     }
                 }
-                Told::Watch(whose) => {
+                Told::Watch(whose, looked) => {
                     if let Some(watcher) = &mut self.watcher {
                         watcher.watch(whose);
                     }
+                    self.ask();
+                    // Nobody waits for it if that took too long.
+                    let _ = looked.send(());
                 }
+                Told::Viewer(viewer) => self.gallery.enter(viewer),
+                Told::Claim(course, key) => self.gallery.claim(course, key),
                 Told::Over => self.over = Some(Instant::now()),
             }
         }
@@ -185,7 +195,7 @@ impl Watch {
         self.live.infer(began, (to, from), "SYN ACK", None);
         self.live.infer(now, (from, to), "ACK", facts);
         if let Some(watcher) = &mut self.watcher {
-            watcher.follow(&self.live, (from, to), Stage::Stands);
+            watcher.follow(&self.live, (to, from), Stage::Stands);
         }
     }
 
@@ -258,12 +268,7 @@ impl Watch {
     fn due(&self) -> Duration {
         let now = Instant::now();
         let watcher = self.watcher.as_ref().and_then(Watcher::due);
-        let dues = [
-            self.live.due(),
-            self.easel.due(),
-            watcher,
-            self.end(false),
-        ];
+        let dues = [self.live.due(), self.easel.due(), watcher, self.end(false)];
         let next = dues.into_iter().flatten().min();
         let wait = next.map(|due| due.saturating_duration_since(now));
         // A wait of nothing would turn in circles.

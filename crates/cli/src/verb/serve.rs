@@ -18,6 +18,8 @@ use crate::signals::Signals;
 pub(crate) async fn run(mut args: ServeArgs, confined: Option<String>) -> Result<ExitCode> {
     let eye = eye::beside(&args.eye)?;
     args.tls.hearer = eye.as_ref().map(Eye::keys);
+    args.eye.lookout = eye.as_ref().and_then(Eye::port_lookout);
+    args.eye.view = eye.as_ref().map(Eye::view);
     let done = open(args, confined, eye.as_ref()).await;
     eye::close(eye).await?;
     done
@@ -43,8 +45,7 @@ async fn open(args: ServeArgs, confined: Option<String>, eye: Option<&Eye>) -> R
         reporter.hint(&confined);
     }
     let service = plan.service(&args, |what| reporter.note(what)).await?;
-    let mut config = plan::port::config(&args, plan.service, &plan.addresses, reporter.clone())?;
-    config.lookout = eye.and_then(Eye::port_lookout);
+    let config = plan::port::config(&args, plan.service, &plan.addresses, reporter.clone())?;
     let tls = config.tls.clone();
     // Heard from the first socket on: a signal right after `listening` removes Unix sockets, too.
     let mut signals = Signals::listen()?;

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::stage::{Ended, Line, Server, folder, objects, path, program, sockeye};
+use crate::stage::{Ended, Line, Server, folder, objects, path, program, sockeye, words};
 
 /// Whether packets can be seen here: CAP_NET_RAW, which is bit 13 (capabilities(7)).
 pub(crate) fn may_capture() -> bool {
@@ -264,13 +264,17 @@ fn the_files_open_decrypted_without_an_option_and_are_for_their_owner() {
     }
 }
 
-/// `sockeye` as somebody who may nothing, where they can start it.
+/// `sockeye trace` as somebody who may nothing, where they can start it.
 fn as_nobody(folder: &TempDir, words: &[&str]) -> Line {
-    nobody(folder, [&["trace"], words].concat())
+    nobody(folder, "trace", words)
 }
 
-/// The same for any verb.
-pub(crate) fn nobody(folder: &TempDir, words: Vec<&str>) -> Line {
+/// `sockeye serve` as the same.
+pub(crate) fn as_nobody_serves(folder: &TempDir, line: &str) -> Line {
+    nobody(folder, "serve", &words(line))
+}
+
+pub(crate) fn nobody(folder: &TempDir, verb: &str, words: &[&str]) -> Line {
     let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     open(folder.path());
     let copy = path(folder, "sockeye");
@@ -279,8 +283,8 @@ pub(crate) fn nobody(folder: &TempDir, words: Vec<&str>) -> Line {
         open(&copy);
     }
     let rights = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    let rights = rights.iter().copied().chain([copy.to_str().unwrap()]);
-    program("setpriv", rights.chain(words))
+    let rights = rights.iter().copied().chain([copy.to_str().unwrap(), verb]);
+    program("setpriv", rights.chain(words.iter().copied()))
 }
 
 #[test]
@@ -303,8 +307,6 @@ fn without_privilege_sockets_tell_what_they_know_and_what_must_have_been() {
         "EncryptedExtensions",
         "HTTP/2 HEADERS",
         "(close)",
-        "TIME-WAIT at the client for another",
-        "client keeps TIME-WAIT",
         "sight: socket",
         "(PACKET) = must have been there",
         "STATE = as",

@@ -75,8 +75,8 @@ fn a_port_that_is_served_keeps_the_syns_that_tcpdump_sees() {
     let home = folder();
     let file = for_all(&home, "drawn.json");
     let trace = format!("--trace={}", file.display());
-    let words = vec!["serve", "upper", &trace, "127.0.0.1:0", "[::1]:0"];
-    let mut server = Server::ready(nobody(&home, words));
+    let words = ["upper", &trace, "127.0.0.1:0", "[::1]:0"];
+    let mut server = Server::ready(nobody(&home, "serve", &words));
     let ports = server.run.err.until("reach it with");
     let tcp = ports
         .lines()
@@ -150,8 +150,8 @@ fn whoever_closes_first_keeps_time_wait_as_the_kernel_says() {
         return;
     }
     let home = folder();
-    let words = vec!["serve", "hello", "--trace", "tcp://127.0.0.1:0"];
-    let server = Server::ready(nobody(&home, words));
+    let words = ["hello", "--trace", "tcp://127.0.0.1:0"];
+    let server = Server::ready(nobody(&home, "serve", &words));
     // The service ends on `exit`: the server closes first.
     let mut client = server.tcp();
     client.write_all(b"exit\n").unwrap();
@@ -206,8 +206,8 @@ fn other_programs_are_watched_by_port_address_and_number() {
     let port = python.out.until("\n").trim().to_owned();
     let at = format!("127.0.0.1:{port}");
     for whom in [format!(":{port}"), at.clone(), python.id().to_string()] {
-        let words = vec!["trace", "--json", "--watch", &whom];
-        let mut watching = nobody(&home, words).start();
+        let words = ["--json", "--watch", &whom];
+        let mut watching = nobody(&home, "trace", &words).start();
         watching.err.until("watching until Ctrl-C");
         let mut nc = program("nc", ["-N", "127.0.0.1", &port]).start();
         // Each step is seen before the next one: what passes between two looks has no order of its own.
@@ -254,7 +254,7 @@ fn a_connection_that_stood_before_is_watched_from_where_it_is() {
     let mut client = server.tcp();
     client.write_all(b"before").unwrap();
     crate::stage::hear(&mut client, "BEFORE");
-    let mut watching = nobody(&home, vec!["trace", "--watch", &server.at]).start();
+    let mut watching = nobody(&home, "trace", &["--watch", &server.at]).start();
     let drawn = watching.out.until("stood before this look");
     assert!(drawn.contains("ESTABLISHED"), "{drawn}");
     client.write_all(&[b'x'; 1234]).unwrap();
@@ -270,13 +270,46 @@ fn a_connection_that_stood_before_is_watched_from_where_it_is() {
 }
 
 #[test]
+fn what_is_dialed_ends_in_the_time_wait_that_the_kernel_tells_of() {
+    if !may_be_nobody() {
+        return;
+    }
+    let home = folder();
+    let server = Server::start("upper tcp://127.0.0.1:0");
+    let words = ["--json", &server.at, "--send", "hi"];
+    let ended = nobody(&home, "trace", &words).run();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let drawn = packets(&ended.text());
+    let rows = told(&drawn, 0);
+    let expected = [
+        "A SYN",
+        "B SYN ACK",
+        "A ACK",
+        "A \"hi\"",
+        "A FIN",
+        "B \"HI\"",
+        "B FIN",
+    ];
+    let rows: Vec<_> = rows
+        .into_iter()
+        .enumerate()
+        // ACKs of FINs are told when the kernel is seen to have them.
+        .filter(|(index, row)| *index < 3 || !(row.ends_with(" ACK") || row.ends_with(" close")))
+        .map(|(_, row)| row)
+        .collect();
+    assert_eq!(rows, expected, "{drawn:?}");
+    assert_eq!(last_state(&drawn, 0, "A"), pair("TIME-WAIT", "kernel"));
+    assert!(ended.text().contains("TIME-WAIT at the client for another"));
+}
+
+#[test]
 fn a_reset_is_told_as_what_it_is() {
     if !may_be_nobody() {
         return;
     }
     let home = folder();
     let server = Server::start("upper tcp://127.0.0.1:0");
-    let mut watching = nobody(&home, vec!["trace", "--watch", &server.at]).start();
+    let mut watching = nobody(&home, "trace", &["--watch", &server.at]).start();
     watching.err.until("watching until Ctrl-C");
     let client = server.tcp();
     watching.out.until("(ACK)");
@@ -298,7 +331,7 @@ fn a_program_of_somebody_else_is_named_by_its_port() {
     let home = folder();
     let server = Server::start("upper tcp://127.0.0.1:0");
     let number = server.run.id().to_string();
-    let mut watching = nobody(&home, vec!["trace", "--watch", &number]).start();
+    let mut watching = nobody(&home, "trace", &["--watch", &number]).start();
     let told = watching.err.until("watching until Ctrl-C");
     assert!(told.contains("cannot see which sockets program"), "{told}");
     assert!(told.contains("--watch :PORT"), "{told}");
@@ -312,10 +345,7 @@ fn datagrams_and_quic_of_a_served_port_are_told_by_its_socket() {
         return;
     }
     let home = folder();
-    let server = Server::ready(nobody(
-        &home,
-        vec!["serve", "upper", "--trace", "127.0.0.1:0"],
-    ));
+    let server = Server::ready(nobody(&home, "serve", &["upper", "--trace", "127.0.0.1:0"]));
     let url = format!("h3://{}/", server.at);
     let fetched = crate::stage::sockeye(["fetch", "--insecure", &url]).run();
     assert_eq!(fetched.code, 0, "{fetched:?}");

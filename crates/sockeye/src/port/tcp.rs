@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use super::accept::{Accept, Connection};
 use super::route::Spoken;
 use crate::error::{Error, Operation, Result};
-use crate::lookout::{Lookout, watched_guest};
+use crate::lookout::{Lookout, watched_here};
 use crate::session::Endpoint;
 use crate::socket::{Role, SocketOptions, bind};
 
@@ -75,7 +75,7 @@ impl Accept for Listener {
             self.local
         };
         Ok(Connection {
-            stream: watched_guest(tcp, (local, peer), self.lookout.as_ref()),
+            stream: watched_here(tcp, (local, peer), self.lookout.as_ref()),
             local: local.into(),
             peer: peer.into(),
         })

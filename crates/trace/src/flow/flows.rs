@@ -46,6 +46,11 @@ impl Flows {
         self.all.values()
     }
 
+    /// With their numbers, the newest first.
+    pub fn newest(&self) -> impl Iterator<Item = (usize, &Flow)> {
+        self.all.iter().rev().map(|(number, flow)| (*number, flow))
+    }
+
     /// One of them.
     #[must_use]
     pub fn get(&self, number: usize) -> Option<&Flow> {

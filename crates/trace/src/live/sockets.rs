@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use wire::packet::{Body, Packet, RAW};
 
 use super::{Live, original, vantage};
-use crate::course::{Course, Row, Said};
+use crate::course::{Course, END, Row, Said};
 use crate::event::{Side, Step};
 use crate::flow::{Flow, Frame};
 
@@ -119,7 +119,7 @@ impl Live {
         said: [Option<Said>; 2],
         steps: Vec<Step>,
     ) {
-        self.rows(time, ends, steps, |course| course.open(said));
+        self.rows(time, ends, steps, |course| course.open(said), false);
     }
 
     /// The kernel says this of both ends. The states that it says stand in the last row of what must have been there.
@@ -130,7 +130,8 @@ impl Live {
         said: [Option<Said>; 2],
         steps: Vec<Step>,
     ) {
-        let number = self.rows(time, ends, steps, |course| course.told(said));
+        let both = said == [Some(Said::Gone); 2];
+        let number = self.rows(time, ends, steps, |course| course.told(said), both);
         if let Some(flow) = self.sorter.flows.at(number)
             && let Some(course) = &flow.course
         {
@@ -147,6 +148,7 @@ impl Live {
         ends: [SocketAddr; 2],
         mut steps: Vec<Step>,
         what: impl FnOnce(&mut Course) -> Vec<Row>,
+        both: bool,
     ) -> usize {
         let number = self.connection(ends, false);
         let flow = self.sorter.flows.at(number);
@@ -158,6 +160,9 @@ impl Live {
         let rows = what(course);
         let now = course.clone();
         let last = rows.len().saturating_sub(1);
+        if rows.iter().any(|(_, what)| *what == END) {
+            steps.push(kernel(gone(both)));
+        }
         for (index, row) in rows.into_iter().enumerate() {
             let at = self.frame(time, ends);
             let Some(flow) = self.sorter.flows.at(number) else {
@@ -229,6 +234,15 @@ impl Live {
             destination: ends[1].ip(),
         }
     }
+}
+
+/// How a connection can be gone without TIME-WAIT: at `both` ends, or at the one that is here.
+fn gone(both: bool) -> String {
+    let how = match both {
+        true => "gone at both ends, and nobody is in TIME-WAIT: it was reset",
+        false => "gone between two looks: closed by the other end first, or reset",
+    };
+    how.to_owned()
 }
 
 /// What the kernel says, as a step of its own.

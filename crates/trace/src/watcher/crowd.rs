@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 
-use super::{Whose, explained, said};
+use super::{Whose, lingering, said};
 use crate::course::Said;
 use crate::event::{Side, State, Step};
 use crate::kernel::{Info, Kernel, Socket, facts_of};
@@ -206,7 +206,7 @@ impl Known {
         }
         changed |= self.count(pair, live, time);
         if now != self.said {
-            let steps = explained(pair, [self.said, now]);
+            let steps = lingering(pair);
             live.told(time, self.ends, now, steps);
             self.said = now;
         }
