@@ -56,8 +56,8 @@ export class Picture {
     for (const row of rows) row.y = this.#ys(row);
     const height = this.scale.end + 20;
     this.svg.setAttribute('viewBox', `0 0 ${this.width} ${Math.ceil(height)}`);
-    this.svg.setAttribute('width', Math.round(this.width * zoom));
-    this.svg.setAttribute('height', Math.round(Math.ceil(height) * zoom));
+    this.svg.style.width = `${Math.round(this.width * zoom)}px`;
+    this.svg.style.height = `${Math.round(Math.ceil(height) * zoom)}px`;
     this.#layers.lives.replaceChildren(...this.#lives(rows), ...this.#pauses(), ...this.#phases(rows));
     this.#layers.names.replaceChildren(...this.#heads(), ...this.#times(rows));
     this.#show(rows);
