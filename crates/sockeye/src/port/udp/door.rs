@@ -167,7 +167,7 @@ impl AsyncUdpSocket for Door {
         self.socket.try_io(Interest::WRITABLE, || {
             in_version(transmit, |transmit| {
                 self.state.send((&*self.socket).into(), transmit)?;
-                let ip = transmit.src_ip.unwrap_or(self.local.ip());
+                let ip = transmit.src_ip.unwrap_or_else(|| self.local.ip());
                 let ends = (SocketAddr::new(ip, self.local.port()), transmit.destination);
                 let run = transmit.contents;
                 let size = transmit.segment_size.unwrap_or(run.len());
