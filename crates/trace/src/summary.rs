@@ -18,6 +18,8 @@ pub(crate) struct Sum {
     /// Bytes of data that each end sent, each counted once.
     bytes: [u64; 2],
     packets: u64,
+    /// Those of TCP.
+    segments: u64,
     /// Segments of each end that were sent before.
     again: [u64; 2],
     /// Who was the first to send one.
@@ -69,6 +71,7 @@ impl Sum {
         }
         self.again[from] += u64::from(repeats(event));
         if let Some(tcp) = event.tcp() {
+            self.segments += 1;
             if tcp.flags.has(Flags::FIN) {
                 self.fin.get_or_insert(event.from);
             }
@@ -158,10 +161,15 @@ pub(crate) fn lines(flow: &Flow, sum: Sum, names: [&str; 2]) -> Vec<String> {
         Transport::Udp => "datagram",
         Transport::Stream => "piece",
     };
-    let plural = if sum.packets == 1 { "" } else { "s" };
+    // A SYN that the kernel has kept is no piece of what was said.
+    let count = match flow.transport {
+        Transport::Stream => sum.packets - sum.segments,
+        Transport::Tcp | Transport::Udp => sum.packets,
+    };
+    let plural = if count == 1 { "" } else { "s" };
     let counted = match flow.transport == Transport::Stream && flow.has_states() {
-        true if sum.packets == 0 => "as the kernel has counted".to_owned(),
-        _ => format!("{} {unit}{plural}", grouped(sum.packets)),
+        true if count == 0 => "as the kernel has counted".to_owned(),
+        _ => format!("{} {unit}{plural}", grouped(count)),
     };
     lines.push(format!("{to} bytes →, {back} bytes ←, {counted}"));
     if sum.again != [0, 0] {
