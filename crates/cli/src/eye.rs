@@ -130,8 +130,12 @@ impl Eye {
 
     /// Watches whoever comes to one of these.
     pub(crate) fn watch(&self, listening: &[Listening]) -> Result<()> {
+        let is_blind = self.hand.lookout.is_none();
         for end in listening {
-            if let Endpoint::Net(at) = &end.at {
+            let tells = is_blind && !matches!(end.protocol, "udp" | "quic");
+            if let Endpoint::Net(at) = &end.at
+                && !tells
+            {
                 self.watch_port(at.port())?;
             }
         }
