@@ -173,30 +173,36 @@ impl Gallery {
 
     /// Those who have come: what was before they came they are told now. Gives the flows to tell of.
     fn begin(&mut self, live: &Live, now: Instant) -> Vec<usize> {
-        let mut news = Vec::new();
-        for seat in self.seats.iter_mut().filter(|seat| !seat.has_begun) {
+        let Self {
+            sight,
+            seats,
+            carriers,
+            ..
+        } = self;
+        let mut begins = false;
+        seats.retain_mut(|seat| {
+            if seat.has_begun {
+                return true;
+            }
             let course = seat.viewer.course;
             let own = course.and_then(|course| find(live, course));
-            self.carriers.extend(own);
+            carriers.extend(own);
+            let is_apart = course.is_none() || own.is_some();
             let late = now.duration_since(seat.since) >= PATIENCE;
-            // Where only sockets tell, nothing tells of a connection before it has said something.
-            if own.is_none() && course.is_some() && !late {
-                continue;
+            if is_apart || late {
+                seat.viewer.put(head(*sight, &seat.viewer, is_apart));
             }
-            seat.has_begun = true;
-            let head = json!({
-                "v": 1,
-                "event": "view",
-                "sight": self.sight.name(),
-                "sees": if seat.viewer.sees_all { "all" } else { "own" },
-                "left_out": course.map(|course| course.peer.to_string()),
-            });
-            seat.viewer.put(line(&head));
-            let flows = live.flows().newest().take(AMONG);
-            let flows = flows.filter(|(_, flow)| !flow.events.is_empty());
-            news.extend(flows.take(FLOWS_BEFORE).map(|(number, _)| number));
+            seat.has_begun = is_apart;
+            begins |= is_apart;
+            is_apart || !late
+        });
+        if !begins {
+            return Vec::new();
         }
-        news
+        let flows = live.flows().newest().take(AMONG);
+        let flows = flows.filter(|(_, flow)| !flow.events.is_empty());
+        let flows = flows.take(FLOWS_BEFORE);
+        flows.map(|(number, _)| number).collect()
     }
 
     /// Claims whose flows are seen. Gives these.
@@ -289,6 +295,23 @@ fn find(live: &Live, course: Course) -> Option<usize> {
     };
     let mut flows = live.flows().newest().take(AMONG);
     flows.find_map(|(number, flow)| is_it(flow).then_some(number))
+}
+
+/// The first line. A view that cannot be left out of itself is told nothing more.
+fn head(sight: Sight, viewer: &Viewer, is_apart: bool) -> Bytes {
+    let sees = match (is_apart, viewer.sees_all) {
+        (false, _) => "none",
+        (true, true) => "all",
+        (true, false) => "own",
+    };
+    let left_out = viewer.course.filter(|_| is_apart);
+    line(&json!({
+        "v": 1,
+        "event": "view",
+        "sight": sight.name(),
+        "sees": sees,
+        "left_out": left_out.map(|course| course.peer.to_string()),
+    }))
 }
 
 fn line(object: &serde_json::Value) -> Bytes {
@@ -450,6 +473,25 @@ mod tests {
                 "{lines:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_view_that_no_packets_show_is_told_nothing_more() {
+        let (mut live, mut gallery) = (live(), Gallery::new(Sight::Packets));
+        let (looking, body) = Viewer::new(Some(course("192.0.2.8:1")), None, true);
+        let mut seat = Seat::new(looking, Arc::default());
+        // Introduced by a proxy, they have an address that is in no packet.
+        seat.since = Instant::now().checked_sub(PATIENCE).unwrap();
+        gallery.enter(seat);
+        let fresh = hear(&mut live, &["192.0.2.9:2"]);
+        gallery.show(&live, &fresh);
+        assert!(gallery.seats.is_empty(), "they are sent away");
+        let lines = told(gallery, body).await;
+        assert_eq!(events(&lines), [("view", None)]);
+        assert_eq!(
+            (&lines[0]["sees"], &lines[0]["left_out"]),
+            (&"none".into(), &Value::Null)
+        );
     }
 
     #[tokio::test]

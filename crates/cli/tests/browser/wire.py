@@ -163,6 +163,9 @@ def the_close_is_drawn_and_what_was_seen_can_be_saved(page):
     seen(page, "WebSocket close")
     page.wait(lambda: any("FIN" in label for label in labels(page)), "the end of the connection")
     page.wait(lambda: "closed" in page.js("return document.getElementById('wire-flow').selectedOptions[0].text"), "that it is closed")
+    page["wire-newest"].click()
+    expect(page.js("const view = document.getElementById('wire-view'); return view.scrollTop > 0 && view.scrollTop + view.clientHeight >= view.scrollHeight - 1"),
+           "the newest is not in sight")
     page.shot("wire-closed")
     page["wire-save"].click()
     saved = lambda: list(page.downloads.glob("*.jsonl"))

@@ -12,6 +12,7 @@ const FRAME = 60;
 /** As many flows are kept, and as many lines to be saved. */
 const FLOWS = 64;
 const LINES = 20_000;
+const SEES = { all: 'seesAll', own: 'seesOwn', none: 'seesNothing' };
 
 const state = { flows: new Map(), lines: [], missed: 0, zoom: 1, chosen: null, note: 'asking' };
 let asking;
@@ -53,7 +54,7 @@ function build() {
   bar.append(
     title, make('span', '', { id: 'wire-sight' }), which,
     button('wire-out', 'zoomOut', '−', () => zoom(1 / 1.25)), button('wire-in', 'zoomIn', '+', () => zoom(1.25)),
-    button('wire-fit', 'zoomFit', '1:1', () => zoom(0)), button('wire-save', 'wireSave', '.jsonl', save),
+    button('wire-fit', 'zoomFit', '1:1', () => zoom(0)), button('wire-newest', 'newest', '↓', newest), button('wire-save', 'wireSave', '.jsonl', save),
     button('wire-whole', 'wireWhole', '⤢', fill), button('wire-close', 'close', '×', () => $('wire-open').click()),
   );
   const view = named('div', 'wire-view', 'packets');
@@ -116,6 +117,10 @@ function tell(element) {
   if (row) $('wire-told').textContent = whole(row, current());
 }
 
+function newest() {
+  $('wire-view').scrollTop = $('wire-view').scrollHeight;
+}
+
 function zoom(by) {
   state.zoom = by ? Math.min(4, Math.max(0.4, state.zoom * by)) : 1;
   drawSoon();
@@ -132,7 +137,7 @@ async function ask(signal) {
   while (!signal.aborted) {
     try {
       await read(signal);
-      become('again');
+      become(state.about?.sees === 'none' ? 'seesNone' : 'again');
     } catch (problem) {
       if (signal.aborted) return;
       become(problem instanceof Response ? 'refused' : 'again', { why: `${problem.status} ${problem.statusText}` });
@@ -218,12 +223,12 @@ function draw() {
   const isOther = picture.flow !== flow;
   picture.draw(flow, view.clientWidth - 16, state.zoom);
   if (isOther || !$('wire-told').textContent) $('wire-told').textContent = t('howTo');
-  if (isAtEnd || isOther) view.scrollTop = view.scrollHeight;
+  if (isAtEnd || isOther) newest();
 }
 
 function list(flow) {
   const { about } = state;
-  $('wire-sight').textContent = about ? `${t(`sight-${about.sight}`)} · ${t(about.sees === 'all' ? 'seesAll' : 'seesOwn')}` : '';
+  $('wire-sight').textContent = about ? `${t(`sight-${about.sight}`)} · ${t(SEES[about.sees])}` : '';
   const options = [...state.flows.values()].reverse().map((known) => {
     const more = [known.transport, ...known.layers, known.isYours && t('yours'), known.isOver && t('over')].filter(Boolean);
     return [String(known.flow), `${known.A} · ${more.join(' · ')} · ${known.count}`];

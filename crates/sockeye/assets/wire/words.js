@@ -18,6 +18,8 @@ learn({
   'sight-socket': ['sockets', '套接字'],
   seesAll: ['All connections of this server', '此服务器的全部连接'],
   seesOwn: ['Your own connections', '你自己的连接'],
+  seesNothing: ['Nothing', '无'],
+  seesNone: ['The connection of this view cannot be told from the others, and so nothing is shown.', '无法将承载本视图的连接与其他连接区分开，因此不显示任何内容。'],
   leftOut: ['Left out: {what}, which carries this view.', '未显示：{what}，它承载着本视图。'],
   missed: ['{n} packets came too fast and are not shown.', '有 {n} 个数据包到达过快，未显示。'],
   gone: ['{n} earlier packets are not shown', '更早的 {n} 个数据包未显示'],

@@ -391,7 +391,7 @@ mod tests {
                     .split_once("from '")
                     .or_else(|| line.split_once("import '"))
                     .or_else(|| line.split_once("import('"))?;
-                path.strip_suffix("';").or(path.strip_suffix("');"))
+                path.strip_suffix("';").or_else(|| path.strip_suffix("');"))
             });
             for path in imports {
                 let name = match path.strip_prefix("../") {
