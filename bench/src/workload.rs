@@ -14,6 +14,7 @@ mod start_up;
 mod tcp_echo;
 mod trace_capture;
 mod trace_read;
+mod trace_rows;
 mod transfer;
 mod transfer_large;
 mod transfer_small;
@@ -65,6 +66,7 @@ pub(crate) const ALL: &[Workload] = &[
     ("trace-read", trace_read::run),
     ("trace-overhead", trace_capture::overhead),
     ("trace-capture", trace_capture::capture),
+    ("trace-rows", trace_rows::run),
     ("chat-store", chat_store::durable),
     ("chat-join", chat_store::join),
     ("transfer-1g", transfer_large::plain),

@@ -3,33 +3,34 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::args::EyeArgs;
 use crate::terminal;
 use anyhow::{Context, Result};
-use sockeye::{Endpoint, KeyLog, Listening};
-use trace::{Lookout, NARROWEST, Sight, Style, WHOLE};
-use wire::packet::{RAW, UPPER_PDU, datagram, stream_bytes};
+use sockeye::{Course, Endpoint, KeyLog, Listening, View, ViewKey, Viewer};
+use trace::{Lookout, NARROWEST, Sight, Stage, Style, WHOLE, Watcher, Whose};
 
 mod easel;
+mod gallery;
+mod hand;
 mod ports;
 mod wanted;
 mod watch;
 
 pub(crate) use easel::{Easel, Form, Pcap, create};
+use gallery::Seat;
 use wanted::Wanted;
 pub(crate) use wanted::exists as is_process;
 use watch::Watch;
 
-const ONLY_PACKETS: &str =
-    "of ports that are served, and of other programs, only packets tell: nothing is drawn";
+/// Nobody waits longer for the first look at connections of others.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// What is told to whoever draws.
 enum Told {
@@ -48,6 +49,24 @@ enum Told {
         what: &'static str,
         facts: Option<String>,
     },
+    /// Somebody has come: when the SYN did, which the kernel may have kept, and when that was told.
+    Came {
+        times: [u64; 2],
+        ends: (SocketAddr, SocketAddr),
+        syn: Option<Vec<u8>>,
+        facts: Option<String>,
+    },
+    /// The kernel is to be asked about a connection of ours, whose own end stands first.
+    Follow {
+        ends: (SocketAddr, SocketAddr),
+        stage: Stage,
+    },
+    /// The kernel is to be asked about connections of others, and that this was done is to be said.
+    Watch(Whose, Sender<()>),
+    /// Somebody looks from a page.
+    Viewer(Seat),
+    /// Whose connection this is.
+    Claim(Course, ViewKey),
     /// No packets follow but the last ones.
     Over,
 }
@@ -65,8 +84,8 @@ struct Hand {
     /// Without the right to see packets it is what our sockets tell.
     lookout: Option<Lookout>,
     wanted: Mutex<Wanted>,
-    /// That nothing is seen was said.
-    is_told: AtomicBool,
+    /// Who looks from a page.
+    seats: Arc<()>,
     /// When connections were begun, by our port and the peer.
     begun: Mutex<HashMap<(u16, SocketAddr), u64>>,
 }
@@ -94,17 +113,32 @@ impl Eye {
             waker,
             lookout,
             wanted: Mutex::default(),
-            is_told: AtomicBool::new(false),
+            seats: Arc::default(),
             begun: Mutex::default(),
         });
-        let watch = Watch::new(hand.clone(), receiver, waking, easel, (sight, keys));
+        let watcher = match sight {
+            Sight::Socket => Watcher::open().map_err(deaf).ok(),
+            _ => None,
+        };
+        let ears = (receiver, waking, watcher);
+        let watch = Watch::new(hand.clone(), ears, easel, (sight, keys));
         let thread = std::thread::Builder::new().name("trace".to_owned());
         let thread = thread.spawn(move || watch.run()).context("cannot watch")?;
         Ok(Self { hand, thread })
     }
 
-    /// Who is told of connections that are dialed.
+    /// Who is told of connections that are dialed, and that come.
     pub(crate) fn lookout(&self) -> Arc<dyn sockeye::Lookout> {
+        self.hand.clone()
+    }
+
+    /// Who is told of connections to a port that we serve, where their packets are not seen.
+    pub(crate) fn port_lookout(&self) -> Option<Arc<dyn sockeye::Lookout>> {
+        self.hand.is_blind().then(|| self.lookout())
+    }
+
+    /// What the pages of our ports show.
+    pub(crate) fn view(&self) -> Arc<dyn View> {
         self.hand.clone()
     }
 
@@ -116,6 +150,10 @@ impl Eye {
 
     /// Watches whoever comes to one of these.
     pub(crate) fn watch(&self, listening: &[Listening]) -> Result<()> {
+        // Those tell of themselves.
+        if self.hand.is_blind() {
+            return Ok(());
+        }
         for end in listening {
             if let Endpoint::Net(at) = &end.at {
                 self.watch_port(at.port())?;
@@ -139,14 +177,21 @@ impl Eye {
     /// Watches the connections of a program.
     pub(crate) fn watch_process(&self, process: u32) -> Result<()> {
         self.hand.wanted().process = Some(process);
+        if let Err(error) = std::fs::read_dir(format!("/proc/{process}/fd")) {
+            eprintln!(
+                "trace: cannot see which sockets program {process} has: {error}. A port is watched whosever it is: --watch :PORT"
+            );
+        }
         self.admit(None)
     }
 
     fn admit(&self, port: Option<u16>) -> Result<()> {
         let Some(lookout) = &self.hand.lookout else {
-            if !self.hand.is_told.swap(true, Relaxed) {
-                eprintln!("trace: {ONLY_PACKETS}");
-            }
+            let whose = self.hand.wanted().whose();
+            let (done, looked) = mpsc::channel();
+            self.hand.tell(Told::Watch(whose, done));
+            // What comes after this is new.
+            let _ = looked.recv_timeout(FIRST_LOOK);
             return Ok(());
         };
         let admitted = match port {
@@ -220,13 +265,19 @@ fn blind(error: &std::io::Error) -> String {
     }
 }
 
+/// Then nothing but our own sockets tells of connections.
+fn deaf(error: std::io::Error) {
+    eprintln!("trace: cannot ask the kernel about connections: {error}");
+}
+
 impl Hand {
-    fn wanted(&self) -> MutexGuard<'_, Wanted> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Packets are not seen.
+    fn is_blind(&self) -> bool {
+        self.lookout.is_none()
     }
 
-    fn begun(&self) -> MutexGuard<'_, HashMap<(u16, SocketAddr), u64>> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, told: Told) {
@@ -237,86 +288,25 @@ impl Hand {
             let _ = (&self.waker).write(&[0]);
         }
     }
+}
 
-    fn infer(
-        &self,
-        time: u64,
-        ends: (SocketAddr, SocketAddr),
-        what: &'static str,
-        facts: Option<String>,
-    ) {
-        self.tell(Told::Inferred {
-            time,
-            ends,
-            what,
-            facts,
-        });
-    }
-
-    fn packet(&self, link: u16, outbound: bool, data: Vec<u8>) {
-        self.tell(Told::Packet {
-            time: watch::now(),
-            link,
-            data,
-            outbound,
-        });
+impl std::fmt::Debug for Hand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hand").finish_non_exhaustive()
     }
 }
 
-/// The sender and the receiver.
-fn directed(local: SocketAddr, peer: SocketAddr, outbound: bool) -> (SocketAddr, SocketAddr) {
-    match outbound {
-        true => (local, peer),
-        false => (peer, local),
-    }
-}
-
-impl sockeye::Lookout for Hand {
-    fn dialing(&self, local: SocketAddr, peer: SocketAddr) {
-        let key = (local.port(), wanted::canonical(peer));
-        self.begun().insert(key, watch::now());
-        if let Some(lookout) = &self.lookout {
-            let pair = (local.port(), wanted::canonical(peer));
-            self.wanted().pairs.insert(pair);
-            // Without it the connection is made all the same, and not seen.
-            let _ = lookout.admit(local.port());
+impl View for Hand {
+    fn look(&self, viewer: Viewer) -> bool {
+        let has_room = Arc::strong_count(&self.seats) <= gallery::MOST;
+        if has_room {
+            let seat = Seat::new(viewer, self.seats.clone());
+            self.tell(Told::Viewer(seat));
         }
+        has_room
     }
 
-    fn connected(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) -> bool {
-        let key = (local.port(), wanted::canonical(peer));
-        let begun = self.begun().remove(&key);
-        if self.lookout.is_some() {
-            return false;
-        }
-        let now = watch::now();
-        self.infer(begun.unwrap_or(now), (local, peer), "SYN", None);
-        self.infer(now, (peer, local), "SYN ACK", None);
-        self.infer(now, (local, peer), "ACK", trace::kernel_facts(socket));
-        true
-    }
-
-    fn parted(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) {
-        let facts = trace::kernel_facts(socket);
-        self.infer(watch::now(), (local, peer), "close", facts);
-    }
-
-    fn bytes(&self, local: SocketAddr, peer: SocketAddr, outbound: bool, bytes: &[u8]) {
-        let (from, to) = directed(local, peer, outbound);
-        if bytes.is_empty() {
-            return self.infer(watch::now(), (from, to), "FIN", None);
-        }
-        let data = stream_bytes(from, to, "tls", bytes);
-        self.packet(UPPER_PDU, outbound, data);
-    }
-
-    fn datagram(&self, local: SocketAddr, peer: SocketAddr, outbound: bool, bytes: &[u8]) {
-        let (from, to) = directed(local, peer, outbound);
-        if let Some(data) = datagram(from, to, bytes) {
-            self.wanted()
-                .pairs
-                .insert((local.port(), wanted::canonical(peer)));
-            self.packet(RAW, outbound, data);
-        }
+    fn claim(&self, course: Course, key: ViewKey) {
+        self.tell(Told::Claim(course, key));
     }
 }

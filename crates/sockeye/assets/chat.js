@@ -9,9 +9,10 @@ import { plain } from './chat/show.js';
 import './chat/words.js';
 import { $, remember, remembered } from './page/browser.js';
 import { Link } from './page/link.js';
-import { Socket } from './page/socket.js';
+import { KEY, protocols, Socket } from './page/socket.js';
 import { Transport } from './page/transport.js';
 import { count, meaning, speak, t } from './page/words.js';
+import { offerWire } from './wire/offer.js';
 
 /** Where the lists lie over the messages. */
 const NARROW = matchMedia('(max-width: 44rem)');
@@ -51,12 +52,6 @@ function takeToken() {
   return token;
 }
 
-function protocols(token) {
-  const bytes = String.fromCharCode(...new TextEncoder().encode(token));
-  const safe = btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
-  return token ? ['sockeye', `token.${safe}`] : ['sockeye'];
-}
-
 /** What carries the chat: as was chosen, or else a WebSocket. */
 async function open() {
   // The certificate may be another one since: without its hash now there is nothing to try.
@@ -78,7 +73,7 @@ async function ready(carrier) {
 function transportUrl() {
   const { hostname, port, protocol } = location;
   const query = token && `&token=${encodeURIComponent(token)}`;
-  return `https://${hostname}:${port || (protocol === 'https:' ? 443 : 80)}/?view=json${query}`;
+  return `https://${hostname}:${port || (protocol === 'https:' ? 443 : 80)}/?view=json&wire=${KEY}${query}`;
 }
 
 /** The word for what there is no WebTransport without. */
@@ -249,6 +244,7 @@ async function askFacts() {
   const asking = fetch('/.sockeye/facts.json', { headers, cache: 'no-store' });
   const told = await asking.then((answer) => answer.ok && answer.json()).catch(() => null);
   if (told) facts = told;
+  offerWire(facts);
   return Boolean(told);
 }
 

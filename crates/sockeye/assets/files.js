@@ -9,11 +9,12 @@ import { dropped } from './files/dropped.js';
 import { List } from './files/list.js';
 import { leave } from './files/preview.js';
 import { Queue } from './files/queue.js';
-import { link, list, useToken } from './files/server.js';
+import { facts, link, list, useToken } from './files/server.js';
 import { WORDS } from './files/words.js';
+import { offerWire, toggleWire } from './wire/offer.js';
 
 const chosen = { lang: navigator.language, theme: '', key: 'name', down: false, ...remembered(localStorage, 'files.chosen', {}) };
-const KEYS = [['/', 'keySearch'], ['↑ ↓', 'keyRows'], ['Enter, Space', 'keyOpen'], ['Backspace', 'keyUp'], ['u', 'keyUpload'], ['?', 'keyHelp']];
+const KEYS = [['/', 'keySearch'], ['↑ ↓', 'keyRows'], ['Enter, Space', 'keyOpen'], ['Backspace', 'keyUp'], ['u', 'keyUpload'], ['w', 'keyWire'], ['?', 'keyHelp']];
 
 let path = location.pathname.startsWith('/.sockeye/') ? '/' : location.pathname;
 const rows = new List(open);
@@ -132,6 +133,7 @@ function pressed(event) {
     Backspace: () => { if (path !== (folder()?.root ?? '/')) open(path.replace(/[^/]+\/$/, '')); },
     u: () => { if (folder()?.write) $('files').click(); },
     '?': () => $('keys').showModal(),
+    w: toggleWire,
     ...(rows.current ? { ' ': () => rows.preview(rows.current) } : {}),
   }[event.key];
   if (does) act(event, does);
@@ -178,3 +180,4 @@ useTheme();
 useLanguage();
 listen();
 enter(path);
+facts().then(offerWire);

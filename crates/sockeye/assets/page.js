@@ -3,14 +3,15 @@ import { Composer } from './page/composer.js';
 import { Facts, OVER } from './page/facts.js';
 import { Link } from './page/link.js';
 import { Log } from './page/log.js';
-import { Socket } from './page/socket.js';
+import { KEY, protocols, Socket } from './page/socket.js';
 import { Transport } from './page/transport.js';
 import { $, download, make, remember, remembered, toClipboard } from './page/browser.js';
 import { bytesOf, codec } from './page/text.js';
 import { count, speak, t } from './page/words.js';
+import { offerWire, toggleWire } from './wire/offer.js';
 
 const KEYS = {
-  'Enter  Shift+Enter': 'keySend', '↑  ↓': 'keyHistory', '/': 'keySearch', i: 'keyInput', 'Ctrl+L': 'keyClear',
+  'Enter  Shift+Enter': 'keySend', '↑  ↓': 'keyHistory', '/': 'keySearch', i: 'keyInput', 'Ctrl+L': 'keyClear', w: 'keyWire',
   'Tab  ↑  ↓': 'keyRows', 'c  h  Enter': 'keyRow', Esc: 'keyLeave', '?': 'keyHelp',
 };
 /** How often what came in is told to screen readers, in milliseconds. */
@@ -44,12 +45,6 @@ function takeToken() {
   return token;
 }
 
-function protocols(token) {
-  const bytes = String.fromCharCode(...new TextEncoder().encode(token));
-  const safe = btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
-  return token ? ['sockeye', `token.${safe}`] : ['sockeye'];
-}
-
 /** What carries the messages: as was chosen, or else a WebSocket. */
 async function open() {
   state.failed = '';
@@ -74,8 +69,8 @@ async function ready(carrier) {
 
 function transportUrl() {
   const { hostname, port, protocol } = location;
-  const query = state.token && `?token=${encodeURIComponent(state.token)}`;
-  return `https://${hostname}:${port || (protocol === 'https:' ? 443 : 80)}/${query}`;
+  const query = state.token && `&token=${encodeURIComponent(state.token)}`;
+  return `https://${hostname}:${port || (protocol === 'https:' ? 443 : 80)}/?wire=${KEY}${query}`;
 }
 
 /** The word for what there is no WebTransport without. */
@@ -102,6 +97,8 @@ function changed() {
   } else if (ending && ending !== state.ending) {
     log.add('note', () => `${ending.meaning ? `${t('closed')}: ` : ''}${facts.ending(ending)}`);
     composer.stop();
+    // Who may not connect may see all the same what crosses the wire.
+    if (!state.facts.service) askFacts();
   }
   state.ending = ending;
   $('live').textContent = t(link.state, { n: link.left });
@@ -135,6 +132,7 @@ async function askFacts() {
   const asking = fetch('/.sockeye/facts.json', { headers, cache: 'no-store' });
   const told = await asking.then((answer) => answer.ok && answer.json()).catch(() => null);
   if (told) state.facts = told;
+  offerWire(state.facts);
   offerEncodings();
   useOver();
   facts.show();
@@ -196,6 +194,7 @@ function tell() {
 const SHORTCUTS = {
   '/': () => $('search').focus(),
   i: () => $('input').focus(),
+  w: toggleWire,
   '?': () => $('keys').showModal(),
 };
 

@@ -63,6 +63,7 @@ mod stream;
 mod task;
 mod token;
 pub mod transfer;
+mod view;
 
 pub use certificate::{Certificate, CertificateFacts, Fingerprint, minute};
 pub use child::{ChildOptions, end_children};
@@ -93,6 +94,7 @@ pub use stream::join::{HALF_OPEN, Traffic};
 pub use stream::pump::pump;
 pub use stream::{AsyncIo, ByteStream, Counters};
 pub use token::{MAX_TOKEN, Token};
+pub use view::{Course, View, ViewKey, Viewer};
 pub use wire::address::{Address, AddressError};
 pub use wire::framing::Framing;
 pub use wire::proxy_protocol::Version as ProxyVersion;

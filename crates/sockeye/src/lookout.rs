@@ -1,5 +1,6 @@
-//! Who watches the packets of what is dialed: told before the first one leaves.
+//! Who watches packets: those of what is dialed, told before the first one leaves, and those of a port.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::stream::ByteStream;
 
 /// Watches what passes between our sockets and the network. Every call must be quick: the conversation waits for it.
-pub trait Lookout: Send + Sync {
+pub trait Lookout: fmt::Debug + Send + Sync {
     /// A TCP connection is about to be made from a port of ours, on an address of ours that may not be known yet. Its
     /// first packet leaves when this returns.
     fn dialing(&self, local: SocketAddr, peer: SocketAddr);
@@ -21,6 +22,12 @@ pub trait Lookout: Send + Sync {
     /// It stands. Whether its bytes are to be told, too: then they pass through here and cannot be moved by the kernel
     /// alone.
     fn connected(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) -> bool;
+
+    /// A socket of a port is bound for TCP. Nobody can come to it before this returns.
+    fn listening(&self, _socket: BorrowedFd<'_>) {}
+
+    /// Somebody has come to one. Whether its bytes are to be told, as with [`connected`](Self::connected).
+    fn accepted(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) -> bool;
 
     /// Its bytes were told, and we close it.
     fn parted(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>);
@@ -40,13 +47,42 @@ pub(crate) fn watched(
 ) -> ByteStream {
     let (local, peer) = ends;
     match lookout {
-        Some(lookout) if lookout.connected(local, peer, tcp.as_fd()) => ByteStream::new(Watched {
-            tcp,
-            local,
-            peer,
-            lookout: lookout.clone(),
-        }),
+        Some(lookout) if lookout.connected(local, peer, tcp.as_fd()) => {
+            Watched::stream(tcp, ends, lookout)
+        }
         _ => tcp.into(),
+    }
+}
+
+/// The same of one that came to a port of ours.
+pub(crate) fn watched_here(
+    tcp: TcpStream,
+    ends: (SocketAddr, SocketAddr),
+    lookout: Option<&Arc<dyn Lookout>>,
+) -> ByteStream {
+    let (local, peer) = ends;
+    match lookout {
+        Some(lookout) if lookout.accepted(local, peer, tcp.as_fd()) => {
+            Watched::stream(tcp, ends, lookout)
+        }
+        _ => tcp.into(),
+    }
+}
+
+/// Tells of datagrams of `size` bytes each, as they are on the wire.
+pub(crate) fn tell_run(
+    lookout: Option<&Arc<dyn Lookout>>,
+    (local, peer): (SocketAddr, SocketAddr),
+    outbound: bool,
+    run: &[u8],
+    size: usize,
+) {
+    let Some(lookout) = lookout else { return };
+    if run.is_empty() {
+        lookout.datagram(local, peer, outbound, run);
+    }
+    for datagram in run.chunks(size.max(1)) {
+        lookout.datagram(local, peer, outbound, datagram);
     }
 }
 
@@ -58,6 +94,19 @@ struct Watched {
 }
 
 impl Watched {
+    fn stream(
+        tcp: TcpStream,
+        (local, peer): (SocketAddr, SocketAddr),
+        lookout: &Arc<dyn Lookout>,
+    ) -> ByteStream {
+        ByteStream::new(Self {
+            tcp,
+            local,
+            peer,
+            lookout: lookout.clone(),
+        })
+    }
+
     fn tell(&self, outbound: bool, bytes: &[u8]) {
         self.lookout.bytes(self.local, self.peer, outbound, bytes);
     }

@@ -14,6 +14,7 @@ use wire::framing::Framing;
 use wire::text::Encoding;
 
 use crate::error::{Error, Operation, Result};
+use crate::lookout::Lookout;
 use crate::protocol::tls::TlsServer;
 use crate::protocol::{http, quic as quic_protocol, ws};
 use crate::resolve::Family;
@@ -92,6 +93,8 @@ pub struct PortConfig {
     pub quic: quic_protocol::Settings,
     /// Who hears of it.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Who watches its packets, without the right to see them.
+    pub lookout: Option<Arc<dyn Lookout>>,
 }
 
 /// Sessions that may be open at once unless told otherwise.
@@ -122,6 +125,7 @@ impl Default for PortConfig {
             quic_beside: true,
             quic: quic_protocol::Settings::default(),
             observer: None,
+            lookout: None,
         }
     }
 }

@@ -16,6 +16,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("transfer", &["stream", "token", "error"]),
     // 2. stream → wire; session → stream; the service trait → session; services → all of these.
     ("stream", &[]),
+    // What a port shows of itself is lines, whatever they tell.
+    ("view", &["request"]),
     // Who watches packets knows nothing of whose they are.
     ("lookout", &["stream"]),
     ("session", &["stream", "certificate", "error"]),
@@ -68,6 +70,7 @@ const PROTOCOL: &[&str] = &[
     "stream",
     "request",
     "lookout",
+    "view",
     "task",
     "token",
     "certificate",
@@ -78,8 +81,10 @@ const PORT: &[&str] = &[
     "service::Service",
     "service::AnyService",
     "protocol",
+    "lookout",
     "session",
     "stream",
+    "lookout",
     "socket",
     "resolve",
     "task",

@@ -8,9 +8,11 @@ use crate::event::{Event, Fate, How, Note, Side, Vantage};
 use crate::flow::Flow;
 use crate::state::Machine;
 
+mod rows;
 mod sender;
 
-use sender::{Probe, Sender, Sent};
+pub(crate) use rows::Rows;
+use sender::{Probe, Sender, Sent, Told};
 
 /// Linux waits at least as long before its timer sends again, in nanoseconds; what comes earlier is a probe.
 const LEAST_TIMEOUT: i64 = 200_000_000;
@@ -19,8 +21,10 @@ const LEAST_TIMEOUT: i64 = 200_000_000;
 pub(crate) fn run(flow: &mut Flow) {
     let begun = flow.analysis.take();
     let mut analysis = begun.unwrap_or_else(|| Box::new(Analysis::new(flow)));
-    while analysis.rows < flow.events.len() {
-        analysis.step(&mut flow.events, analysis.rows);
+    let end = flow.rows();
+    let mut rows = Rows::new(flow.gone, &mut flow.events);
+    while analysis.rows < end {
+        analysis.step(&mut rows, analysis.rows);
         analysis.rows += 1;
     }
     flow.first = analysis.machine.first();
@@ -50,6 +54,7 @@ struct Handshake {
 #[derive(Clone, Copy)]
 struct Now {
     row: usize,
+    frame: u64,
     time: i64,
     from: Side,
     flags: Flags,
@@ -67,6 +72,7 @@ impl Now {
         let tcp = event.tcp()?;
         Some(Self {
             row,
+            frame: event.frame,
             time: event.time,
             from: event.from,
             flags: tcp.flags,
@@ -89,11 +95,12 @@ impl Now {
             start: self.seq,
             end: self.end,
             row: self.row,
+            frame: self.frame,
             time: self.time,
             again,
             unanswered: false,
             sacked: false,
-            syn: self.is(Flags::SYN),
+            flags: self.flags,
             clock: self.clock,
             id: self.id,
         }
@@ -111,7 +118,7 @@ impl Analysis {
         }
     }
 
-    fn step(&mut self, events: &mut [Event], row: usize) {
+    fn step(&mut self, events: &mut Rows<'_>, row: usize) {
         let Some(now) = Now::of(&events[row], row) else {
             events[row].fate = Fate::Arrived;
             events[row].states = Some(self.machine.states());
@@ -177,7 +184,7 @@ impl Analysis {
     }
 
     /// The numbers that the segment takes.
-    fn sends(&mut self, events: &mut [Event], now: Now, notes: &mut Vec<Note>) {
+    fn sends(&mut self, events: &mut Rows<'_>, now: Now, notes: &mut Vec<Note>) {
         let (own, peer) = (now.from.index(), now.from.other().index());
         let peer_window = self.senders[peer].window;
         let full = |sender: &Sender| {
@@ -249,7 +256,7 @@ impl Analysis {
     }
 
     /// Bytes that were seen before come again.
-    fn repeats(&mut self, events: &mut [Event], now: Now, notes: &mut Vec<Note>) {
+    fn repeats(&mut self, events: &mut Rows<'_>, now: Now, notes: &mut Vec<Note>) {
         let (from, to) = (now.from, now.from.other());
         let sender = &mut self.senders[from.index()];
         let Some(original) = sender.original(now.seq, now.end).copied() else {
@@ -262,12 +269,11 @@ impl Analysis {
         };
         // Ends that open at once answer with the SYN that they have sent, and it is not that it was lost (RFC 9293,
         // figure 7).
-        let first = events[original.row].tcp().map(|tcp| tcp.flags);
-        let was_syn = first.is_some_and(|flags| flags.has(Flags::SYN) && !flags.has(Flags::ACK));
+        let was_syn = original.flags.has(Flags::SYN) && !original.flags.has(Flags::ACK);
         if was_syn && now.is(Flags::SYN) && now.ack.is_some() {
             return;
         }
-        let of = events[original.row].frame;
+        let of = original.frame;
         if original.is_duplicate(&now.sent(true)) {
             notes.push(Note::Duplicate { of });
             return;
@@ -285,7 +291,8 @@ impl Analysis {
             return;
         }
         // A SYN-ACK that answers a SYN that came again says nothing about the one before it.
-        let asked = events[original.row..now.row].iter().any(|event| {
+        let since = events.between(original.row, now.row);
+        let asked = since.iter().any(|event| {
             event.from == to && event.tcp().is_some_and(|tcp| tcp.flags.has(Flags::SYN))
         });
         let says_nothing = how == How::SynAck && asked;
@@ -296,25 +303,28 @@ impl Analysis {
     }
 
     /// The sender does not know that we have acknowledged it: our ACK was lost, if it had time to arrive.
-    fn ack_was_lost(&mut self, events: &mut [Event], now: Now) {
+    fn ack_was_lost(&mut self, events: &mut Rows<'_>, now: Now) {
         let to = now.from.other();
-        let Some(row) = self.senders[now.from.index()].ack_row else {
+        let Some(told) = self.senders[now.from.index()].told else {
             return;
         };
         let round_trip = self.handshake.round_trip.unwrap_or(LEAST_TIMEOUT);
-        let in_time = now.time - events[row].time > round_trip * 3 / 2;
-        if in_time && self.vantage == Vantage::At(to) && events[row].fate == Fate::Unknown {
-            self.lose(events, now, row);
+        let in_time = now.time - told.time > round_trip * 3 / 2;
+        let unknown = events
+            .get_mut(told.row)
+            .is_some_and(|event| event.fate == Fate::Unknown);
+        if in_time && self.vantage == Vantage::At(to) && unknown {
+            self.lose(events, now, told.row);
         }
     }
 
-    fn lose(&mut self, events: &mut [Event], now: Now, row: usize) {
-        events[row].fate = Fate::Unanswered;
+    fn lose(&mut self, events: &mut Rows<'_>, now: Now, row: usize) {
+        settle(events, row, Fate::Unanswered);
         self.machine.lost(events, row, now.row);
     }
 
     /// What the segment says about those of the other end.
-    fn acknowledges(&mut self, events: &mut [Event], now: Now, notes: &mut Vec<Note>) {
+    fn acknowledges(&mut self, events: &mut Rows<'_>, now: Now, notes: &mut Vec<Note>) {
         let Some(ack) = now.ack else { return };
         let sack = events[now.row]
             .tcp()
@@ -328,20 +338,25 @@ impl Analysis {
         if twice && let Some((start, end)) = sack.first() {
             notes.push(Note::DuplicateSack);
             for row in other.arrived_after_all(*start, *end) {
-                events[row].fate = Fate::Arrived;
+                settle(events, row, Fate::Arrived);
             }
         }
         for row in other.selectively(sack.get(usize::from(twice)..).unwrap_or_default()) {
-            events[row].fate = Fate::Arrived;
+            settle(events, row, Fate::Arrived);
         }
-        if ack > other.acked || other.ack_row.is_none() {
-            let sample = other.acknowledge(ack, now.row, |row| events[row].fate = Fate::Arrived);
+        if ack > other.acked || other.told.is_none() {
+            let told = Told {
+                row: now.row,
+                frame: now.frame,
+                time: now.time,
+            };
+            let sample = other.acknowledge(ack, told, |row| settle(events, row, Fate::Arrived));
             if let Some(sent) = sample
                 && self.vantage.is_near(now.from.other())
             {
                 notes.push(Note::Rtt {
                     time: (now.time - sent.time).max(0) as u64,
-                    of: events[sent.row].frame,
+                    of: sent.frame,
                 });
             }
         } else if now.pure && ack == other.acked && !twice {
@@ -350,7 +365,7 @@ impl Analysis {
     }
 
     /// An ACK without news: it answers a probe, tells of room, or of a hole.
-    fn says_again(&mut self, events: &mut [Event], now: Now, notes: &mut Vec<Note>) {
+    fn says_again(&mut self, events: &mut Rows<'_>, now: Now, notes: &mut Vec<Note>) {
         let own = &self.senders[now.from.index()];
         let window_before = own.window;
         if now.seq != own.next {
@@ -358,7 +373,7 @@ impl Analysis {
         }
         let other = &mut self.senders[now.from.other().index()];
         if let Some((probe, row)) = other.probe.take() {
-            events[row].fate = Fate::Arrived;
+            settle(events, row, Fate::Arrived);
             notes.push(match probe {
                 Probe::KeepAlive => Note::KeepAliveAck,
                 Probe::Window if now.window == 0 => Note::ZeroWindowProbeAck,
@@ -369,12 +384,18 @@ impl Analysis {
             notes.push(Note::WindowUpdate);
         } else if window_before == Some(now.window) && !other.waiting.is_empty() {
             other.duplicates += 1;
-            let first = other.ack_row.unwrap_or(now.row);
             notes.push(Note::DuplicateAck {
                 count: other.duplicates,
-                of: events[first].frame,
+                of: other.told.map_or(now.frame, |told| told.frame),
             });
         }
+    }
+}
+
+/// Says what became of a packet, if that is still of interest.
+fn settle(events: &mut Rows<'_>, row: usize, fate: Fate) {
+    if let Some(event) = events.get_mut(row) {
+        event.fate = fate;
     }
 }
 

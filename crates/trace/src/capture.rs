@@ -2,22 +2,26 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, Socket, Type};
 
+mod eye;
 mod filter;
+
+pub use eye::Eye;
 
 /// Every kind of packet (ETH_P_ALL), in the byte order of the network.
 const EVERYTHING: i32 = 0x0003_u16.to_be() as i32;
 
-/// Bytes of each packet that are enough for a picture: all headers, and the beginning of the data.
+/// Bytes of each packet that are enough for a picture: all headers, and short data. Of a segment of TCP that is longer
+/// the headers alone are kept: data that is cut is not read.
 pub const SNAP: u32 = 2048;
 
 /// All of a packet: the longest of the loopback, with room.
@@ -77,7 +81,6 @@ impl Lookout {
             socket.set_recv_buffer_size(BUFFER)?;
         }
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-        setsockopt(&socket, sockopt::RxqOvfl, &1)?;
         let lookout = Self(Arc::new(Inner {
             socket,
             wanted: Mutex::new(wanted),
@@ -123,76 +126,7 @@ impl Lookout {
     /// Looks at what passes. Each packet is seen by one eye.
     #[must_use]
     pub fn eye(&self) -> Eye {
-        Eye {
-            lookout: self.clone(),
-            buffer: vec![0; WHOLE as usize],
-            control: nix::cmsg_space!(TimeSpec, u32),
-            missed: 0,
-        }
-    }
-}
-
-/// Reads the packets of a [`Lookout`], one by one.
-#[derive(Debug)]
-pub struct Eye {
-    lookout: Lookout,
-    buffer: Vec<u8>,
-    control: Vec<u8>,
-    missed: u32,
-}
-
-impl Eye {
-    /// The next packet, if one is there.
-    ///
-    /// # Errors
-    /// As reading a socket.
-    pub fn look(&mut self) -> io::Result<Option<Seen<'_>>> {
-        let socket = self.lookout.0.socket.as_raw_fd();
-        let mut slices = [IoSliceMut::new(&mut self.buffer)];
-        let flags = MsgFlags::MSG_DONTWAIT;
-        let message = loop {
-            match recvmsg::<LinkAddr>(socket, &mut slices, Some(&mut self.control), flags) {
-                Ok(message) => break message,
-                Err(Errno::EAGAIN) => return Ok(None),
-                // An interface went down: the others are still there.
-                Err(Errno::EINTR | Errno::ENETDOWN) => {}
-                Err(error) => return Err(error.into()),
-            }
-        };
-        let mut time = None;
-        for said in message.cmsgs()? {
-            match said {
-                ControlMessageOwned::ScmTimestampns(stamp) => time = Some(nanoseconds(stamp)),
-                ControlMessageOwned::RxqOvfl(missed) => self.missed = missed,
-                _ => {}
-            }
-        }
-        let outbound = message.address.is_some_and(|from| from.pkttype() == 4);
-        let length = message.bytes;
-        Ok(Some(Seen {
-            time: time.unwrap_or_else(now),
-            data: &self.buffer[..length],
-            outbound,
-        }))
-    }
-
-    /// Waits until a packet is there, or something on `also`, or for this long.
-    ///
-    /// # Errors
-    /// As ppoll(2).
-    pub fn wait(&self, also: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
-        let socket = self.lookout.0.socket.as_fd();
-        let mut sockets = [socket, also].map(|socket| PollFd::new(socket, PollFlags::POLLIN));
-        match ppoll(&mut sockets, Some(limit.into()), None) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// How many packets were missed because they were not read soon enough.
-    #[must_use]
-    pub fn missed(&self) -> u64 {
-        self.missed.into()
+        Eye::new(self.clone())
     }
 }
 

@@ -4,16 +4,17 @@ use std::fmt::Write;
 
 use wire::packet::Flags;
 
-use crate::event::{Event, Note, Side, State, StateAt, Sure, Tcp, Vantage};
+use crate::event::{Event, Kind, Note, Side, Sight, State, StateAt, Sure, Tcp, Vantage};
 use crate::explain::{Explainer, Language};
-use crate::flow::{Flow, Transport};
-use crate::summary;
+use crate::flow::Flow;
+use crate::summary::{self, Sum};
 use crate::words::duration;
 
 mod fold;
 mod growing;
 mod label;
 pub(crate) mod pen;
+mod sheaf;
 mod sign;
 
 pub(crate) use fold::{Row, rows};
@@ -97,6 +98,8 @@ struct Progress {
     states: Option<[StateAt; 2]>,
     last: i64,
     explainer: Option<Explainer>,
+    /// Sentences about packets of the next row that are kept no more.
+    said: Vec<String>,
 }
 
 impl Progress {
@@ -111,6 +114,15 @@ impl Progress {
             states: None,
             last: 0,
             explainer: style.explain.map(Explainer::new),
+            said: Vec::new(),
+        }
+    }
+
+    /// Finds out what learners are to be told about packets of the next row.
+    fn explain(&mut self, flow: &Flow, events: &[Event]) {
+        if let Some(explainer) = &mut self.explainer {
+            self.said
+                .extend(explainer.sentences(flow, events, self.names));
         }
     }
 }
@@ -180,9 +192,9 @@ impl<'a> Drawing<'a> {
         }
         let (number, time) = self.progress.columns;
         let unit = format!("{:number$} {:>time$} ", "", "ms");
-        let [a, b] = match self.flow.transport {
-            Transport::Tcp => self.flow.first.map(State::name),
-            _ => ["", ""],
+        let [a, b] = match self.flow.has_states() {
+            true => self.flow.first.map(State::name),
+            false => ["", ""],
         };
         let gap = " ".repeat(self.area);
         match self.wide() {
@@ -225,11 +237,9 @@ impl<'a> Drawing<'a> {
         for (class, text) in row.lines() {
             self.note(class, &text, 4, 4);
         }
-        let names = self.progress.names;
-        if let Some(explainer) = &mut self.progress.explainer {
-            for sentence in explainer.sentences(self.flow, row.events(), names) {
-                self.note(Class::Explained, &sentence, 4, 0);
-            }
+        self.progress.explain(self.flow, row.events());
+        for sentence in std::mem::take(&mut self.progress.said) {
+            self.note(Class::Explained, &sentence, 4, 0);
         }
     }
 
@@ -248,15 +258,17 @@ impl<'a> Drawing<'a> {
             match (same, at.sure) {
                 (true, _) => String::new(),
                 (false, Sure::Expected) => format!("({})", at.state.name()),
-                (false, Sure::Seen) => at.state.name().to_owned(),
+                (false, Sure::Seen | Sure::Kernel) => at.state.name().to_owned(),
             }
         })
     }
 
     fn begin_phase(&mut self, event: &Event) {
-        let phase = match &event.tcp() {
-            Some(tcp) if closes(tcp) => Phase::Close,
-            Some(tcp) if tcp.len > 0 => Phase::Data,
+        let phase = match (&event.kind, event.tcp()) {
+            (_, Some(tcp)) if closes(tcp) => Phase::Close,
+            (_, Some(tcp)) if tcp.len > 0 => Phase::Data,
+            (Kind::Inferred("FIN" | "RST"), _) => Phase::Close,
+            (Kind::Bytes { .. } | Kind::Counted { .. }, _) if self.flow.has_states() => Phase::Data,
             _ => return,
         };
         if phase <= self.progress.phase {
@@ -291,7 +303,8 @@ impl<'a> Drawing<'a> {
             let _ = write!(line, "{} ", self.pen.state(&format!("{a:>STATE$}"), &a));
         }
         let shaft = match (label.heavy, label.hollow) {
-            (true, _) => "━",
+            (true, true) => "╍",
+            (true, false) => "━",
             (false, true) => "╌",
             (false, false) => "─",
         };
@@ -338,22 +351,13 @@ impl<'a> Drawing<'a> {
         let margin = " ".repeat(self.margin());
         let gap = " ".repeat(self.area);
         self.line(&format!("{margin}┴{gap}┴"));
-        let mut lines = summary::lines(self.flow, self.progress.names);
+        let sum = Sum::of(self.flow);
+        let legend = legend(self.flow, &sum);
+        let mut lines = summary::lines(self.flow, sum, self.progress.names);
         let place = match self.flow.vantage {
             Vantage::At(side) => format!("seen at the {}", self.progress.names[side.index()]),
             Vantage::Both => "seen at both ends".to_owned(),
             Vantage::Middle => "seen between the ends".to_owned(),
-        };
-        let events = self.flow.events.iter();
-        let guessed = events.filter_map(|event| event.states).flatten();
-        let legend = match guessed.into_iter().any(|at| at.sure == Sure::Expected) {
-            true => "; (STATE) = follows if the segment arrives",
-            false => "",
-        };
-        let inferred = |event: &Event| matches!(event.kind, crate::Kind::Inferred(_));
-        let legend = match self.flow.events.iter().any(inferred) {
-            true => "; (PACKET) = must have been there, nobody saw it",
-            false => legend,
         };
         lines.push(format!("{}, {place}{legend}", sight(self.flow, source)));
         for line in lines {
@@ -367,6 +371,24 @@ impl<'a> Drawing<'a> {
             }
         }
     }
+}
+
+/// What the signs mean that stand in the picture.
+pub(crate) fn legend(flow: &Flow, sum: &Sum) -> String {
+    let mut legend = String::new();
+    if sum.inferred {
+        legend.push_str("; (PACKET) = must have been there, nobody saw it");
+    }
+    if sum.kernel {
+        legend.push_str("; STATE = as the kernel says");
+    }
+    if sum.expected {
+        legend.push_str(match flow.sight {
+            Sight::Socket => "; (STATE) = follows from that",
+            _ => "; (STATE) = follows if the segment arrives",
+        });
+    }
+    legend
 }
 
 /// How much of `flow` is seen, and who tells of it.

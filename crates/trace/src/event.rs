@@ -134,15 +134,18 @@ pub enum Sure {
     Seen,
     /// It follows if the segment arrives.
     Expected,
+    /// The kernel of that end says so.
+    Kernel,
 }
 
 impl Sure {
-    /// `seen` or `expected`.
+    /// `seen`, `expected` or `kernel`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Seen => "seen",
             Self::Expected => "expected",
+            Self::Kernel => "kernel",
         }
     }
 }
@@ -363,6 +366,11 @@ pub enum Kind {
     Icmp(Unreachable),
     /// A packet that nobody saw, and that must have been there: `SYN`, `FIN`.
     Inferred(&'static str),
+    /// Bytes that the kernel has counted, and that nobody saw.
+    Counted {
+        /// How many.
+        len: u32,
+    },
 }
 
 /// A step of an upper layer that is complete with this packet: `TLS`, `ClientHello (to localhost …)`.
@@ -416,9 +424,15 @@ impl Event {
     pub fn len(&self) -> u32 {
         match &self.kind {
             Kind::Tcp(tcp) => tcp.len,
-            Kind::Datagram { len, .. } | Kind::Bytes { len } => *len,
+            Kind::Datagram { len, .. } | Kind::Bytes { len } | Kind::Counted { len } => *len,
             Kind::Icmp(_) | Kind::Inferred(_) => 0,
         }
+    }
+
+    /// Whether nobody saw it.
+    #[must_use]
+    pub const fn is_inferred(&self) -> bool {
+        matches!(self.kind, Kind::Inferred(_) | Kind::Counted { .. })
     }
 
     /// Whether it carries no data.

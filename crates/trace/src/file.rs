@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 
-use wire::packet::{Body, Packet};
+use wire::packet::{Body, Packet, Unread};
 use wire::pcapng::{FileError, Item, Reader, Record};
 
 use crate::flow::{Flow, Flows, Frame};
@@ -24,6 +24,8 @@ pub struct Capture {
     pub flows: Vec<Flow>,
     /// The moment of the first packet, in nanoseconds since 1970.
     pub started: Option<u64>,
+    /// How many others were over and are kept no more; of a file, none.
+    pub forgotten: usize,
     /// How many packets the file has.
     pub frames: u64,
     /// Packets that are not drawn, by the reason.
@@ -110,7 +112,8 @@ impl Sorter {
     /// A frame with a number and a time of its own.
     pub(crate) fn see(&mut self, number: u64, time: i64, link: u16, bytes: &[u8]) {
         self.capture.frames += 1;
-        self.frame(number, Some(time), link, bytes, bytes.len() as u32);
+        let packet = Packet::read(link, bytes, bytes.len() as u32);
+        self.frame(number, Some(time), packet);
     }
 
     /// The flows, of which nobody has found out yet what they mean.
@@ -170,27 +173,35 @@ impl Sorter {
     }
 
     /// The number of the flow that the packet belongs to.
-    pub(crate) fn packet(&mut self, record: &Record<'_>) -> Option<usize> {
+    fn packet(&mut self, record: &Record<'_>) -> Option<usize> {
+        let packet = Packet::read(record.link, record.data, record.original);
+        self.take_in(record.time, packet)
+    }
+
+    /// The same of a packet that was read, or why it was not.
+    pub(crate) fn take_in(
+        &mut self,
+        time: Option<u64>,
+        packet: Result<Packet<'_>, Unread>,
+    ) -> Option<usize> {
         self.capture.frames += 1;
         let frame = self.capture.frames;
         // A packet without a time came with the one before it.
-        let time = record.time.map(|time| {
+        let time = time.map(|time| {
             let started = *self.capture.started.get_or_insert(time);
             let since = time.wrapping_sub(started).cast_signed();
             since.clamp(-LONGEST, LONGEST)
         });
-        self.frame(frame, time, record.link, record.data, record.original)
+        self.frame(frame, time, packet)
     }
 
     fn frame(
         &mut self,
         frame: u64,
         time: Option<i64>,
-        link: u16,
-        bytes: &[u8],
-        original: u32,
+        packet: Result<Packet<'_>, Unread>,
     ) -> Option<usize> {
-        let packet = match Packet::read(link, bytes, original) {
+        let packet = match packet {
             Ok(packet) => packet,
             Err(why) => return self.skip(why.to_string()),
         };

@@ -1,17 +1,26 @@
-//! Flows: whose packets belong together, who began, and numbers that count from the beginning.
+//! A flow: its packets, and numbers that count from the beginning.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use wire::packet::{Body, Flags, Segment};
+use wire::packet::{Flags, Segment};
 
 use crate::analysis::{self, Analysis};
+use crate::course::{Course, Row};
 use crate::event::{Event, Fate, Kind, Side, Sight, State, Step, Tcp, Vantage};
 use crate::step::{KeyLog, Talk};
+use crate::summary::Sum;
 use crate::vantage;
+
+mod flows;
+
+pub use flows::Flows;
+pub(crate) use flows::Frame;
 
 /// Longer data is not shown as text.
 const TEXT_MAX: usize = 32;
+
+/// As many packets are let go at once, at least.
+const TOGETHER: usize = 256;
 
 /// How a flow is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,8 +58,13 @@ pub struct Flow {
     pub vantage: Vantage,
     /// The states before the first packet; they mean something only for TCP.
     pub first: [State; 2],
-    /// Its packets.
+    /// Its packets, but for the first ones of a long [`Live`](crate::Live) one that were let go.
     pub events: Vec<Event>,
+    /// How many were let go, and what they come to.
+    pub(crate) gone: usize,
+    pub(crate) past: Sum,
+    /// The time of the first packet.
+    began: Option<i64>,
     /// When each end became what, in nanoseconds like those of its packets, where that was seen.
     pub(crate) lives: Option<[Vec<(i64, State)>; 2]>,
     numbers: [Numbers; 2],
@@ -58,6 +72,8 @@ pub struct Flow {
     talk: Talk,
     /// What is known of a connection that goes on.
     pub(crate) analysis: Option<Box<Analysis>>,
+    /// How far one has come whose packets nobody sees.
+    pub(crate) course: Option<Box<Course>>,
 }
 
 /// What is known about the numbers of one direction.
@@ -87,185 +103,6 @@ impl Numbers {
     }
 }
 
-/// Where and when a packet was seen.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame {
-    pub(crate) frame: u64,
-    pub(crate) time: i64,
-    pub(crate) id: Option<u32>,
-    pub(crate) source: IpAddr,
-    pub(crate) destination: IpAddr,
-}
-
-/// Both ends, the smaller address first, so that both directions find the same.
-type Key = (Transport, SocketAddr, SocketAddr);
-
-fn key(transport: Transport, one: SocketAddr, other: SocketAddr) -> Key {
-    (transport, one.min(other), one.max(other))
-}
-
-/// All flows of a capture.
-#[derive(Debug, Default)]
-pub(crate) struct Flows {
-    all: Vec<Flow>,
-    /// The latest flow between two ends: ports are used again.
-    latest: HashMap<Key, usize>,
-    now: i64,
-}
-
-impl Flows {
-    pub(crate) fn done(self) -> Vec<Flow> {
-        self.all
-    }
-
-    pub(crate) fn all(&self) -> &[Flow] {
-        &self.all
-    }
-
-    pub(crate) fn at(&mut self, number: usize) -> Option<&mut Flow> {
-        self.all.get_mut(number)
-    }
-
-    /// A flow that is over makes room; what still comes of it begins another one.
-    pub(crate) fn forget(&mut self, number: usize) {
-        if let Some(flow) = self.all.get_mut(number) {
-            flow.clear();
-            let key = key(flow.transport, flow.ends[0], flow.ends[1]);
-            if self.latest.get(&key) == Some(&number) {
-                self.latest.remove(&key);
-            }
-        }
-    }
-
-    /// Whether a datagram can only be read when a key has come: the number of its flow then.
-    pub(crate) fn waiting_for(
-        &self,
-        source: SocketAddr,
-        destination: SocketAddr,
-        payload: &[u8],
-        keys: &KeyLog,
-    ) -> Option<usize> {
-        let number = *self.latest.get(&key(Transport::Udp, source, destination))?;
-        let flow = self.all.get(number)?;
-        let from = flow.side(source);
-        flow.talk.waits_with(from, payload, keys).then_some(number)
-    }
-
-    /// The time of the latest packet.
-    pub(crate) fn now(&self) -> i64 {
-        self.now
-    }
-
-    /// The number of its flow; `None` if it is about one that was not seen.
-    pub(crate) fn add(&mut self, at: Frame, body: &Body<'_>, keys: &KeyLog) -> Option<usize> {
-        self.now = at.time;
-        match body {
-            Body::Tcp(segment) => Some(self.segment(at, segment, keys)),
-            Body::Udp(datagram) => {
-                let len = datagram.length;
-                let ports = (datagram.source, datagram.destination);
-                let kind = Kind::Datagram { len, packets: None };
-                Some(self.plain(Transport::Udp, at, ports, kind, datagram.payload, keys))
-            }
-            Body::Stream {
-                source,
-                destination,
-                payload,
-            } => {
-                let len = payload.len() as u32;
-                let kind = Kind::Bytes { len };
-                let ports = (*source, *destination);
-                Some(self.plain(Transport::Stream, at, ports, kind, payload, keys))
-            }
-            Body::Icmp(error) => {
-                let transport = match error.protocol {
-                    6 => Transport::Tcp,
-                    _ => Transport::Udp,
-                };
-                let key = key(transport, error.source, error.destination);
-                let number = *self.latest.get(&key)?;
-                let flow = self.all.get_mut(number)?;
-                // It answers whoever had sent the packet.
-                let from = flow.side(error.source).other();
-                flow.push(at, from, Kind::Icmp(error.why), &[], keys);
-                Some(number)
-            }
-            Body::Part { .. } | Body::Other(_) => None,
-        }
-    }
-
-    /// A packet of a stream that nobody saw, and that must have been there.
-    pub(crate) fn infer(
-        &mut self,
-        at: Frame,
-        ports: (u16, u16),
-        (what, steps): (&'static str, Vec<Step>),
-    ) -> usize {
-        self.now = at.time;
-        let kind = Kind::Inferred(what);
-        let keys = KeyLog::default();
-        let number = self.plain(Transport::Stream, at, ports, kind, &[], &keys);
-        if let Some(last) = self.all[number].events.last_mut() {
-            last.steps = steps;
-        }
-        number
-    }
-
-    fn plain(
-        &mut self,
-        transport: Transport,
-        at: Frame,
-        ports: (u16, u16),
-        kind: Kind,
-        payload: &[u8],
-        keys: &KeyLog,
-    ) -> usize {
-        let source = SocketAddr::new(at.source, ports.0);
-        let destination = SocketAddr::new(at.destination, ports.1);
-        let key = key(transport, source, destination);
-        let number = self.flow(key, [source, destination]);
-        let flow = &mut self.all[number];
-        let from = flow.side(source);
-        flow.push(at, from, kind, payload, keys);
-        number
-    }
-
-    /// The number of the flow between two ends, which begins if there is none.
-    fn flow(&mut self, key: Key, ends: [SocketAddr; 2]) -> usize {
-        let next = self.all.len();
-        let index = *self.latest.entry(key).or_insert(next);
-        if index == next {
-            self.all.push(Flow::new(key.0, ends));
-        }
-        index
-    }
-
-    fn segment(&mut self, at: Frame, segment: &Segment<'_>, keys: &KeyLog) -> usize {
-        let source = SocketAddr::new(at.source, segment.source);
-        let destination = SocketAddr::new(at.destination, segment.destination);
-        let key = key(Transport::Tcp, source, destination);
-        let syn = segment.flags.has(Flags::SYN);
-        let answer = segment.flags.has(Flags::ACK);
-        if syn
-            && !answer
-            && let Some(index) = self.latest.get(&key)
-            && self.all[*index].is_over_for(source, segment.seq)
-        {
-            self.latest.remove(&key);
-        }
-        let ends = match syn && answer {
-            true => [destination, source],
-            false => [source, destination],
-        };
-        let number = self.flow(key, ends);
-        let flow = &mut self.all[number];
-        let from = flow.side(source);
-        let tcp = flow.number(from, segment);
-        flow.push(at, from, Kind::Tcp(tcp), segment.payload, keys);
-        number
-    }
-}
-
 impl Flow {
     fn new(transport: Transport, ends: [SocketAddr; 2]) -> Self {
         Self {
@@ -275,15 +112,59 @@ impl Flow {
             vantage: Vantage::Middle,
             first: [State::Closed, State::Listen],
             events: Vec::new(),
+            gone: 0,
+            past: Sum::default(),
+            began: None,
             lives: None,
             numbers: [Numbers::default(); 2],
             talk: Talk::default(),
             analysis: None,
+            course: None,
+        }
+    }
+
+    /// Whether the states of its ends are told.
+    #[must_use]
+    pub fn has_states(&self) -> bool {
+        self.transport == Transport::Tcp || self.course.is_some()
+    }
+
+    /// A packet that nobody saw, and that must have been there.
+    pub(crate) fn infer(&mut self, at: Frame, row: Row, steps: Vec<Step>) {
+        if let Some(course) = &mut self.course {
+            course.passed(row);
+        }
+        let (from, what) = row;
+        self.push(at, from, Kind::Inferred(what), &[], &KeyLog::default());
+        self.say(steps);
+    }
+
+    /// Bytes that the kernel has counted.
+    pub(crate) fn count(&mut self, at: Frame, (from, len): (Side, u64), steps: Vec<Step>) {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.push(at, from, Kind::Counted { len }, &[], &KeyLog::default());
+        self.say(steps);
+    }
+
+    /// The SYN of A, as the kernel has kept it: it was seen, though by nobody who says when.
+    pub(crate) fn begin(&mut self, at: Frame, segment: &Segment<'_>, steps: Vec<Step>) {
+        if let Some(course) = &mut self.course {
+            course.passed((Side::A, "SYN"));
+            course.saw(Side::A);
+        }
+        let tcp = self.number(Side::A, segment);
+        self.push(at, Side::A, Kind::Tcp(tcp), &[], &KeyLog::default());
+        self.say(steps);
+    }
+
+    fn say(&mut self, steps: Vec<Step>) {
+        if let Some(last) = self.events.last_mut() {
+            last.steps.extend(steps);
         }
     }
 
     /// Which end has this address. An end that talks to itself is A.
-    fn side(&self, address: SocketAddr) -> Side {
+    pub(crate) fn side(&self, address: SocketAddr) -> Side {
         match self.ends[0] == address {
             true => Side::A,
             false => Side::B,
@@ -360,11 +241,12 @@ impl Flow {
             arrived: None,
             kind,
             id: at.id,
-            states: None,
+            states: self.course.as_ref().map(|course| course.states()),
             notes: Vec::new(),
             steps: Vec::new(),
             text: None,
         };
+        self.began.get_or_insert(at.time);
         let len = event.len();
         let begin = match &event.kind {
             Kind::Tcp(tcp) => Some(tcp.seq + i64::from(tcp.flags.has(Flags::SYN))),
@@ -373,7 +255,9 @@ impl Flow {
                 *told += i64::from(len);
                 Some(*told - i64::from(len))
             }
-            Kind::Datagram { .. } | Kind::Icmp(_) | Kind::Inferred(_) => None,
+            Kind::Counted { .. } | Kind::Datagram { .. } | Kind::Icmp(_) | Kind::Inferred(_) => {
+                None
+            }
         };
         if let Some(begin) = begin {
             event.steps = self.talk.read(from, begin, payload, len, keys);
@@ -407,11 +291,25 @@ impl Flow {
         self.talk.go_on(keys)
     }
 
-    /// Keeps nothing of what was.
-    pub(crate) fn clear(&mut self) {
-        self.events = Vec::new();
-        self.talk = Talk::default();
-        self.analysis = None;
+    /// How many packets it has had.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.gone + self.events.len()
+    }
+
+    /// Lets packets before the one of this number go, counted from 0. What they come to is kept, and so is the latest.
+    pub(crate) fn let_go(&mut self, row: usize) {
+        let count = row.saturating_sub(self.gone).min(self.events.len());
+        // What is behind them moves, so it is worth it for many.
+        if count < TOGETHER || count == self.events.len() {
+            return;
+        }
+        for event in self.events.drain(..count) {
+            self.past.add(&event);
+        }
+        self.past.thin();
+        self.gone += count;
+        self.events.shrink_to(2 * TOGETHER);
     }
 
     /// Whether nothing more is expected of it. Only connections end.
@@ -422,7 +320,7 @@ impl Flow {
         states.is_some_and(|states| states.iter().all(|at| ended(at.state)))
     }
 
-    /// Whether more is expected of it. One that was forgotten has no packets.
+    /// Whether more is expected of it.
     #[must_use]
     pub fn goes_on(&self) -> bool {
         !self.events.is_empty() && !self.is_over()
@@ -444,7 +342,7 @@ impl Flow {
     /// Nanoseconds between the first packet and this one.
     #[must_use]
     pub fn since_start(&self, event: &Event) -> i64 {
-        event.time - self.events.first().map_or(event.time, |first| first.time)
+        event.time - self.began.unwrap_or(event.time)
     }
 }
 

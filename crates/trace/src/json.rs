@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use wire::packet::Flags;
+
 use crate::event::{Event, Kind, Note, Side, StateAt, Tcp, Vantage};
 use crate::file::Capture;
-use crate::flow::{Flow, Transport};
+use crate::flow::Flow;
 
 /// Every line of `capture` in the order of its packets, each with its `\n`, handed over one by one. A flow is
 /// described before its first packet, and the last line says what was left out.
@@ -47,9 +49,25 @@ macro_rules! put {
 pub fn json_of(flow: &Flow, number: usize, row: usize, started: Option<u64>) -> String {
     let mut lines = String::new();
     if row == 0 && !flow.events.is_empty() {
-        head(&mut lines, flow, number, "", started);
+        lines = json_head(flow, number, started);
     }
-    for event in flow.events.iter().skip(row) {
+    lines.push_str(&json_packets(flow, number, row));
+    lines
+}
+
+/// The line that describes one flow.
+#[must_use]
+pub fn json_head(flow: &Flow, number: usize, started: Option<u64>) -> String {
+    let mut line = String::new();
+    head(&mut line, flow, number, "", started);
+    line
+}
+
+/// The lines of its packets, from packet `row` on.
+#[must_use]
+pub fn json_packets(flow: &Flow, number: usize, row: usize) -> String {
+    let mut lines = String::new();
+    for event in flow.events.iter().skip(row.saturating_sub(flow.gone)) {
         packet(&mut lines, flow, number, event);
     }
     lines
@@ -92,7 +110,7 @@ fn head(line: &mut String, flow: &Flow, number: usize, source: &str, started: Op
             started % 1_000_000_000
         );
     }
-    if flow.transport == Transport::Tcp {
+    if flow.has_states() {
         let [a, b] = flow.first.map(|state| state.name());
         put!(line, r#","first":{{"A":"{a}","B":"{b}"}}"#);
     }
@@ -125,6 +143,9 @@ fn packet(line: &mut String, flow: &Flow, number: usize, event: &Event) {
         }
         Kind::Inferred(what) => {
             put!(line, r#","inferred":"{what}","len":0"#);
+        }
+        Kind::Counted { len } => {
+            put!(line, r#","inferred":"data","len":{len}"#);
         }
         Kind::Icmp(why) => {
             put!(line, r#","icmp":"{}","len":0"#, why.text());
@@ -190,6 +211,15 @@ fn segment(line: &mut String, tcp: &Tcp) {
     if let Some(mss) = tcp.mss {
         put!(line, r#","mss":{mss}"#);
     }
+    if tcp.flags.has(Flags::SYN) {
+        if let Some(scale) = tcp.scale {
+            put!(line, r#","scale":{scale}"#);
+        }
+        put!(line, r#","sack_permitted":{}"#, tcp.sack_permitted);
+        if let Some((own, peer)) = tcp.timestamps {
+            put!(line, r#","timestamps":[{own},{peer}]"#);
+        }
+    }
     if !tcp.sack.is_empty() {
         line.push_str(r#","sack":["#);
         list(line, tcp.sack.iter(), |line, (start, end)| {
@@ -237,7 +267,7 @@ fn tail(line: &mut String, capture: &Capture) {
         line,
         r#"{{"v":1,"event":"end","frames":{},"flows":{},"dropped":{},"skipped":{{"#,
         capture.frames,
-        capture.flows.len(),
+        capture.flows.len() + capture.forgotten,
         capture.dropped
     );
     list(line, capture.skipped.iter(), |line, (why, count)| {

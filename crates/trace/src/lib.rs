@@ -23,6 +23,7 @@
 
 mod analysis;
 mod capture;
+mod course;
 mod diagram;
 mod dump;
 mod event;
@@ -41,6 +42,7 @@ mod step;
 mod summary;
 mod svg;
 mod vantage;
+mod watcher;
 mod witness;
 mod words;
 
@@ -52,9 +54,10 @@ pub use event::{
 };
 pub use explain::Language;
 pub use file::{Capture, Fault};
-pub use flow::{Flow, Transport};
+pub use flow::{Flow, Flows, Transport};
 pub use html::html;
-pub use json::{json, json_end, json_of};
-pub use kernel::kernel_facts;
+pub use json::{json, json_end, json_head, json_of, json_packets};
+pub use kernel::{kernel_facts, round_trip, save_syn, saved_syn};
 pub use live::{Live, ends, original};
 pub use svg::{Theme, svg};
+pub use watcher::{Stage, Watcher, Whose};

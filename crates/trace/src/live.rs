@@ -5,11 +5,14 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use wire::packet::{Body, Packet, RAW};
-use wire::pcapng::Record;
 
 use crate::event::{Event, Side, Sight, Step, Vantage};
 use crate::file::{Capture, Sorter};
-use crate::flow::{Flow, Frame};
+use crate::flow::Flows;
+
+mod sockets;
+
+pub(crate) use sockets::kernel;
 
 /// As long a packet waits for the key that opens it: whoever speaks to us has it before we do.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -83,39 +86,6 @@ impl Live {
         self.go_on(self.waiting.len() > WAITING);
     }
 
-    /// A packet of TCP that nobody saw and that must have been there: `SYN`, or `FIN`. `facts` is what the kernel says.
-    pub fn infer(
-        &mut self,
-        time: u64,
-        (source, destination): (SocketAddr, SocketAddr),
-        what: &'static str,
-        facts: Option<String>,
-    ) {
-        let capture = &mut self.sorter.capture;
-        capture.frames += 1;
-        let started = *capture.started.get_or_insert(time);
-        let at = Frame {
-            frame: capture.frames,
-            time: time.wrapping_sub(started).cast_signed(),
-            id: None,
-            source: source.ip().to_canonical(),
-            destination: destination.ip().to_canonical(),
-        };
-        let steps = facts.map(|text| Step {
-            layer: "kernel:",
-            text,
-        });
-        let ports = (source.port(), destination.port());
-        let steps = (what, steps.into_iter().collect());
-        let number = self.sorter.flows.infer(at, ports, steps);
-        let sight = self.sight;
-        if let Some(flow) = self.sorter.flows.at(number) {
-            flow.sight = sight;
-            flow.vantage = vantage(flow.ends);
-        }
-        self.heard(number);
-    }
-
     /// Packets that the capture has missed so far.
     pub fn missed(&mut self, count: u64) {
         self.sorter.capture.dropped = count;
@@ -145,9 +115,8 @@ impl Live {
                 // A datagram stands at the head of those that wait.
                 flow.go_on(keys, true);
             } else if let Some(first) = self.waiting.front()
-                && self
-                    .lacks(first.link, first.original, &first.data)
-                    .is_some()
+                && let Ok(packet) = Packet::read(first.link, &first.data, first.original)
+                && self.lacks(&packet).is_some()
             {
                 return;
             }
@@ -161,7 +130,8 @@ impl Live {
     }
 
     fn take(&mut self, link: u16, time: u64, original: u32, data: &[u8]) {
-        if let Some(number) = self.lacks(link, original, data) {
+        let packet = Packet::read(link, data, original);
+        if let Some(number) = packet.as_ref().ok().and_then(|packet| self.lacks(packet)) {
             self.stalled = Some((number, Instant::now()));
             self.waiting.push_front(Owned {
                 link,
@@ -171,15 +141,8 @@ impl Live {
             });
             return;
         }
-        let before = self.sorter.flows.all().len();
-        let record = Record {
-            link,
-            time: Some(time),
-            original,
-            data,
-            inbound: None,
-        };
-        let Some(number) = self.sorter.packet(&record) else {
+        let before = self.sorter.flows.count();
+        let Some(number) = self.sorter.take_in(Some(time), packet) else {
             return;
         };
         let sight = self.sight;
@@ -200,14 +163,13 @@ impl Live {
     }
 
     /// The flow of a datagram that can only be read when a key has come.
-    fn lacks(&self, link: u16, original: u32, data: &[u8]) -> Option<usize> {
+    fn lacks(&self, packet: &Packet<'_>) -> Option<usize> {
+        let Body::Udp(datagram) = &packet.body else {
+            return None;
+        };
         if !self.sorter.keys.more_come {
             return None;
         }
-        let packet = Packet::read(link, data, original).ok()?;
-        let Body::Udp(datagram) = packet.body else {
-            return None;
-        };
         let source = SocketAddr::new(packet.source, datagram.source);
         let destination = SocketAddr::new(packet.destination, datagram.destination);
         let Sorter { flows, keys, .. } = &self.sorter;
@@ -228,10 +190,18 @@ impl Live {
         std::mem::take(&mut self.fresh)
     }
 
-    /// All flows, in the order of their first packets.
+    /// All flows.
     #[must_use]
-    pub fn flows(&self) -> &[Flow] {
-        self.sorter.flows.all()
+    pub fn flows(&self) -> &Flows {
+        &self.sorter.flows
+    }
+
+    /// Lets packets of a flow go that come before the one of this number, counted from 0: nothing asks for them any
+    /// more. What they come to is kept.
+    pub fn let_go(&mut self, number: usize, row: usize) {
+        if let Some(flow) = self.sorter.flows.at(number) {
+            flow.let_go(row);
+        }
     }
 
     /// The moment of the first packet, in nanoseconds since 1970.
@@ -249,6 +219,7 @@ impl Live {
     #[must_use]
     pub fn done(mut self) -> Capture {
         self.go_on(true);
+        self.sorter.capture.forgotten = self.sorter.flows.forgotten();
         self.sorter.capture.flows = self.sorter.flows.done();
         self.sorter.capture
     }
@@ -258,7 +229,7 @@ impl std::fmt::Debug for Live {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Live")
             .field("sight", &self.sight)
-            .field("flows", &self.sorter.flows.all().len())
+            .field("flows", &self.sorter.flows.count())
             .finish_non_exhaustive()
     }
 }

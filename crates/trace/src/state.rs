@@ -3,6 +3,7 @@
 
 use wire::packet::Flags;
 
+use crate::analysis::Rows;
 use crate::event::{Event, Note, Side, State, StateAt, Sure, Tcp, Vantage};
 use crate::flow::Flow;
 
@@ -83,20 +84,21 @@ impl Machine {
     }
 
     /// Row `row` was lost: what its receiver would have become is taken back, up to the row at hand.
-    pub(crate) fn lost(&mut self, events: &mut [Event], row: usize, now: usize) {
-        let receiver = events[row].from.other();
-        let guesses = &self.guesses[receiver.index()];
-        if let Some(first) = guesses.iter().position(|guess| guess.row == row) {
-            self.take_back(events, receiver, first, now);
+    pub(crate) fn lost(&mut self, events: &mut Rows<'_>, row: usize, now: usize) {
+        for receiver in Side::BOTH {
+            let guesses = &self.guesses[receiver.index()];
+            if let Some(first) = guesses.iter().position(|guess| guess.row == row) {
+                self.take_back(events, receiver, first, now);
+            }
         }
     }
 
-    fn take_back(&mut self, events: &mut [Event], side: Side, first: usize, now: usize) {
+    fn take_back(&mut self, events: &mut Rows<'_>, side: Side, first: usize, now: usize) {
         let guess = self.guesses[side.index()][first];
         self.guesses[side.index()].truncate(first);
         self.at[side.index()] = guess.before;
         self.fins[side.other().index()].taken = guess.taken_before;
-        for event in &mut events[guess.row..now] {
+        for event in events.between(guess.row, now) {
             if let Some(states) = &mut event.states {
                 states[side.index()] = guess.before;
             }
@@ -107,7 +109,7 @@ impl Machine {
     /// them were seen.
     pub(crate) fn step(
         &mut self,
-        events: &mut [Event],
+        events: &mut Rows<'_>,
         row: usize,
         acked: [i64; 2],
         whole: [i64; 2],
@@ -128,7 +130,7 @@ impl Machine {
     }
 
     /// Takes back what cannot be, because `from` would not have sent this segment.
-    fn contradict(&mut self, events: &mut [Event], row: usize, from: Side, tcp: &Tcp) {
+    fn contradict(&mut self, events: &mut Rows<'_>, row: usize, from: Side, tcp: &Tcp) {
         let syn = tcp.flags.has(Flags::SYN);
         let ack = tcp.flags.has(Flags::ACK);
         let peer_fin = self.fins[from.other().index()].seq;
@@ -144,7 +146,7 @@ impl Machine {
     }
 
     /// An RST ends both. If nobody ever answered, nobody was listening.
-    fn reset(&mut self, events: &mut [Event], row: usize, from: Side, notes: &mut Vec<Note>) {
+    fn reset(&mut self, events: &mut Rows<'_>, row: usize, from: Side, notes: &mut Vec<Note>) {
         let (own, peer) = (from.index(), from.other().index());
         let refused = self.at[peer].state == State::SynSent && !self.answered;
         if refused && self.first[own] == State::Listen {
@@ -154,7 +156,7 @@ impl Machine {
                 sure: Sure::Seen,
             };
             self.at[own] = closed;
-            for event in &mut events[..row] {
+            for event in events.between(0, row) {
                 if let Some(states) = &mut event.states {
                     states[own] = closed;
                 }

@@ -8,7 +8,7 @@ mod kernel;
 mod svg;
 
 pub use chart::chart;
-pub use kernel::{Kernel, Sampler};
+pub use kernel::Sampler;
 pub use svg::chart_svg;
 
 /// What a curve's numbers are.

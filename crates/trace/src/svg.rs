@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::diagram::{Row, Sign, rows, sight, signs};
-use crate::event::{Event, Note, Side, Vantage};
+use crate::diagram::{Row, Sign, legend, rows, sight, signs};
+use crate::event::{Event, Note, Side, Sight, Vantage};
 use crate::flow::Flow;
 use crate::summary;
 use crate::words::duration;
@@ -34,7 +34,9 @@ mod scale;
 pub fn svg(flow: &Flow, source: &str, theme: Theme, all: bool) -> String {
     let picture = Picture::new(flow, all);
     let mut out = String::new();
-    let foot = summary::lines(flow, picture.names);
+    let sum = summary::Sum::of(flow);
+    let told = legend(flow, &sum);
+    let foot = summary::lines(flow, sum, picture.names);
     let bottom = picture.scale.end() + 34.0;
     let height = bottom + LINE * (foot.len() as f64 + 1.0) + 16.0;
     let [a, b] = flow.ends.map(|end| end.to_string());
@@ -74,10 +76,11 @@ pub fn svg(flow: &Flow, source: &str, theme: Theme, all: bool) -> String {
         Vantage::Both => "seen at both ends".to_owned(),
         Vantage::Middle => "seen between the ends".to_owned(),
     };
-    let legend = match flow.lives {
+    let legend = match (&flow.lives, flow.sight) {
         // Nothing is guessed.
-        Some(_) => "",
-        None => "; hollow and hatched = follows if the segment arrives",
+        (Some(_), _) => String::new(),
+        (None, Sight::Socket) => format!("{told}; hatched = (STATE)"),
+        (None, _) => "; hollow and hatched = follows if the segment arrives".to_owned(),
     };
     let sight = format!("{}, {place}{legend}", sight(flow, source));
     for (index, line) in foot.iter().chain([&sight]).enumerate() {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use trace::{Capture, Growing, Live, Sight, Style, draw};
+use trace::{Capture, Growing, Live, Sight, Style, draw, json_of};
 use wire::packet::{RAW, datagram};
 use wire::pcapng::{Item, Reader};
 
@@ -149,8 +149,9 @@ fn segment(back: bool, flags: u8, seq: u32, ack: u32, len: u16) -> Vec<u8> {
     packet
 }
 
-#[test]
-fn a_transfer_of_a_gibibyte_stays_under_200_lines_and_its_end_is_seen_at_once() {
+/// A gibibyte in pieces of 32 KiB, some of them sent `again`, drawn while it passes; what is drawn is let go, or not.
+/// The picture, and how many packets were kept at most.
+fn gibibyte(again: bool, lets_go: bool) -> (String, usize) {
     const SYN: u8 = 2;
     const ACK: u8 = 16;
     const FIN: u8 = 1;
@@ -159,6 +160,7 @@ fn a_transfer_of_a_gibibyte_stays_under_200_lines_and_its_end_is_seen_at_once() 
     let mut growing = Growing::new(Style::default(), "");
     let (start, clock) = (Instant::now(), 1_000_000_000);
     let mut since = 0_u64;
+    let mut most = 0;
     let mut drawn = String::new();
     let mut pass = |back, flags, seq, ack, len| {
         // 32 KiB and its ACK in 200 µs: 160 MB/s.
@@ -167,6 +169,10 @@ fn a_transfer_of_a_gibibyte_stays_under_200_lines_and_its_end_is_seen_at_once() 
         let now = start + Duration::from_nanos(since);
         let fresh = live.fresh();
         let text = growing.grow(live.flows(), &fresh, now);
+        if lets_go {
+            live.let_go(0, growing.needs(0));
+        }
+        most = most.max(live.flows().get(0).unwrap().events.len());
         drawn.push_str(&text);
         text
     };
@@ -174,8 +180,12 @@ fn a_transfer_of_a_gibibyte_stays_under_200_lines_and_its_end_is_seen_at_once() 
     pass(true, SYN | ACK, 0, 1, 0);
     pass(false, ACK, 1, 1, 0);
     let mut seq = 1_u32;
-    for _ in 0..(1 << 30) / PIECE {
+    for piece in 0..(1 << 30) / PIECE {
         pass(false, ACK, seq, 1, PIECE as u16);
+        if again && piece % 1000 == 999 {
+            // It is sent again, and its first one is long gone.
+            pass(false, ACK, seq - 900 * PIECE, 1, PIECE as u16);
+        }
         seq = seq.wrapping_add(PIECE);
         pass(true, ACK, 1, seq, 0);
     }
@@ -185,9 +195,48 @@ fn a_transfer_of_a_gibibyte_stays_under_200_lines_and_its_end_is_seen_at_once() 
         "what ends it waits for nothing: {last}"
     );
     drawn.push_str(&growing.finish(live.flows()));
+    (drawn, most)
+}
+
+#[test]
+fn a_transfer_of_a_gibibyte_stays_under_200_lines_and_its_end_is_seen_at_once() {
+    let (drawn, _) = gibibyte(false, false);
     let lines = drawn.lines().count();
     assert!((60..200).contains(&lines), "{lines} lines:\n{drawn}");
     assert!(drawn.contains("1 073 741 824 bytes →"), "{drawn}");
+}
+
+#[test]
+fn of_a_long_transfer_little_is_kept_and_its_picture_is_the_same() {
+    let (whole, all) = gibibyte(true, false);
+    let (drawn, most) = gibibyte(true, true);
+    assert!(all > 65_000, "{all}");
+    assert!(most < 1_000, "{most} packets are kept");
+    assert!(whole.contains("retransmitted: 32 by the client"), "{whole}");
+    assert_eq!(drawn, whole);
+}
+
+#[test]
+fn lines_of_json_are_the_same_when_what_was_written_is_let_go() {
+    let mut texts = Vec::new();
+    for lets_go in [false, true] {
+        let mut live = live();
+        let (mut text, mut row) = (String::new(), 0);
+        for number in 0..2_000_u32 {
+            let packet = segment(false, 16, 1 + number * 100, 1, 100);
+            live.packet(RAW, 1_000_000_000 + u64::from(number), &packet);
+            let flow = live.flows().get(0).unwrap();
+            text.push_str(&json_of(flow, 0, row, live.started()));
+            row = flow.rows();
+            if lets_go {
+                live.let_go(0, row - 1);
+                assert!(live.flows().get(0).unwrap().events.len() < 300);
+            }
+        }
+        texts.push(text);
+    }
+    assert_eq!(texts[0].lines().count(), 2_001);
+    assert!(texts[0] == texts[1]);
 }
 
 #[test]
@@ -224,7 +273,7 @@ fn flows_that_take_turns_are_told_apart() {
     let fresh = live.fresh();
     let mut text = growing.grow(live.flows(), &fresh, Instant::now());
     text.push_str(&growing.finish(live.flows()));
-    assert_eq!(live.flows().len(), 2);
+    assert_eq!(live.flows().count(), 2);
     assert!(text.contains("\nflow 1: "), "{text}");
     assert_eq!(text.matches("sight: packets").count(), 2);
 }

@@ -1,8 +1,10 @@
 //! Drawing what crosses the wire beside another verb's work.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use clap::Args;
+use sockeye::{Lookout, View};
 
 /// The picture beside the work.
 #[derive(Debug, Args)]
@@ -16,4 +18,10 @@ pub(crate) struct EyeArgs {
         default_missing_value = ""
     )]
     pub(crate) trace: Option<OsString>,
+    /// Who is told of connections.
+    #[arg(skip)]
+    pub(crate) lookout: Option<Arc<dyn Lookout>>,
+    /// What the page shows of it.
+    #[arg(skip)]
+    pub(crate) view: Option<Arc<dyn View>>,
 }

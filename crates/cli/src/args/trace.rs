@@ -22,8 +22,8 @@ use crate::failure::Usage;
 /// why, and the state of each end. (STATE) in brackets follows if the segment arrives; without, what was
 /// seen proves it.
 ///
-/// Packets are seen with the right to (CAP_NET_RAW). Without it our own sockets are asked, and the
-/// picture says so: `sight: socket`.
+/// Packets are seen with the right to (CAP_NET_RAW). Without it our own sockets are asked, and of
+/// other programs' the kernel; the picture says so: `sight: socket`.
 ///
 /// Inside, TLS, HTTP/1, HTTP/2, WebSocket, QUIC and HTTP/3 are recognised on any port and named step by
 /// step.

@@ -1,6 +1,6 @@
 //! Where what was seen is drawn: a picture that grows, objects line by line, or a file when all is over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -16,6 +16,9 @@ use super::ports::is_taken;
 
 /// How often what waits for keys is written.
 const TICK: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// A flow that is over may still have a last word.
+const LAST_WORD: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// What is drawn.
 pub(crate) enum Form {
@@ -90,7 +93,9 @@ pub(crate) struct Easel {
     form: Form,
     growing: Option<Growing>,
     /// How many packets of each flow are written.
-    rows: Vec<usize>,
+    rows: HashMap<usize, usize>,
+    /// Flows that are over, and since when.
+    over: VecDeque<(Instant, usize)>,
     out: Option<Box<dyn Write + Send>>,
     pcap: Option<Pcap>,
     /// Flows that are over are forgotten: what is served may go on for years.
@@ -106,7 +111,8 @@ impl Easel {
         Self {
             form,
             growing,
-            rows: Vec::new(),
+            rows: HashMap::new(),
+            over: VecDeque::new(),
             out: Some(out),
             pcap,
             forgets: false,
@@ -166,13 +172,15 @@ impl Easel {
         pcap.into_iter().chain(growing).min()
     }
 
-    /// Draws what is due.
-    pub(super) fn draw(&mut self, live: &mut Live) -> Result<()> {
-        let fresh = live.fresh();
+    /// Draws what is due. `fresh` says of which flows something was heard.
+    pub(super) fn draw(&mut self, live: &mut Live, fresh: &[usize]) -> Result<()> {
         let now = Instant::now();
         let mut text = String::new();
         if let Some(growing) = &mut self.growing {
-            text = growing.grow(live.flows(), &fresh, now);
+            text = growing.grow(live.flows(), fresh, now);
+            for &number in fresh {
+                live.let_go(number, growing.needs(number));
+            }
             if self.forgets {
                 let (over, last) = growing.ended(live.flows(), now);
                 text.push_str(&last);
@@ -181,13 +189,24 @@ impl Easel {
                 }
             }
         } else if matches!(self.form, Form::Json) {
-            for number in fresh {
-                self.rows.resize(self.rows.len().max(number + 1), 0);
+            for &number in fresh {
+                let row = self.rows.entry(number).or_default();
                 let Some(flow) = live.flows().get(number) else {
                     continue;
                 };
-                text.push_str(&json_of(flow, number, self.rows[number], live.started()));
-                self.rows[number] = flow.events.len();
+                text.push_str(&json_of(flow, number, *row, live.started()));
+                *row = flow.rows();
+                if self.forgets && flow.is_over() {
+                    self.over.push_back((now, number));
+                }
+                live.let_go(number, row.saturating_sub(1));
+            }
+            while let Some((since, number)) = self.over.front().copied()
+                && now.duration_since(since) >= LAST_WORD
+            {
+                self.over.pop_front();
+                self.rows.remove(&number);
+                live.forget(number);
             }
         }
         self.put(text.as_bytes())?;
@@ -203,7 +222,8 @@ impl Easel {
     /// Ends everything.
     pub(super) fn finish(mut self, mut live: Live) -> Result<()> {
         live.go_on(true);
-        self.draw(&mut live)?;
+        let fresh = live.fresh();
+        self.draw(&mut live, &fresh)?;
         let text = match (self.growing.take(), &self.form) {
             (Some(growing), _) => growing.finish(live.flows()),
             _ => String::new(),

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
+use trace::Whose;
+
 /// By whichever of these they are known.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
@@ -27,6 +29,15 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 impl Wanted {
+    /// What the kernel is to be asked about.
+    pub(super) fn whose(&self) -> Whose {
+        Whose {
+            ports: self.ports.clone(),
+            peers: self.peers.clone(),
+            process: self.process,
+        }
+    }
+
     /// Whether a packet between these two is.
     pub(super) fn has(&mut self, source: SocketAddr, destination: SocketAddr) -> bool {
         let (source, destination) = (canonical(source), canonical(destination));

@@ -1,6 +1,7 @@
 //! The thread that sees packets, finds out what they mean, and draws them.
 
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -8,13 +9,19 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use trace::{Live, SNAP, Sight, ends};
+use trace::{Live, SNAP, Sight, Stage, Watcher, ends};
 use wire::packet::RAW;
 
+use super::gallery::Gallery;
 use super::{Easel, Hand, Told};
 
 /// As many packets are read before what they mean is drawn.
 const BATCH: usize = 64;
+
+/// If so many came since one looked last, they come faster than anybody reads rows: the next ones may gather, because
+/// to be woken up for each would take the time of those who talk.
+const THICK: usize = 16;
+const NAP: Duration = Duration::from_micros(500);
 
 /// After so much data no more than the headers are kept, unless all of it is wanted.
 const ENOUGH: u64 = 1024 * 1024;
@@ -22,18 +29,26 @@ const ENOUGH: u64 = 1024 * 1024;
 /// Nothing is waited for longer: who asks whether it is time must be heard.
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// When everything is over the last packets come soon: while a connection still closes, and otherwise.
+/// When everything is over the last packets come soon: while a connection still closes, when all have closed, and
+/// where nothing tells.
 const CLOSING: Duration = Duration::from_millis(1_000);
+const CLOSED: Duration = Duration::from_millis(2);
 const LAST: Duration = Duration::from_millis(20);
 
 pub(super) struct Watch {
     hand: Arc<Hand>,
     receiver: Receiver<Told>,
     waking: UnixStream,
+    /// Asks the kernel where no packets are seen.
+    watcher: Option<Watcher>,
     easel: Easel,
+    gallery: Gallery,
     live: Live,
     seen: u64,
-    missed: u64,
+    /// How many since one waited last.
+    gathered: usize,
+    /// The ends of the latest packet that was wanted: the next one is mostly between them.
+    latest: Option<(SocketAddr, SocketAddr)>,
     over: Option<Instant>,
     heard: Instant,
 }
@@ -41,8 +56,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(
         hand: Arc<Hand>,
-        receiver: Receiver<Told>,
-        waking: UnixStream,
+        (receiver, waking, watcher): (Receiver<Told>, UnixStream, Option<Watcher>),
         easel: Easel,
         (sight, keys): (Sight, bool),
     ) -> Self {
@@ -54,10 +68,13 @@ impl Watch {
             hand,
             receiver,
             waking,
+            watcher,
             easel,
+            gallery: Gallery::new(sight),
             live,
             seen: 0,
-            missed: 0,
+            gathered: 0,
+            latest: None,
             over: None,
             heard: Instant::now(),
         }
@@ -71,24 +88,42 @@ impl Watch {
                 Some(eye) => self.look(eye).context("cannot see packets")?,
                 None => false,
             };
+            self.ask();
             self.live.go_on(false);
-            self.easel.draw(&mut self.live)?;
-            if self.is_done(more) {
+            let fresh = self.live.fresh();
+            self.gallery.show(&self.live, &fresh);
+            self.easel.draw(&mut self.live, &fresh)?;
+            if self.end(more).is_some_and(|end| end <= Instant::now()) {
                 break;
             }
             if more {
                 continue;
             }
-            let wait = self.due();
-            let waking = self.waking.as_fd();
-            match &eye {
-                Some(eye) => eye.wait(waking, wait).context("cannot see packets")?,
-                None => trace::wait(waking, wait).context("cannot wait")?,
-            }
-            let mut bytes = [0; 256];
-            while (&self.waking).read(&mut bytes).is_ok_and(|count| count > 0) {}
+            self.wait(eye.as_ref())?;
+        }
+        if let Some(eye) = &mut eye {
+            self.live
+                .missed(eye.missed().context("cannot see packets")?);
         }
         self.easel.finish(self.live)
+    }
+
+    /// Waits for packets, or for what our own sockets tell, or until something is due.
+    fn wait(&mut self, eye: Option<&trace::Eye>) -> Result<()> {
+        let wait = self.due();
+        let thick = std::mem::take(&mut self.gathered) >= THICK;
+        let waking = self.waking.as_fd();
+        match eye {
+            Some(eye) if !thick => eye.wait(waking, wait).context("cannot see packets")?,
+            Some(_) => trace::wait(waking, wait.min(NAP)).context("cannot wait")?,
+            None => trace::wait(waking, wait).context("cannot wait")?,
+        }
+        let mut bytes = [0; 256];
+        while (&self.waking)
+            .read(&mut bytes)
+            .is_ok_and(|count| count == bytes.len())
+        {}
+        Ok(())
     }
 
     /// What our own sockets tell, and our own handshakes.
@@ -104,7 +139,10 @@ impl Watch {
                     link,
                     data,
                     outbound,
-                } => self.take(link, time, &data, outbound),
+                } => {
+                    self.heard = Instant::now();
+                    self.take(link, time, &data, outbound);
+                }
                 Told::Inferred {
                     time,
                     ends,
@@ -114,51 +152,123 @@ impl Watch {
                     self.heard = Instant::now();
                     self.live.infer(time, ends, what, facts);
                 }
+                Told::Came {
+                    times,
+                    ends,
+                    syn,
+                    facts,
+                } => self.came(times, ends, syn, facts),
+                Told::Follow { ends, stage } => {
+                    if let Some(watcher) = &mut self.watcher {
+                        watcher.follow(&self.live, ends, stage);
+                    }
+                }
+                Told::Watch(whose, looked) => {
+                    if let Some(watcher) = &mut self.watcher {
+                        watcher.watch(whose);
+                    }
+                    self.ask();
+                    // Nobody waits for it if that took too long.
+                    let _ = looked.send(());
+                }
+                Told::Viewer(viewer) => self.gallery.enter(viewer),
+                Told::Claim(course, key) => self.gallery.claim(course, key),
                 Told::Over => self.over = Some(Instant::now()),
             }
         }
     }
 
-    fn take(&mut self, link: u16, time: u64, data: &[u8], outbound: bool) {
+    /// Somebody has come to a port of ours.
+    fn came(
+        &mut self,
+        [began, now]: [u64; 2],
+        (from, to): (SocketAddr, SocketAddr),
+        syn: Option<Vec<u8>>,
+        facts: Option<String>,
+    ) {
         self.heard = Instant::now();
+        let kept = "kept by the listener (TCP_SAVED_SYN); when it came is inferred";
+        let seen = syn.is_some_and(|syn| self.live.begin(began, &syn, Some(kept.to_owned())));
+        if !seen {
+            self.live.infer(began, (from, to), "SYN", None);
+        }
+        self.live.infer(began, (to, from), "SYN ACK", None);
+        self.live.infer(now, (from, to), "ACK", facts);
+        if let Some(watcher) = &mut self.watcher {
+            watcher.follow(&self.live, (to, from), Stage::Stands);
+        }
+    }
+
+    /// What the kernel says, if it is time to ask.
+    fn ask(&mut self) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        if let Err(error) = watcher.look(&mut self.live, now()) {
+            super::deaf(error);
+            self.watcher = None;
+        }
+    }
+
+    fn take(&mut self, link: u16, time: u64, data: &[u8], outbound: bool) {
         self.easel.packet(link, time, data, Some(outbound));
         self.live.packet(link, time, data);
     }
 
     /// Packets that have come. Whether there are more.
     fn look(&mut self, eye: &mut trace::Eye) -> std::io::Result<bool> {
-        for _ in 0..BATCH {
-            let Some(packet) = eye.look()? else {
-                let missed = eye.missed();
-                if missed != self.missed {
-                    self.missed = missed;
-                    self.live.missed(missed);
-                }
-                return Ok(false);
-            };
-            let Some((source, destination)) = ends(RAW, packet.data) else {
-                continue;
-            };
-            if !self.hand.wanted().has(source, destination) {
-                continue;
-            }
-            // Keys are told before the packets leave that they open.
-            self.listen();
-            self.take(RAW, packet.time, packet.data, packet.outbound);
-            self.seen += packet.data.len() as u64;
+        let before = self.gathered;
+        let more = self.see(eye)?;
+        if self.gathered > before {
+            self.heard = Instant::now();
         }
         if self.seen > ENOUGH
             && !self.easel.keeps_all()
             && let Some(lookout) = &self.hand.lookout
         {
             lookout.keep(SNAP)?;
+            self.seen = 0;
+        }
+        Ok(more)
+    }
+
+    fn see(&mut self, eye: &mut trace::Eye) -> std::io::Result<bool> {
+        for _ in 0..BATCH {
+            let Some(packet) = eye.look()? else {
+                return Ok(false);
+            };
+            let Some((source, destination)) = ends(RAW, packet.data) else {
+                continue;
+            };
+            if !self.is_wanted(source, destination) {
+                continue;
+            }
+            // Keys are told before the packets leave that they open.
+            self.listen();
+            self.take(RAW, packet.time, packet.data, packet.outbound);
+            self.seen += packet.data.len() as u64;
+            self.gathered += 1;
         }
         Ok(true)
     }
 
+    /// Who is wanted stays so.
+    fn is_wanted(&mut self, source: SocketAddr, destination: SocketAddr) -> bool {
+        let latest = self.latest;
+        if latest == Some((source, destination)) || latest == Some((destination, source)) {
+            return true;
+        }
+        let wanted = self.hand.wanted().has(source, destination);
+        if wanted {
+            self.latest = Some((source, destination));
+        }
+        wanted
+    }
+
     fn due(&self) -> Duration {
         let now = Instant::now();
-        let dues = [self.live.due(), self.easel.due()];
+        let watcher = self.watcher.as_ref().and_then(Watcher::due);
+        let dues = [self.live.due(), self.easel.due(), watcher, self.end(false)];
         let next = dues.into_iter().flatten().min();
         let wait = next.map(|due| due.saturating_duration_since(now));
         // A wait of nothing would turn in circles.
@@ -166,16 +276,20 @@ impl Watch {
             .clamp(Duration::from_micros(50), LONGEST)
     }
 
-    /// Whether the last packets have come. While there are `more`, of others, ours may be among them.
-    fn is_done(&self, more: bool) -> bool {
-        let Some(over) = self.over else { return false };
-        let closing = self
-            .live
-            .flows()
-            .iter()
-            .any(|flow| flow.transport == trace::Transport::Tcp && flow.goes_on());
-        let limit = if closing || more { CLOSING } else { LAST };
-        self.heard.max(over).elapsed() >= limit
+    /// When the last packets have come, once all is over. While there are `more`, of others, ours may be among them.
+    fn end(&self, more: bool) -> Option<Instant> {
+        let over = self.over?;
+        let mut flows = self.live.flows().iter();
+        let is_tcp = |flow: &trace::Flow| flow.transport == trace::Transport::Tcp;
+        let closing = flows
+            .clone()
+            .any(|flow| flow.has_states() && flow.goes_on());
+        let limit = match closing || more {
+            true => CLOSING,
+            false if flows.clone().next().is_some() && flows.all(is_tcp) => CLOSED,
+            false => LAST,
+        };
+        Some(self.heard.max(over) + limit)
     }
 }
 

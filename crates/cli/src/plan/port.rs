@@ -77,6 +77,7 @@ pub(crate) fn config(
                 },
             }),
             content_type: args.content_type.clone(),
+            view: args.eye.view.clone(),
             hosts: args.host.clone(),
         }),
         tls: super::tls::server(&args.tls, addresses, |what| reporter.note(what))?,
@@ -84,6 +85,7 @@ pub(crate) fn config(
         quic_beside: !args.no_quic,
         quic: quic(|what| reporter.note(what)),
         observer: Some(reporter),
+        lookout: args.eye.lookout.clone(),
         ..PortConfig::default()
     })
 }

@@ -49,6 +49,8 @@ mod tls;
 mod tls_peers;
 mod trace;
 mod trace_live;
+mod trace_sockets;
+mod trace_view;
 mod two_servers;
 mod web;
 mod webtransport;

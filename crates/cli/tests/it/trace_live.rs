@@ -9,10 +9,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::stage::{Ended, Line, Server, folder, objects, path, program, sockeye};
+use crate::stage::{Ended, Line, Server, folder, objects, path, program, sockeye, words};
 
 /// Whether packets can be seen here: CAP_NET_RAW, which is bit 13 (capabilities(7)).
-fn may_capture() -> bool {
+pub(crate) fn may_capture() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = u64::from_str_radix(line.unwrap().trim(), 16).unwrap();
@@ -32,7 +32,7 @@ fn fine(line: Line) -> Ended {
 
 /// What tshark reads in a file without being told anything, a packet a line.
 #[track_caller]
-fn tshark(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+pub(crate) fn tshark(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     let mut words = vec!["-r".into(), file.as_os_str().to_owned()];
     words.extend(["-Y".into(), filter.into(), "-T".into(), "fields".into()]);
     for field in fields {
@@ -96,7 +96,7 @@ fn numbers_of_tshark(file: &Path, filter: &str) -> Vec<[u64; 5]> {
 }
 
 /// tcpdump on the loopback, which has begun to look, and its file.
-fn tcpdump(folder: &TempDir, port: &str) -> (crate::stage::Run, PathBuf) {
+pub(crate) fn tcpdump(folder: &TempDir, port: &str) -> (crate::stage::Run, PathBuf) {
     let file = path(folder, "tcpdump.pcap");
     // With its own rights, as it would give up those that a file in our folder needs.
     let words = ["-i", "lo", "--immediate-mode", "-U", "-Z", "root", "-w"].map(Into::into);
@@ -264,8 +264,17 @@ fn the_files_open_decrypted_without_an_option_and_are_for_their_owner() {
     }
 }
 
-/// `sockeye` as somebody who may nothing, where they can start it.
+/// `sockeye trace` as somebody who may nothing, where they can start it.
 fn as_nobody(folder: &TempDir, words: &[&str]) -> Line {
+    nobody(folder, "trace", words)
+}
+
+/// `sockeye serve` as the same.
+pub(crate) fn as_nobody_serves(folder: &TempDir, line: &str) -> Line {
+    nobody(folder, "serve", &words(line))
+}
+
+pub(crate) fn nobody(folder: &TempDir, verb: &str, words: &[&str]) -> Line {
     let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     open(folder.path());
     let copy = path(folder, "sockeye");
@@ -274,10 +283,7 @@ fn as_nobody(folder: &TempDir, words: &[&str]) -> Line {
         open(&copy);
     }
     let rights = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    let rights = rights
-        .iter()
-        .copied()
-        .chain([copy.to_str().unwrap(), "trace"]);
+    let rights = rights.iter().copied().chain([copy.to_str().unwrap(), verb]);
     program("setpriv", rights.chain(words.iter().copied()))
 }
 
@@ -303,6 +309,7 @@ fn without_privilege_sockets_tell_what_they_know_and_what_must_have_been() {
         "(close)",
         "sight: socket",
         "(PACKET) = must have been there",
+        "STATE = as",
     ] {
         assert!(picture.contains(piece), "{piece} is not in\n{picture}");
     }

@@ -1,5 +1,6 @@
 // What the server is asked: paths, the token, listings.
 import { remember, remembered } from '../page/browser.js';
+import { KEY } from '../page/socket.js';
 
 let token = taken();
 
@@ -33,6 +34,12 @@ export async function list(path) {
   const response = await fetch(`${path}?json`, { headers: headers(), cache: 'no-cache' });
   if (!response.ok) throw response;
   return response.json();
+}
+
+/** What the server says of itself, if it does; and it knows this connection by the page's key from now on. */
+export async function facts() {
+  const asking = fetch(`/.sockeye/facts.json?wire=${KEY}`, { headers: headers(), cache: 'no-store' });
+  return asking.then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
 }
 
 /** The digests of a file: `[name, hex]` each. */

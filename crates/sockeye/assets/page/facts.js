@@ -41,7 +41,7 @@ export class Facts {
     return {
       state,
       ending: link.ending && this.ending(link.ending),
-      url: link.carrier?.url.replace(/\?token=.*/, ''),
+      url: link.carrier?.url.replace(/\?.*/, ''),
       stack: link.carrier && this.#stack(link.carrier.over),
       subprotocol: link.carrier?.protocol,
       since: link.state === 'open' && clock(link.since).slice(0, 8),

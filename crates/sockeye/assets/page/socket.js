@@ -3,6 +3,16 @@
 /** Closings after which the server would only say the same again: normal, or refused. */
 const FINAL = [1000, 1005, 1008];
 
+/** What this page has made up so that the server knows its connections by it: see them on the wire can who has it. */
+export const KEY = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+
+/** What a WebSocket of this page offers: a browser can say a token nowhere else. */
+export function protocols(token) {
+  const bytes = String.fromCharCode(...new TextEncoder().encode(token));
+  const safe = btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  return ['sockeye', ...(token ? [`token.${safe}`] : []), `wire.${KEY}`];
+}
+
 export class Socket {
   over = 'ws';
   #socket;

@@ -3,6 +3,8 @@
 const LANGUAGES = ['en', 'zh'];
 const WORDS = {
   details: ['Details', '详情'],
+  wire: ['Wire', '线路'],
+  wireHelp: ['What crosses the wire, live', '实时查看线路上的数据包'],
   tools: ['Messages: tools', '消息工具'],
   messages: ['Messages', '消息'],
   search: ['Search messages', '搜索消息'],
@@ -96,6 +98,7 @@ const WORDS = {
   keyRows: ['from message to message, in the list', '在列表中逐条移动'],
   keyRow: ['copy, hex or text, show all: this message', '对该消息：复制、十六进制或文本、显示全部'],
   keyClear: ['clear the messages', '清空消息'],
+  keyWire: ['what crosses the wire, where the server shows it', '查看线路（若服务器提供）'],
   keyLeave: ['leave what you are in', '离开当前位置'],
   keyHelp: ['this list', '显示此列表'],
   c1000: ['closed normally', '正常关闭'],

@@ -39,7 +39,7 @@ pub(super) async fn both(
     let mut tried = 0;
     loop {
         tried += 1;
-        match all(&addresses, tcp, udp, &options) {
+        match all(&addresses, (tcp, udp), &options, config) {
             Err(Error::Io { source, .. })
                 if host.port == 0 && tried < TRIES && source.kind() == io::ErrorKind::AddrInUse => {
             }
@@ -54,10 +54,11 @@ pub(super) async fn both(
 
 fn all(
     addresses: &[SocketAddr],
-    tcp: Option<Spoken>,
-    udp: Option<Carries>,
+    (tcp, udp): (Option<Spoken>, Option<Carries>),
     options: &SocketOptions,
+    config: &PortConfig,
 ) -> Result<Vec<End>> {
+    let lookout = || config.lookout.clone();
     let mut ends = Vec::new();
     let mut number = None;
     for address in addresses {
@@ -66,12 +67,12 @@ fn all(
             address.set_port(number);
         }
         if let Some(spoken) = tcp {
-            let listener = tcp::Listener::bind(address, spoken, options)?;
+            let listener = tcp::Listener::bind(address, spoken, options, lookout())?;
             address.set_port(listener.port());
             ends.push(End::Tcp(listener));
         }
         if let Some(carries) = udp {
-            let socket = udp::Socket::bind(address, carries, options)?;
+            let socket = udp::Socket::bind(address, carries, options, lookout())?;
             address.set_port(socket.port());
             ends.push(End::Udp(socket));
         }

@@ -2,12 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
 use super::accept::{Accept, Connection};
 use super::route::Spoken;
 use crate::error::{Error, Operation, Result};
+use crate::lookout::{Lookout, watched_here};
 use crate::session::Endpoint;
 use crate::socket::{Role, SocketOptions, bind};
 
@@ -16,6 +19,7 @@ pub(super) struct Listener {
     listener: TcpListener,
     local: SocketAddr,
     spoken: Spoken,
+    lookout: Option<Arc<dyn Lookout>>,
 }
 
 impl Listener {
@@ -23,10 +27,14 @@ impl Listener {
         address: SocketAddr,
         spoken: Spoken,
         options: &SocketOptions,
+        lookout: Option<Arc<dyn Lookout>>,
     ) -> Result<Self> {
         let socket = options.tcp(address, Role::Listen)?;
         bind(&socket, address)?;
         let backlog = i32::try_from(options.backlog()).unwrap_or(i32::MAX);
+        if let Some(lookout) = &lookout {
+            lookout.listening(socket.as_fd());
+        }
         let listening = || {
             socket.listen(backlog)?;
             let listener = TcpListener::from_std(socket.into())?;
@@ -35,6 +43,7 @@ impl Listener {
                 listener,
                 local,
                 spoken,
+                lookout,
             })
         };
         listening().map_err(|source| Error::io(Operation::Listen, address, source))
@@ -66,7 +75,7 @@ impl Accept for Listener {
             self.local
         };
         Ok(Connection {
-            stream: tcp.into(),
+            stream: watched_here(tcp, (local, peer), self.lookout.as_ref()),
             local: local.into(),
             peer: peer.into(),
         })

@@ -22,6 +22,7 @@ use tokio::net::UdpSocket;
 use super::gate::is_local;
 use super::peers::{Datagrams, Outbox, Unsent};
 use crate::error::{Error, Operation, Result};
+use crate::lookout::{Lookout, tell_run};
 use crate::session::Endpoint;
 use crate::socket::{DATAGRAM_BUFFER, LARGEST_V4, Role, SocketOptions, bind, largest_datagram};
 
@@ -55,6 +56,7 @@ pub(super) struct Socket {
     local: SocketAddr,
     carries: Carries,
     own: Option<Own>,
+    lookout: Option<Arc<dyn Lookout>>,
 }
 
 impl Socket {
@@ -62,6 +64,7 @@ impl Socket {
         address: SocketAddr,
         carries: Carries,
         options: &SocketOptions,
+        lookout: Option<Arc<dyn Lookout>>,
     ) -> Result<Self> {
         let socket = options.udp(address, Role::Listen)?;
         if options.receive_buffer.is_none() {
@@ -81,6 +84,7 @@ impl Socket {
                 local,
                 carries,
                 own: wildcard.then(Own::new).transpose()?,
+                lookout,
             })
         };
         opened().map_err(|source| Error::io(Operation::Listen, address, source))
@@ -122,7 +126,8 @@ impl Socket {
         let quic = match self.carries {
             Carries::Datagrams => None,
             Carries::Quic | Carries::Both => {
-                let door = Door::new(socket.clone(), state.clone(), self.local);
+                let mut door = Door::new(socket.clone(), state.clone(), self.local);
+                door.lookout.clone_from(&self.lookout);
                 let key = IdKey::new()
                     .map_err(|source| Error::io(Operation::Listen, self.local, source))?;
                 let sieve = Sieve::new(Arc::new(door), key, self.carries == Carries::Quic);
@@ -135,6 +140,7 @@ impl Socket {
             metas: vec![RecvMeta::default(); BATCH_SIZE],
             joined: Vec::new(),
             own: self.own,
+            lookout: self.lookout,
             quic,
             state,
             socket,
@@ -152,6 +158,7 @@ pub(super) struct Batches {
     quic: Option<(Sieve, IdKey)>,
     /// On a socket that hears every address of ours.
     own: Option<Own>,
+    lookout: Option<Arc<dyn Lookout>>,
     slots: Vec<u8>,
     /// Datagrams come one by one. Preparing all slots for each would cost more than the rest of our own work.
     few: bool,
@@ -235,6 +242,10 @@ impl Datagrams for Batches {
                 local,
             };
             let run = &slot[..meta.len];
+            if self.lookout.is_some() {
+                let ends = (at(self.local, local), meta.addr);
+                tell_run(self.lookout.as_ref(), ends, false, run, meta.stride);
+            }
             match &mut self.quic {
                 None => each(pair, Bytes::copy_from_slice(run), meta.stride),
                 Some((sieve, _)) => {
@@ -292,6 +303,13 @@ impl Datagrams for Batches {
             };
             match sent {
                 Ok(()) => {
+                    if self.lookout.is_some() {
+                        let ends = (at(self.local, local), peer);
+                        for message in outbox.iter().take(run) {
+                            let data = &message.data;
+                            tell_run(self.lookout.as_ref(), ends, true, data, data.len());
+                        }
+                    }
                     (0..run).for_each(|_| drop(outbox.pop()));
                     return Poll::Ready(Ok(()));
                 }
@@ -327,9 +345,7 @@ impl Datagrams for Batches {
     }
 
     fn endpoints(&self, address: &Pair) -> (Endpoint, Endpoint) {
-        let local = address
-            .local
-            .map_or(self.local, |ip| SocketAddr::new(ip, self.local.port()));
+        let local = at(self.local, address.local);
         (local.into(), address.peer.into())
     }
 
@@ -377,6 +393,11 @@ impl Batches {
         }
         run
     }
+}
+
+/// Where a socket is heard that is bound to `local`, or to all addresses.
+fn at(local: SocketAddr, ip: Option<IpAddr>) -> SocketAddr {
+    ip.map_or(local, |ip| SocketAddr::new(ip, local.port()))
 }
 
 /// Which of the addresses that datagrams were sent to are our own, so that an answer may come from there.
@@ -441,7 +462,7 @@ mod tests {
     #[tokio::test]
     async fn an_ipv6_socket_may_fragment() {
         let at = "[::1]:0".parse().unwrap();
-        let socket = Socket::bind(at, Carries::Both, &SocketOptions::default()).unwrap();
+        let socket = Socket::bind(at, Carries::Both, &SocketOptions::default(), None).unwrap();
         let batches = socket.open().unwrap();
         assert!(!getsockopt(&*batches.socket, Ipv6DontFrag).unwrap());
         let socket = SockRef::from(&*batches.socket);

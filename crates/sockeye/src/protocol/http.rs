@@ -22,6 +22,7 @@ use crate::service::AnyService;
 use crate::session::{Identity, Session};
 use crate::stream::ByteStream;
 use crate::token::Token;
+use crate::view::View;
 
 mod answer;
 mod ask;
@@ -37,6 +38,7 @@ mod tests;
 mod token;
 mod unread;
 pub(crate) mod upgrade;
+mod view;
 
 pub(super) use answer::{Apart, Arriving, answer};
 pub use page::Page;
@@ -103,6 +105,8 @@ pub struct Settings {
     pub content_type: Option<HeaderValue>,
     /// What browsers get where the service speaks in sessions; nothing of its own when `None`.
     pub page: Option<Page>,
+    /// What the page shows of what happens at the port; nothing when `None`.
+    pub view: Option<Arc<dyn View>>,
     /// Names that this machine answers to, besides `localhost` and what it calls itself. Requests for other names
     /// are refused with 421 on loopback, and everywhere when there are any: so no web page can reach a port of
     /// this machine through a name of its own.

@@ -16,8 +16,8 @@ pub(super) struct Sender {
     pub(super) next: i64,
     /// The number up to which the other end has acknowledged.
     pub(super) acked: i64,
-    /// The row that was the first to acknowledge that much.
-    pub(super) ack_row: Option<usize>,
+    /// What was the first to acknowledge that much.
+    pub(super) told: Option<Told>,
     /// How often it was acknowledged again.
     pub(super) duplicates: u32,
     /// How many bytes this end takes, as it said last.
@@ -40,12 +40,21 @@ pub(super) enum Probe {
     Window,
 }
 
+/// A row that acknowledges.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub(super) row: usize,
+    pub(super) frame: u64,
+    pub(super) time: i64,
+}
+
 /// A segment, or a hole where one should be, with the row that showed it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) start: i64,
     pub(super) end: i64,
     pub(super) row: usize,
+    pub(super) frame: u64,
     pub(super) time: i64,
     /// It was sent before, or again later.
     pub(super) again: bool,
@@ -53,7 +62,7 @@ pub(super) struct Sent {
     pub(super) unanswered: bool,
     /// It was acknowledged selectively.
     pub(super) sacked: bool,
-    pub(super) syn: bool,
+    pub(super) flags: Flags,
     pub(super) clock: Option<u32>,
     pub(super) id: Option<u32>,
 }
@@ -68,7 +77,7 @@ impl Sent {
         let same_clock = self.clock == copy.clock;
         match (self.id, copy.id) {
             // Linux gives its SYN-ACKs no number.
-            (Some(0), Some(0)) => self.syn && same_clock && self.clock.is_some(),
+            (Some(0), Some(0)) => self.flags.has(Flags::SYN) && same_clock && self.clock.is_some(),
             (Some(own), Some(other)) => own == other && same_clock,
             _ => false,
         }
@@ -99,7 +108,7 @@ impl Sender {
     pub(super) fn push(&mut self, sent: Sent) {
         self.begun = true;
         self.next = self.next.max(sent.end);
-        if sent.end <= self.acked && self.ack_row.is_some() {
+        if sent.end <= self.acked && self.told.is_some() {
             keep(&mut self.past, PAST, sent);
             return;
         }
@@ -207,13 +216,13 @@ impl Sender {
     pub(super) fn acknowledge(
         &mut self,
         ack: i64,
-        row: usize,
+        told: Told,
         mut arrived: impl FnMut(usize),
     ) -> Option<Sent> {
         self.begun = true;
         self.next = self.next.max(ack);
         self.acked = ack;
-        self.ack_row = Some(row);
+        self.told = Some(told);
         self.duplicates = 0;
         self.probe = None;
         self.holes.retain(|hole| hole.end > ack);
@@ -234,6 +243,6 @@ impl Sender {
             });
             keep(&mut self.past, PAST, first);
         }
-        latest.filter(|sent| !again && !sent.syn)
+        latest.filter(|sent| !again && !sent.flags.has(Flags::SYN))
     }
 }

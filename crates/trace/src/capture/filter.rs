@@ -8,6 +8,7 @@ const PORTS: usize = 48;
 
 // Instructions, as linux/filter.h and linux/bpf_common.h have them.
 const LOAD_WORD: u16 = 0x20;
+const LOAD_LENGTH: u16 = 0x80;
 const LOAD_HALF: u16 = 0x28;
 const LOAD_BYTE: u16 = 0x30;
 const LOAD_HALF_BEHIND: u16 = 0x48;
@@ -15,6 +16,7 @@ const LOAD_BYTE_BEHIND: u16 = 0x50;
 const HEADER_LENGTH: u16 = 0xb1;
 const SET_INDEX: u16 = 0x01;
 const IF_EQUAL: u16 = 0x15;
+const IF_MORE: u16 = 0x25;
 const IF_LESS: u16 = 0x35;
 const IF_BITS: u16 = 0x45;
 const RETURN: u16 = 0x06;
@@ -33,6 +35,9 @@ const TCP: u32 = 6;
 const UDP: u32 = 17;
 const ICMP: u32 = 1;
 const ICMPV6: u32 = 58;
+
+/// As long the headers of IP and TCP are at most.
+const HEADERS: u32 = 128;
 
 /// What is to be seen.
 #[derive(Clone, Debug)]
@@ -71,6 +76,13 @@ impl Wanted {
 
     /// The program.
     pub(super) fn program(&self) -> Vec<SockFilter> {
+        let instructions = self.instructions().into_iter();
+        instructions
+            .map(|(code, yes, no, value)| SockFilter::new(code, yes, no, value))
+            .collect()
+    }
+
+    fn instructions(&self) -> Vec<Instruction> {
         let mut program = Program::default();
         if self.all || !self.ports.is_empty() {
             // On the loopback every packet passes twice, on its way out and on its way in.
@@ -134,6 +146,9 @@ impl Wanted {
     }
 }
 
+/// What to do, how many instructions are passed over then if a check holds and if it does not, and a value.
+type Instruction = (u16, u8, u8, u32);
+
 /// Where a check leads.
 #[derive(Clone, Copy, Debug)]
 enum Go {
@@ -168,8 +183,8 @@ impl Program {
         self.0.push(Step::Check(GO, 0, to, to));
     }
 
-    /// The last two instructions drop the packet, and take it.
-    fn finish(self, snap: u32) -> Vec<SockFilter> {
+    /// The last instructions drop the packet, and take it: of a segment of TCP that would be cut the headers alone.
+    fn finish(self, snap: u32) -> Vec<Instruction> {
         let end = self.0.len();
         let to = |at: usize, go: Go| match go {
             Go::On => 0,
@@ -178,17 +193,110 @@ impl Program {
             Go::Take => end - at,
         };
         let steps = self.0.iter().enumerate();
-        let mut done: Vec<SockFilter> = steps
+        let mut done: Vec<Instruction> = steps
             .map(|(at, step)| match *step {
-                Step::Do(code, value) => SockFilter::new(code, 0, 0, value),
-                Step::Check(GO, _, go, _) => SockFilter::new(GO, 0, 0, to(at, go) as u32),
+                Step::Do(code, value) => (code, 0, 0, value),
+                Step::Check(GO, _, go, _) => (GO, 0, 0, to(at, go) as u32),
                 Step::Check(code, value, yes, no) => {
-                    SockFilter::new(code, to(at, yes) as u8, to(at, no) as u8, value)
+                    (code, to(at, yes) as u8, to(at, no) as u8, value)
                 }
             })
             .collect();
-        done.push(SockFilter::new(RETURN, 0, 0, 0));
-        done.push(SockFilter::new(RETURN, 0, 0, snap));
+        done.extend([
+            (RETURN, 0, 0, 0),
+            (LOAD_LENGTH, 0, 0, 0),
+            (IF_MORE, 0, 7, snap),
+            (LOAD_WORD, 0, 0, PROTOCOL),
+            (IF_EQUAL, 0, 2, IPV6),
+            (LOAD_BYTE, 0, 0, 6),
+            (GO, 0, 0, 1),
+            (LOAD_BYTE, 0, 0, 9),
+            (IF_EQUAL, 0, 1, TCP),
+            (RETURN, 0, 0, HEADERS.min(snap)),
+            (RETURN, 0, 0, snap),
+        ]);
         done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel does with a program: how many bytes of a packet are kept.
+    fn kept(program: &[Instruction], packet: &[u8], protocol: u32, length: u32) -> u32 {
+        let byte = |at: usize| u32::from(packet[at]);
+        let (mut a, mut x, mut at) = (0, 0, 0);
+        loop {
+            let (code, yes, no, k) = program[at];
+            at += 1;
+            let mut jump = |holds: bool| at += usize::from(if holds { yes } else { no });
+            match code {
+                LOAD_WORD if k == PROTOCOL => a = protocol,
+                LOAD_WORD if k == KIND => a = 0,
+                LOAD_WORD if k == HARDWARE => a = LOOPBACK,
+                LOAD_LENGTH => a = length,
+                LOAD_BYTE => a = byte(k as usize),
+                LOAD_HALF => a = byte(k as usize) << 8 | byte(k as usize + 1),
+                LOAD_BYTE_BEHIND => a = byte(x + k as usize),
+                LOAD_HALF_BEHIND => a = byte(x + k as usize) << 8 | byte(x + k as usize + 1),
+                HEADER_LENGTH => x = (byte(k as usize) as usize & 15) * 4,
+                SET_INDEX => x = k as usize,
+                IF_EQUAL => jump(a == k),
+                IF_MORE => jump(a > k),
+                IF_LESS => jump(a >= k),
+                IF_BITS => jump(a & k != 0),
+                GO => at += k as usize,
+                RETURN => return k,
+                other => panic!("{other:#x}"),
+            }
+        }
+    }
+
+    fn packet(version: u8, protocol: u8, port: u16) -> Vec<u8> {
+        let mut packet = vec![0; 60];
+        let header = if version == 4 { 20 } else { 40 };
+        packet[0] = version << 4 | 5;
+        packet[if version == 4 { 9 } else { 6 }] = protocol;
+        packet[header + 2..header + 4].copy_from_slice(&port.to_be_bytes());
+        packet
+    }
+
+    #[test]
+    fn of_long_segments_the_headers_are_kept_and_of_everything_else_what_was_asked_for() {
+        let mut wanted = Wanted::nothing(2048);
+        wanted.admit(3000);
+        let program = wanted.instructions();
+        for (version, ethertype) in [(4, IPV4), (6, IPV6)] {
+            let kept = |protocol: u32, port, length| {
+                let packet = packet(version, protocol as u8, port);
+                kept(&program, &packet, ethertype, length)
+            };
+            assert_eq!(kept(TCP, 3000, 2048), 2048, "all of it");
+            assert_eq!(kept(TCP, 3000, 2049), HEADERS);
+            assert_eq!(kept(TCP, 3000, 65_536), HEADERS);
+            assert_eq!(kept(UDP, 3000, 2049), 2048, "a datagram is read in part");
+            assert_eq!(kept(TCP, 3001, 2049), 0);
+            assert_eq!(kept(UDP, 3001, 60), 0);
+        }
+        let nobody = packet(4, 17, 3000);
+        assert_eq!(
+            kept(&Wanted::nothing(9).instructions(), &nobody, IPV4, 60),
+            0
+        );
+    }
+
+    #[test]
+    fn as_many_ports_as_there_can_be_are_all_seen() {
+        let mut wanted = Wanted::nothing(2048);
+        for port in 1..=PORTS as u16 {
+            wanted.admit(port);
+        }
+        let program = wanted.instructions();
+        for port in 1..=PORTS as u16 {
+            assert_eq!(kept(&program, &packet(4, 6, port), IPV4, 60), 2048);
+            assert_eq!(kept(&program, &packet(6, 6, port), IPV6, 9999), HEADERS);
+        }
+        assert_eq!(kept(&program, &packet(6, 17, 999), IPV6, 60), 0);
     }
 }

@@ -3,9 +3,9 @@
 use wire::packet::Flags;
 
 use super::label::Class;
+use super::sheaf::Sheaf;
 use crate::event::{Event, Kind, Note, Side, StateAt};
 use crate::flow::Flow;
-use crate::words::{duration, grouped};
 
 /// As many lines a picture may have before more is folded.
 const LINES: usize = 150;
@@ -18,10 +18,16 @@ const EXCHANGE: usize = 8;
 const PIECES: usize = 16;
 
 /// A line of the picture, or what was folded into a few.
-#[derive(Clone, Copy)]
-pub(crate) struct Row<'a>(&'a [Event]);
+#[derive(Clone)]
+pub(crate) struct Row<'a> {
+    /// Those of its packets that are kept.
+    events: &'a [Event],
+    /// What came before them.
+    before: Option<Box<Sheaf>>,
+}
 
 /// One arrow of a row.
+#[derive(Debug, PartialEq)]
 pub(super) enum Arrow<'a> {
     One(&'a Event),
     Many {
@@ -79,15 +85,19 @@ fn folded(flow: &Flow, level: Level) -> Vec<Row<'_>> {
             length = run(events, start, Level::Runs);
         }
         let length = if length < RUN { 1 } else { length };
-        rows.push(Row(&events[start..start + length]));
+        rows.push(Row::of(&events[start..start + length], None));
         start += length;
     }
     rows
 }
 
 /// How many events from `start` on are one row of a picture that grows, and whether the next event may belong to it.
-pub(super) fn next(events: &[Event], start: usize, level: Level) -> (usize, bool) {
+/// `begun` says that others before them belong to it.
+pub(super) fn next(events: &[Event], start: usize, level: Level, begun: bool) -> (usize, bool) {
     let alike = plain(events, start, level, events.len());
+    if begun {
+        return (alike.max(1), start + alike == events.len());
+    }
     let mut length = alike;
     if length < EXCHANGE && level > Level::Runs {
         length = plain(events, start, Level::Runs, events.len());
@@ -97,8 +107,8 @@ pub(super) fn next(events: &[Event], start: usize, level: Level) -> (usize, bool
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn of(events: &'a [Event]) -> Self {
-        Self(events)
+    pub(super) fn of(events: &'a [Event], before: Option<Box<Sheaf>>) -> Self {
+        Self { events, before }
     }
 }
 
@@ -146,7 +156,7 @@ fn is_plain(event: &Event, before: Option<[StateAt; 2]>, level: Level) -> bool {
             .iter()
             .any(|flag| tcp.flags.has(*flag)),
         Kind::Icmp(_) | Kind::Inferred(_) => true,
-        Kind::Datagram { .. } | Kind::Bytes { .. } => false,
+        Kind::Datagram { .. } | Kind::Bytes { .. } | Kind::Counted { .. } => false,
     };
     if control || event.states != before {
         return false;
@@ -173,131 +183,93 @@ fn is_plain(event: &Event, before: Option<[StateAt; 2]>, level: Level) -> bool {
 
 impl<'a> Row<'a> {
     pub(crate) fn events(&self) -> &'a [Event] {
-        self.0
+        self.events
     }
 
-    pub(crate) fn first(&self) -> &'a Event {
-        &self.0[0]
+    pub(crate) fn first(&self) -> &Event {
+        match &self.before {
+            Some(before) => &before.first,
+            None => &self.events[0],
+        }
     }
 
     pub(crate) fn last(&self) -> &'a Event {
-        &self.0[self.0.len() - 1]
+        &self.events[self.events.len() - 1]
+    }
+
+    /// The packet, if it is one.
+    fn single(&self) -> Option<&'a Event> {
+        match (self.events, &self.before) {
+            ([event], None) => Some(event),
+            _ => None,
+        }
     }
 
     /// How many lines it takes, about.
     fn height(&self) -> usize {
-        match self.0 {
-            [event] => 1 + event.steps.len() + event.notes.iter().filter_map(Note::line).count(),
-            _ => 3,
+        match self.single() {
+            Some(event) => {
+                1 + event.steps.len() + event.notes.iter().filter_map(Note::line).count()
+            }
+            None => 3,
         }
+    }
+
+    fn sheaf(&self) -> Sheaf {
+        let mut sheaf = match &self.before {
+            Some(before) => Sheaf::clone(before),
+            None => Sheaf::begin(&self.events[0]),
+        };
+        self.events.iter().for_each(|event| sheaf.add(event));
+        sheaf
     }
 
     pub(super) fn arrows(&self) -> Vec<Arrow<'a>> {
-        if let [event] = self.0 {
-            return vec![Arrow::One(event)];
+        match self.single() {
+            Some(event) => vec![Arrow::One(event)],
+            None => self.sheaf().arrows(),
         }
-        let first = self.first().from;
-        let sides = [first, first.other()];
-        sides
-            .into_iter()
-            .filter_map(|side| self.many(side))
-            .collect()
-    }
-
-    fn many(&self, from: Side) -> Option<Arrow<'a>> {
-        let events = || self.0.iter().filter(|event| event.from == from);
-        let count = events().count() as u64;
-        if count == 0 {
-            return None;
-        }
-        let bytes: u64 = events().map(|event| u64::from(event.len())).sum();
-        let segments = || events().filter_map(Event::tcp);
-        let range = match bytes > 0 {
-            true => {
-                let start = segments()
-                    .filter(|tcp| tcp.len > 0)
-                    .map(|tcp| tcp.seq)
-                    .min();
-                start.zip(segments().map(|tcp| tcp.end() - 1).max())
-            }
-            false => {
-                let start = segments().map(|tcp| tcp.ack).min();
-                start.zip(segments().map(|tcp| tcp.ack).max())
-            }
-        };
-        let packets = match (&self.first().kind, bytes > 0) {
-            (Kind::Tcp(_), true) => "segments",
-            (Kind::Tcp(_), false) => "ACKs",
-            (Kind::Bytes { .. }, _) => "pieces",
-            _ => "datagrams",
-        };
-        Some(Arrow::Many {
-            from,
-            count,
-            bytes,
-            range,
-            packets,
-        })
     }
 
     /// What stands under the arrows.
     pub(super) fn lines(&self) -> Vec<(Class, String)> {
-        if let [event] = self.0 {
-            let notes = event.notes.iter().filter_map(Note::line);
-            let notes = notes.map(|text| (Class::Note, text));
-            let steps = event.steps.iter();
-            let steps = steps.map(|step| (Class::Step, format!("{} {}", step.layer, step.text)));
-            return notes.chain(steps).collect();
+        match self.single() {
+            Some(event) => {
+                let notes = event.notes.iter().filter_map(Note::line);
+                let notes = notes.map(|text| (Class::Note, text));
+                let steps = event.steps.iter();
+                let steps =
+                    steps.map(|step| (Class::Step, format!("{} {}", step.layer, step.text)));
+                notes.chain(steps).collect()
+            }
+            None => self.sheaf().line().into_iter().collect(),
         }
-        let mut counts: Vec<(&str, u64)> = Vec::new();
-        let steps = self.0.iter().map(|event| event.steps.len() as u64).sum();
-        if steps > 0 {
-            counts.push(("step of upper layers", steps));
-        }
-        for note in self.0.iter().flat_map(|event| &event.notes) {
-            let Some(name) = counted(note) else { continue };
-            match counts.iter_mut().find(|(other, _)| *other == name) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((name, 1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::Capture;
+
+    #[test]
+    fn what_was_counted_and_not_kept_is_drawn_alike() {
+        for name in ["reorder.pcap", "tail-loss.pcap", "zero-window.pcap"] {
+            let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+            let capture = Capture::read(std::fs::File::open(path).unwrap());
+            let events = &capture.flows[0].events[3..];
+            let whole = Row::of(events, None);
+            assert!(whole.lines().len() == 1 && whole.arrows().len() == 2);
+            for split in 1..events.len() {
+                let (before, behind) = events.split_at(split);
+                let mut sheaf = Sheaf::begin(&before[0]);
+                before.iter().for_each(|event| sheaf.add(event));
+                let row = Row::of(behind, Some(Box::new(sheaf)));
+                assert_eq!(row.arrows(), whole.arrows(), "{name}, {split}");
+                assert_eq!(row.lines(), whole.lines(), "{name}, {split}");
+                assert_eq!(row.first(), whole.first());
+                assert_eq!(row.last(), whole.last());
             }
         }
-        let took = (self.last().time - self.first().time).max(0) as u64;
-        let mut parts = Vec::new();
-        if self.0.iter().any(|event| event.from != self.first().from) {
-            parts.push(format!("in {}", duration(took)));
-        }
-        parts.extend(counts.iter().map(|(name, count)| match count {
-            1 => format!("1 {name}"),
-            _ => format!("{} {}", grouped(*count), plural(name)),
-        }));
-        match parts.is_empty() {
-            true => Vec::new(),
-            false => vec![(Class::Note, parts.join(", "))],
-        }
     }
-}
-
-fn plural(name: &str) -> String {
-    match name.split_once(' ') {
-        Some((first, rest)) if rest.starts_with("of ") => format!("{first}s {rest}"),
-        _ => format!("{name}s"),
-    }
-}
-
-fn counted(note: &Note) -> Option<&'static str> {
-    Some(match note {
-        Note::Retransmission { .. } => "retransmission",
-        Note::Duplicate { .. } => "duplicate of the network",
-        Note::OutOfOrder => "late segment",
-        Note::Gap { .. } => "gap",
-        Note::DuplicateAck { .. } => "duplicate ACK",
-        Note::DuplicateSack => "D-SACK",
-        Note::ZeroWindow => "zero window",
-        Note::WindowFull => "full window",
-        Note::WindowUpdate => "window update",
-        Note::ZeroWindowProbe => "zero-window probe",
-        Note::KeepAlive => "keep-alive",
-        Note::AckUnseen => "ACK of what was not captured",
-        _ => return None,
-    })
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::fold::{self, Level, Row};
+use super::sheaf::Sheaf;
 use super::{Drawing, Progress, Style, milliseconds};
-use crate::flow::Flow;
+use crate::flow::{Flow, Flows};
 
 /// As long a row waits for others like it, with which it would be one.
 const HOLD: Duration = Duration::from_micros(400);
@@ -19,6 +20,12 @@ const QUIET: Duration = Duration::from_millis(300);
 
 /// After such a silence there is room for more lines.
 const SILENCE: Duration = Duration::from_secs(1);
+
+/// As many packets that wait are worth counting.
+const GATHERED: usize = 256;
+
+/// As many flows are followed; of more those that were silent longest are over.
+const FLOWS: usize = 4096;
 
 /// A flow that is over may still have a last word.
 const LAST_WORD: Duration = Duration::from_millis(200);
@@ -38,10 +45,13 @@ pub struct Growing {
 #[derive(Debug)]
 struct Growth {
     progress: Progress,
+    /// How many packets are drawn, or counted in the sheaf.
     drawn: usize,
     lines: usize,
     /// How many of those that wait are known to be one row.
     known: usize,
+    /// What came before them and belongs to it.
+    sheaf: Option<Box<Sheaf>>,
     /// How long rows wait: the longer a transfer goes on, the longer.
     hold: Duration,
     /// Since when something waits.
@@ -64,7 +74,7 @@ impl Growing {
     }
 
     /// The lines that are due, each with its `\n`. `fresh` says of which flows something was heard.
-    pub fn grow(&mut self, flows: &[Flow], fresh: &[usize], now: Instant) -> String {
+    pub fn grow(&mut self, flows: &Flows, fresh: &[usize], now: Instant) -> String {
         for number in fresh {
             let Some(flow) = flows.get(*number) else {
                 continue;
@@ -86,6 +96,14 @@ impl Growing {
         std::mem::take(&mut self.text)
     }
 
+    /// The packet, counted from 0, before which nothing of a flow is needed any more.
+    #[must_use]
+    pub fn needs(&self, number: usize) -> usize {
+        let growth = self.flows.get(&number);
+        // The states before a row are those of the packet before it.
+        growth.map_or(0, |growth| growth.drawn.saturating_sub(1))
+    }
+
     /// When lines are due though nothing comes.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
@@ -96,12 +114,13 @@ impl Growing {
     }
 
     /// The flows that are over, whose summaries are drawn with this.
-    pub fn ended(&mut self, flows: &[Flow], now: Instant) -> (Vec<usize>, String) {
+    pub fn ended(&mut self, flows: &Flows, now: Instant) -> (Vec<usize>, String) {
         let over = self
             .flows
             .iter()
             .filter(|(_, growth)| growth.over && now.duration_since(growth.heard) >= LAST_WORD);
-        let over: Vec<usize> = over.map(|(number, _)| *number).collect();
+        let mut over: Vec<usize> = over.map(|(number, _)| *number).collect();
+        over.extend(self.silent());
         for number in &over {
             if let Some(flow) = flows.get(*number) {
                 self.end(*number, flow, now);
@@ -110,9 +129,23 @@ impl Growing {
         (over, std::mem::take(&mut self.text))
     }
 
+    /// Flows that are too many.
+    fn silent(&self) -> Vec<usize> {
+        if self.flows.len() <= FLOWS {
+            return Vec::new();
+        }
+        let flows = self.flows.iter().filter(|(_, growth)| !growth.over);
+        let mut flows: Vec<_> = flows
+            .map(|(number, growth)| (growth.heard, *number))
+            .collect();
+        flows.sort_unstable();
+        flows.truncate(FLOWS / 8);
+        flows.into_iter().map(|(_, number)| number).collect()
+    }
+
     /// The rest of everything.
     #[must_use]
-    pub fn finish(mut self, flows: &[Flow]) -> String {
+    pub fn finish(mut self, flows: &Flows) -> String {
         let now = Instant::now();
         for number in self.flows.keys().copied().collect::<Vec<_>>() {
             if let Some(flow) = flows.get(number) {
@@ -162,7 +195,7 @@ impl Growing {
             return;
         };
         growth.drawn += rows.iter().map(|row| row.events().len()).sum::<usize>();
-        growth.since = (growth.drawn < flow.events.len()).then_some(now);
+        growth.since = (growth.drawn < flow.rows()).then_some(now);
         if growth.level(self.style.all) >= Level::Exchanges && waited {
             growth.hold *= 2;
         }
@@ -188,6 +221,7 @@ impl Growth {
             progress: Progress::begin(flow, style),
             drawn: 0,
             known: 0,
+            sheaf: None,
             lines: 0,
             hold: HOLD,
             since: None,
@@ -220,22 +254,40 @@ impl Growth {
         let events = &flow.events[..];
         let level = self.level(all);
         let mut rows = Vec::new();
-        let mut start = self.drawn;
+        let mut start = self.drawn - flow.gone;
         let known = std::mem::take(&mut self.known);
         if known > 0 && !at_once && fold::goes_on(events, start, known, level) {
             self.known = events.len() - start;
+            self.gather(flow);
             return rows;
         }
         while start < events.len() {
-            let (length, grows) = fold::next(events, start, level);
+            let (length, grows) = fold::next(events, start, level, self.sheaf.is_some());
             if grows && !at_once {
                 self.known = events.len() - start;
                 break;
             }
-            rows.push(Row::of(&events[start..start + length]));
+            let before = self.sheaf.take();
+            rows.push(Row::of(&events[start..start + length], before));
             start += length;
         }
         rows
+    }
+
+    /// Counts what waits, so that only the latest of a row need be kept.
+    fn gather(&mut self, flow: &Flow) {
+        if self.known < GATHERED {
+            return;
+        }
+        let start = self.drawn - flow.gone;
+        let events = &flow.events[start..start + self.known - 1];
+        let sheaf = self.sheaf.take();
+        let mut sheaf = sheaf.unwrap_or_else(|| Box::new(Sheaf::begin(&events[0])));
+        events.iter().for_each(|event| sheaf.add(event));
+        self.sheaf = Some(sheaf);
+        self.progress.explain(flow, events);
+        self.drawn += events.len();
+        self.known = 1;
     }
 }
 

@@ -58,7 +58,7 @@ impl Label {
                     from: *from,
                     class: if *bytes > 0 { Class::Data } else { Class::Ack },
                     heavy: *bytes > 0,
-                    hollow: false,
+                    hollow: *packets == "looks",
                     lost: false,
                     parts,
                 }
@@ -82,14 +82,18 @@ impl Label {
                 parts.extend(text(event));
                 (Class::Data, parts)
             }
-            Kind::Inferred(what) => (Class::Ack, vec![(0, format!("({what})"))]),
+            Kind::Inferred(what) => (class_of(what), vec![(0, format!("({what})"))]),
+            Kind::Counted { len } => {
+                let bytes = grouped((*len).into());
+                (Class::Data, vec![(0, format!("({bytes} B)"))])
+            }
             Kind::Icmp(why) => (Class::Rst, vec![(0, format!("ICMP {}", why.text()))]),
         };
         Self {
             from: event.from,
             class,
             heavy: !event.is_empty(),
-            hollow: matches!(event.kind, Kind::Inferred(_)),
+            hollow: event.is_inferred(),
             lost: is_lost(event),
             parts,
         }
@@ -117,6 +121,17 @@ impl Label {
             }
             limit -= 1;
         }
+    }
+}
+
+/// Of a packet that nobody saw.
+fn class_of(what: &str) -> Class {
+    match what {
+        "SYN" | "SYN ACK" => Class::Syn,
+        "FIN" => Class::Fin,
+        "RST" => Class::Rst,
+        "sent again" => Class::Again,
+        _ => Class::Ack,
     }
 }
 

@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use super::{LINES, Picture, TOP, WIDTH, paint};
 use crate::event::{Side, State, Sure};
-use crate::flow::Transport;
 use crate::words::duration;
 
 impl Picture<'_> {
@@ -13,7 +12,7 @@ impl Picture<'_> {
         let end = self.scale.end() + 16.0;
         for side in Side::BOTH {
             let x = LINES[side.index()] - 4.0;
-            if self.flow.transport != Transport::Tcp {
+            if !self.flow.has_states() {
                 let (x, y) = (x + 2.0, TOP - 20.0);
                 let height = end - y;
                 put!(
@@ -79,7 +78,7 @@ impl Picture<'_> {
             }
             let class = match sure {
                 Sure::Expected => "state expected",
-                Sure::Seen => "state",
+                Sure::Seen | Sure::Kernel => "state",
             };
             let y = (y + 4.0).max(free);
             free = y + 12.0;

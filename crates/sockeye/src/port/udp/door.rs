@@ -20,6 +20,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use wire::quic::from_version_2;
 
+use crate::lookout::{Lookout, tell_run};
 use crate::protocol::quic::{Room, in_version};
 
 /// Bytes that may wait for QUIC. What comes when they do is lost and sent again, as on any full path.
@@ -41,6 +42,8 @@ pub(in crate::port) struct Door {
     knock: Notify,
     stage: AtomicU8,
     lost: AtomicU64,
+    /// Who is told of what leaves; of what comes the socket tells.
+    pub(super) lookout: Option<Arc<dyn Lookout>>,
 }
 
 #[derive(Default)]
@@ -72,6 +75,7 @@ impl Door {
             knock: Notify::new(),
             stage: AtomicU8::new(QUIET),
             lost: AtomicU64::new(0),
+            lookout: None,
         }
     }
 
@@ -162,7 +166,13 @@ impl AsyncUdpSocket for Door {
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         self.socket.try_io(Interest::WRITABLE, || {
             in_version(transmit, |transmit| {
-                self.state.send((&*self.socket).into(), transmit)
+                self.state.send((&*self.socket).into(), transmit)?;
+                let ip = transmit.src_ip.unwrap_or_else(|| self.local.ip());
+                let ends = (SocketAddr::new(ip, self.local.port()), transmit.destination);
+                let run = transmit.contents;
+                let size = transmit.segment_size.unwrap_or(run.len());
+                tell_run(self.lookout.as_ref(), ends, true, run, size);
+                Ok(())
             })
         })
     }

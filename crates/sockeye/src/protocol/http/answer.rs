@@ -15,7 +15,7 @@ use wire::text::printable;
 use super::cors::{self, Leave};
 use super::pace::{Moment, Pace};
 use super::{
-    Connection, Refusal, Shared, TARGET_MAX, exchange, host, page, token, unread, upgrade,
+    Connection, Refusal, Shared, TARGET_MAX, exchange, host, page, token, unread, upgrade, view,
 };
 use crate::protocol::ws;
 use crate::request::{Answer, Body, HasPage, Request, Response};
@@ -97,6 +97,7 @@ impl Asked {
             unread::leave(&self.shared, request);
             return refusal.response();
         }
+        view::claim(&self.shared.connection, &request);
         match self.method {
             _ if asks_websocket || asks_apart || self.shared.connection.only_websocket => {}
             Method::CONNECT | Method::TRACE => return self.not_allowed(),
@@ -113,6 +114,14 @@ impl Asked {
         } = &shared.connection;
         let page = settings.page.as_ref();
         let page = page.filter(|_| !shared.connection.only_websocket);
+        if let (Some(view), Some(_)) = (&settings.view, page)
+            && view::is_asked(&self.method, &self.uri)
+        {
+            return match self.is_cross_site(request.headers()) {
+                true => foreign().response(),
+                false => view::look(&**view, &shared.connection, &request),
+            };
+        }
         if let Some(part) = page.and_then(|page| page::part(page, &shared.connection, &request)) {
             return self.without_body_for_head(part);
         }

@@ -64,7 +64,7 @@ static CHAT: Asset = asset!("", HTML, "chat.html");
 /// The page of a folder.
 static FILES: Asset = asset!("", HTML, "files.html");
 
-static ASSETS: [Asset; 33] = [
+static ASSETS: [Asset; 40] = [
     asset!("chat.css", STYLE),
     asset!("chat.js", SCRIPT),
     asset!("chat/chat.js", SCRIPT),
@@ -98,6 +98,13 @@ static ASSETS: [Asset; 33] = [
     asset!("page/text.js", SCRIPT),
     asset!("page/transport.js", SCRIPT),
     asset!("page/words.js", SCRIPT),
+    asset!("wire.css", STYLE),
+    asset!("wire/flow.js", SCRIPT),
+    asset!("wire/offer.js", SCRIPT),
+    asset!("wire/picture.js", SCRIPT),
+    asset!("wire/scale.js", SCRIPT),
+    asset!("wire/view.js", SCRIPT),
+    asset!("wire/words.js", SCRIPT),
 ];
 
 impl Asset {
@@ -222,7 +229,7 @@ fn accepts_html(headers: &HeaderMap) -> bool {
         .any(|range| range.trim().eq_ignore_ascii_case("text/html"))
 }
 
-fn answer(kind: &'static str, body: Body) -> Response {
+pub(super) fn answer(kind: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);
     for (name, value) in [
         (header::CONTENT_TYPE, kind),
@@ -266,6 +273,7 @@ fn facts(page: &Page, connection: &Connection, version: Version) -> String {
         "tls": tls,
         "webtransport": webtransport,
         "limit": connection.max_message,
+        "trace": connection.settings.view.is_some(),
         "ways": ways.collect::<Vec<_>>(),
     })
     .to_string()
@@ -319,17 +327,24 @@ mod tests {
     fn each_page_is_small_on_its_way_and_the_same_when_it_has_come() {
         let shared = ["browser", "link", "socket", "text", "transport", "words"];
         let shared = shared.map(|name| format!("page/{name}.js"));
+        // What offers the view belongs to each page, and all else of it comes when somebody wants to look.
+        let offer = "wire/offer.js";
         for (whole, folder, most) in [
-            (&CONSOLE, "page", 28_000),
+            (&CONSOLE, "page", 28_500),
             (&CHAT, "chat", 48_000),
             (&FILES, "files", 36_000),
         ] {
             let parts = ASSETS.iter().filter(|asset| {
-                asset.name.starts_with(folder) || shared.iter().any(|name| name == asset.name)
+                asset.name.starts_with(folder)
+                    || asset.name == offer
+                    || shared.iter().any(|name| name == asset.name)
             });
             let sent: usize = parts.chain([whole]).map(unpacked).sum();
             assert!(sent <= most, "{folder}: {sent} bytes");
         }
+        let view = ASSETS.iter().filter(|asset| asset.name.starts_with("wire"));
+        let sent: usize = view.map(unpacked).sum();
+        assert!(sent <= 17_000, "the view: {sent} bytes");
     }
 
     /// How long it is on its way; it is the same there.
@@ -374,8 +389,9 @@ mod tests {
             let imports = text.lines().filter_map(|line| {
                 let (_, path) = line
                     .split_once("from '")
-                    .or_else(|| line.split_once("import '"))?;
-                path.strip_suffix("';")
+                    .or_else(|| line.split_once("import '"))
+                    .or_else(|| line.split_once("import('"))?;
+                path.strip_suffix("';").or_else(|| path.strip_suffix("');"))
             });
             for path in imports {
                 let name = match path.strip_prefix("../") {

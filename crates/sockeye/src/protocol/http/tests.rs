@@ -22,6 +22,7 @@ use crate::stream::ByteStream;
 mod both_ends;
 mod floods;
 mod payloads;
+mod view;
 
 /// A port in memory.
 struct Stage {
@@ -100,6 +101,16 @@ impl Client {
     }
 
     fn with(service: impl Service, version: Version, framing: Framing) -> Self {
+        Self::on(service, version, framing, |_| {})
+    }
+
+    /// On a connection that is not like the others.
+    fn on(
+        service: impl Service,
+        version: Version,
+        framing: Framing,
+        change: impl FnOnce(&mut Connection),
+    ) -> Self {
         // Small, so that one who does not read is soon felt.
         let (wire, far) = duplex(16 * 1024);
         let stage = Arc::new(Stage {
@@ -110,7 +121,7 @@ impl Client {
         });
         let local = Endpoint::Net("127.0.0.1:80".parse().unwrap());
         let peer = Endpoint::Net("127.0.0.1:50000".parse().unwrap());
-        let connection = Connection {
+        let mut connection = Connection {
             service: stage.service.clone(),
             host: stage.clone(),
             identity: Arc::new(Identity::new(Side::Accepted, "http", local, peer)),
@@ -124,6 +135,7 @@ impl Client {
             elsewhere: None,
             webtransport: false,
         };
+        change(&mut connection);
         let serving = serve(ByteStream::new(far), version, connection);
         let served = crate::task::spawn(&stage.tracker, serving);
         Self {
