@@ -73,7 +73,7 @@ async function ready(carrier) {
 function transportUrl() {
   const { hostname, port, protocol } = location;
   const query = token && `&token=${encodeURIComponent(token)}`;
-  return `https://${hostname}:${port || (protocol === 'https:' ? 443 : 80)}/?view=json&wire=${KEY}${query}`;
+  return `https://${hostname}:${port || (protocol === 'https:' ? 443 : 80)}/?view=json${facts.trace ? `&wire=${KEY}` : ''}${query}`;
 }
 
 /** The word for what there is no WebTransport without. */

@@ -69,8 +69,8 @@ async function ready(carrier) {
 
 function transportUrl() {
   const { hostname, port, protocol } = location;
-  const query = state.token && `&token=${encodeURIComponent(state.token)}`;
-  return `https://${hostname}:${port || (protocol === 'https:' ? 443 : 80)}/?wire=${KEY}${query}`;
+  const query = [state.token && `token=${encodeURIComponent(state.token)}`, state.facts.trace && `wire=${KEY}`].filter(Boolean).join('&');
+  return `https://${hostname}:${port || (protocol === 'https:' ? 443 : 80)}/${query && `?${query}`}`;
 }
 
 /** The word for what there is no WebTransport without. */
