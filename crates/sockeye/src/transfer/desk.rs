@@ -81,7 +81,14 @@ impl Desk {
                 talk.part().await;
                 Ok(errand)
             }
-            Some(Err(failure)) => Err(failure),
+            Some(Err(failure)) => {
+                drop(guest);
+                // What it was told last is heard also by one that still sends.
+                if !matches!(failure, Failure::Cut(_)) {
+                    talk.part().await;
+                }
+                Err(failure)
+            }
             None => {
                 let text = "the same transfer has come back by another connection";
                 // The files are free for it now.

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use wire::transfer::{Entry, Frame, Outcome, Reason, RelativePath};
 
+use super::alike::Neighbours;
 use super::incoming::{ALIVE, Heard, Incoming};
 use super::root::Folder;
 use super::source::reason_of;
@@ -67,6 +68,7 @@ pub async fn receive(
         committing: None,
         alive_due: Instant::now() + ALIVE,
         near: None,
+        neighbours: Neighbours::default(),
     };
     let received = receiving.all(&mut talk.incoming).await;
     // What is whole is whole, whatever became of the connection.
@@ -155,6 +157,8 @@ struct Receiving<'a> {
     alive_due: Instant,
     /// The folder that the last file went to, until a batch ends: files come folder by folder.
     near: Option<(Option<RelativePath>, Folder)>,
+    /// What folders have had in them before.
+    neighbours: Neighbours,
 }
 
 /// Files that are made durable on a thread that may wait.
