@@ -40,8 +40,14 @@ fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
         Verb::Chat(chat) => run(Threads::One, || verb::chat::run(*chat.0)),
         Verb::Find(find) => run(Threads::One, || verb::find::run(*find.0)),
         Verb::Fetch(fetch) => run(Threads::One, || verb::fetch::run(*fetch.0)),
-        Verb::Send(send) => run(Threads::One, || verb::send::run(*send.0)),
-        Verb::Receive(receive) => run(Threads::One, || verb::receive::run(*receive.0)),
+        Verb::Send(send) => {
+            confinement::of_offer(&send.0)?;
+            run(Threads::One, || verb::send::run(*send.0))
+        }
+        Verb::Receive(receive) => {
+            confinement::of_box(&receive.0)?;
+            run(Threads::One, || verb::receive::run(*receive.0))
+        }
         Verb::Relay(relay) => run(Threads::One, || verb::relay::run(*relay.0)),
         Verb::Trace(trace) if trace.0.is_live() => {
             run(Threads::One, || verb::trace::live::run(*trace.0))

@@ -1,6 +1,7 @@
 //! Files on their way: a folder that nothing leaves, how one file lands in it, what proves that it is the same, and the
 //! protocol of two ends that move files over any stream of bytes.
 
+mod alike;
 mod desk;
 mod digest;
 mod failure;
@@ -15,6 +16,7 @@ mod source;
 mod talk;
 mod target;
 
+pub use alike::{alike, mistakable};
 pub use desk::{Desk, Errand};
 pub use digest::{CHUNK, Digest, Hash};
 pub use failure::Failure;
@@ -45,6 +47,11 @@ pub trait Watch: Send + Sync {
     /// This became of a file.
     fn ended(&self, name: &str, size: u64, outcome: &Outcome) {
         let _ = (name, size, outcome);
+    }
+
+    /// The target wants people to know this of a file.
+    fn noted(&self, name: &str, text: &str) {
+        let _ = (name, text);
     }
 }
 

@@ -92,6 +92,9 @@ pub(crate) struct OfferArgs {
     /// Without ADDR: when it is over
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) expire: Option<Duration>,
+    /// The process may reach all that its user may, and not only what is offered or where files land (docs/FILES.md)
+    #[arg(long)]
+    pub(crate) no_confinement: bool,
 }
 
 /// What both have in common.

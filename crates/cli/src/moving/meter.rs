@@ -30,6 +30,8 @@ struct Sum {
     landed: HashSet<Box<str>>,
     bytes: u64,
     failed: HashSet<Box<str>>,
+    /// What was told of names; after a cut it may be told again.
+    noted: HashSet<Box<str>>,
     damaged: bool,
 }
 
@@ -119,6 +121,12 @@ impl Watch for Meter {
             bar.inc(there);
             // What was there does not make it faster.
             bar.reset_eta();
+        }
+    }
+
+    fn noted(&self, name: &str, text: &str) {
+        if self.lock().noted.insert(name.into()) {
+            self.note(&format!("note: {text}"));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::number;
 use crate::args::OfferArgs;
 use crate::config;
+use crate::failure::Usage;
 use crate::report::{Form, Log, Reporter, qr};
 use crate::signals::Signals;
 
@@ -31,6 +33,16 @@ pub(crate) fn secret() -> Result<String> {
         let _ = write!(secret, "{byte:02x}");
     }
     Ok(secret)
+}
+
+/// Where something that is to be offered lies, with no link on the way.
+///
+/// # Errors
+/// When it lies nowhere, or is what comes once.
+pub(crate) fn offered(file: &Path) -> Result<PathBuf> {
+    let whole = file.canonicalize();
+    let failed = |error| Usage(format!("cannot offer {}: {error}", file.display()));
+    Ok(whole.map_err(failed)?)
 }
 
 /// Serves `files` until `over`, a signal, or the time of the offer is over. `told` is for people: what

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use percent_encoding::percent_decode_str;
 use sockeye::{Address, DialOptions, Family, Fingerprint};
 use wire::address::{Scheme, Target};
@@ -73,6 +73,15 @@ impl std::fmt::Display for Place {
 pub(crate) fn is_place(word: &Path) -> bool {
     let text = word.to_str().unwrap_or_default();
     text.contains("://") || text.starts_with("unix:") || !word.exists() && text.contains(':')
+}
+
+/// Makes the folder that files are to land in, where it is missing.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn make(folder: &Path) -> Result<()> {
+    let made = std::fs::create_dir_all(folder);
+    made.with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
 /// How a place is dialed.

@@ -11,7 +11,7 @@ use sockeye::transfer::{Clash, Failure, Hello, Pipe, Role, Root, Talk, Target, V
 
 use crate::args::ReceiveArgs;
 use crate::failure::Usage;
-use crate::moving::{Meter, Place, is_place, number, offer, options, persist, secret};
+use crate::moving::{Meter, Place, is_place, make, number, offer, options, persist, secret};
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: ReceiveArgs) -> Result<ExitCode> {
@@ -24,8 +24,7 @@ pub(crate) async fn run(args: ReceiveArgs) -> Result<ExitCode> {
     if folder.as_os_str() == "-" {
         return pass_on(&args, place).await;
     }
-    let made = std::fs::create_dir_all(folder);
-    made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    make(folder)?;
     let Some(place) = place else {
         return take(&args, folder).await;
     };

@@ -11,7 +11,9 @@ use sockeye::transfer::Item;
 
 use crate::args::SendArgs;
 use crate::failure::Usage;
-use crate::moving::{Filter, Meter, Place, deliver, elsewhere, is_place, offer, secret, walk};
+use crate::moving::{
+    Filter, Meter, Place, deliver, elsewhere, is_place, offer, offered, secret, walk,
+};
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: SendArgs) -> Result<ExitCode> {
@@ -57,19 +59,21 @@ fn words(words: &[PathBuf]) -> Result<(&[PathBuf], Option<Place>)> {
 
 /// Without an address it is offered, to as many as may have it.
 async fn give(args: &SendArgs, files: &[PathBuf], items: Vec<Item>) -> Result<ExitCode> {
-    let whole = files.iter().map(|file| {
-        let whole = file.canonicalize();
-        whole.map_err(|error| Usage(format!("cannot offer {}: {error}", file.display())))
-    });
-    let whole = whole.collect::<Result<Vec<_>, _>>()?;
-    let folder = whole.first().and_then(|file| file.parent());
-    let Some(folder) =
-        folder.filter(|folder| whole.iter().all(|file| file.parent() == Some(folder)))
-    else {
-        let what = "what is offered together has to lie in one folder".to_owned();
-        return Err(Usage(what).into());
-    };
-    let names = whole.iter().filter_map(|file| file.file_name());
+    if args.limit_rate.is_some() {
+        let what =
+            "--limit-rate is for what is sent to an address: whoever takes an offer sets the rate";
+        return Err(Usage(what.to_owned()).into());
+    }
+    let mut named = Vec::with_capacity(files.len());
+    for file in files {
+        let whole = offered(file)?;
+        // What is called `.` has its name in its path.
+        let name = file.file_name().or_else(|| whole.file_name());
+        named.push((
+            name.map_or_else(Vec::new, |name| name.as_bytes().to_vec()),
+            whole,
+        ));
+    }
     let (taken, mut takes) = tokio::sync::mpsc::unbounded_channel();
     let under = secret()?;
     let options = FilesOptions {
@@ -78,12 +82,15 @@ async fn give(args: &SendArgs, files: &[PathBuf], items: Vec<Item>) -> Result<Ex
         ..FilesOptions::default()
     };
     let size: u64 = items.iter().map(Item::size).sum();
-    let offered = Offer {
-        names: names.map(|name| name.as_bytes().to_vec()).collect(),
-        items: items.into(),
-        taken,
-    };
-    let service = Files::offering(folder, offered, options)?;
+    let items = items.into();
+    let service = Files::offering(
+        Offer {
+            named,
+            items,
+            taken,
+        },
+        options,
+    )?;
     let times = match args.count {
         1 => "once".to_owned(),
         count => format!("{count} times"),

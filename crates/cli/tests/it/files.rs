@@ -581,6 +581,160 @@ fn a_server_that_was_killed_goes_on_with_what_was_sent() {
     assert_eq!(header(&asked, "content-location"), Some("/data.bin"));
 }
 
+/// One request of an upload by the draft: its head and what was said.
+#[track_caller]
+fn drafted(files: &Files, path: &str, method: &str, fields: &[&str], content: &[u8]) -> String {
+    let mut flags = vec!["-i", "-X", method];
+    // What has no content is not to wait for any.
+    match method {
+        "HEAD" => flags = vec!["-I"],
+        "PATCH" | "POST" => flags.extend(["--data-binary", "@-", "-H", "Expect:"]),
+        _ => {}
+    }
+    if method == "PATCH" {
+        flags.extend(["-H", "Content-Type: application/partial-upload"]);
+    }
+    flags.extend(fields.iter().flat_map(|field| ["-H", field]));
+    let ended = files.curl_with(path, &flags, content);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    format!("{} {}", ended.err, ended.text())
+}
+
+#[test]
+fn uploads_go_on_by_the_draft_of_the_ietf_too() {
+    let files = Files::with(&["--write", "--max-file", "10M"]);
+    let data = binary(3 << 20);
+    let said = drafted(&files, "/", "OPTIONS", &[], b"");
+    let limit = "max-size=10485760, max-age=86400";
+    assert_eq!(header(&said, "upload-limit"), Some(limit), "{said}");
+    // Its example 2: a series of parts, the first of them with the creation.
+    let name = "Content-Disposition: inline; filename=\"a b.bin\"";
+    let (part, length) = ("Upload-Complete: ?0", "Upload-Length: 3145728");
+    let begun = drafted(&files, "/", "POST", &[part, length, name], &data[..1 << 20]);
+    assert!(begun.starts_with("201 "), "{begun}");
+    let at = header(&begun, "location").unwrap().to_owned();
+    assert!(at.starts_with("/a%20b.bin?upload="), "{begun}");
+    assert_eq!(header(&begun, "upload-complete"), Some("?0"));
+    assert_eq!(header(&begun, "upload-limit"), Some(limit));
+    let asked = drafted(&files, &at, "HEAD", &[], b"");
+    for (name, value) in [
+        ("upload-offset", "1048576"),
+        ("upload-complete", "?0"),
+        ("upload-length", "3145728"),
+        ("upload-limit", limit),
+        ("cache-control", "no-store"),
+    ] {
+        assert_eq!(header(&asked, name), Some(value), "{asked}");
+    }
+    assert!(asked.starts_with("204 "), "{asked}");
+    // Somebody who thinks that it stands elsewhere, or is shorter.
+    let there = "Upload-Offset: 1048576";
+    let wrong = drafted(&files, &at, "PATCH", &[part, "Upload-Offset: 7"], b"x");
+    assert!(wrong.starts_with("409 "), "{wrong}");
+    assert_eq!(header(&wrong, "upload-offset"), Some("1048576"), "{wrong}");
+    assert_eq!(
+        header(&wrong, "content-type"),
+        Some("application/problem+json")
+    );
+    let body = wrong.rsplit("\r\n\r\n").next().unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let kind = "https://iana.org/assignments/http-problem-types#mismatching-upload-offset";
+    assert_eq!(body["type"], kind);
+    assert_eq!(
+        (&body["expected-offset"], &body["provided-offset"]),
+        (&1_048_576.into(), &7.into())
+    );
+    let last = "Upload-Complete: ?1";
+    let wrong = drafted(&files, &at, "PATCH", &[last, there], b"x");
+    assert!(
+        wrong.starts_with("400 ") && wrong.contains("#inconsistent-upload-length"),
+        "{wrong}"
+    );
+    let digest = "Content-Digest: sha-256=:AAAAul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+    let wrong = drafted(
+        &files,
+        &at,
+        "PATCH",
+        &[part, there, digest],
+        &data[1 << 20..2 << 20],
+    );
+    assert!(wrong.starts_with("460 "), "{wrong}");
+    // All of its bytes do not make it complete: only its client does.
+    let sent = drafted(&files, &at, "PATCH", &[part, there], &data[1 << 20..]);
+    assert!(sent.starts_with("204 "), "{sent}");
+    assert_eq!(header(&sent, "upload-complete"), Some("?0"), "{sent}");
+    assert!(
+        !files.names().contains(&"a b.bin".to_owned()),
+        "{:?}",
+        files.names()
+    );
+    for _ in 0..2 {
+        let done = drafted(&files, &at, "PATCH", &[last, "Upload-Offset: 3145728"], b"");
+        assert!(done.starts_with("201 "), "{done}");
+        assert_eq!(header(&done, "upload-complete"), Some("?1"), "{done}");
+        assert_eq!(header(&done, "location"), Some("/a%20b.bin"), "{done}");
+        let asked = drafted(&files, &at, "HEAD", &[], b"");
+        assert_eq!(header(&asked, "upload-complete"), Some("?1"), "{asked}");
+    }
+    assert!(fs::read(files.path("a b.bin")).unwrap() == data);
+    assert_eq!(files.names(), ["a b.bin"]);
+}
+
+#[test]
+fn an_upload_by_the_draft_that_nobody_wants_is_gone() {
+    let files = Files::with(&["--write", "--max-file", "1k"]);
+    let (part, whole) = ("Upload-Complete: ?0", "Upload-Complete: ?1");
+    // Its example 1: all of it in one request.
+    let done = drafted(
+        &files,
+        "/one",
+        "POST",
+        &[whole, "Upload-Length: 5"],
+        b"hello",
+    );
+    assert!(
+        done.starts_with("201 ") && header(&done, "upload-complete") == Some("?1"),
+        "{done}"
+    );
+    assert_eq!(fs::read(files.path("one")).unwrap(), b"hello");
+    let right = "Repr-Digest: blake3=:6o8WPbOGgpJeRJHF5Y1Ls1Bu+MFOt4qG6QjFYkpnIA8=:";
+    let done = drafted(&files, "/two", "POST", &[whole, right], b"hello");
+    assert!(done.starts_with("201 "), "{done}");
+    let wrong = drafted(&files, "/three", "POST", &[whole, right], b"Hello");
+    assert!(wrong.starts_with("460 "), "{wrong}");
+    for (fields, content, status) in [
+        (&[part][..], "hello", "411 "),
+        (&[part, "Upload-Length: 2000"], "", "413 "),
+        (&[whole, "Upload-Length: 6"], "hello", "400 "),
+        (&[whole, "Content-Encoding: gzip"], "hello", "415 "),
+        (&["Upload-Complete: yes"], "hello", "405 "),
+    ] {
+        let said = drafted(&files, "/x", "POST", fields, content.as_bytes());
+        assert!(said.starts_with(status), "{fields:?}: {said}");
+    }
+    let (_home, from) = source(b"hello");
+    let said = files.says("/x", &["-H", part, "-T", &from]);
+    assert_eq!(said.0, 405, "a part of a file is none");
+    let begun = drafted(&files, "/x", "POST", &[part, "Upload-Length: 5"], b"he");
+    let at = header(&begun, "location").unwrap();
+    let more = drafted(
+        &files,
+        at,
+        "PATCH",
+        &[part, "Upload-Offset: 2"],
+        b"llo and more",
+    );
+    assert!(more.starts_with("413 "), "{more}");
+    assert!(drafted(&files, at, "HEAD", &[], b"").starts_with("410 "));
+    let begun = drafted(&files, "/x", "POST", &[part, "Upload-Length: 5"], b"he");
+    let at = header(&begun, "location").unwrap();
+    assert!(drafted(&files, at, "DELETE", &[], b"").starts_with("204 "));
+    assert!(drafted(&files, at, "HEAD", &[], b"").starts_with("410 "));
+    assert!(drafted(&files, "/x?upload=1.5", "HEAD", &[], b"").starts_with("404 "));
+    let left = files.names();
+    assert!(left.iter().all(|name| !name.starts_with('x')), "{left:?}");
+}
+
 #[test]
 fn a_file_is_sent_to_whoever_comes() {
     let home = folder();

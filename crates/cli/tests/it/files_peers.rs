@@ -25,13 +25,19 @@ fn clients_of_tus_go_on_after_a_break() {
     let url = files.url("/");
     for client in [
         python("peers/tus_peer.py", &["tuspy", &url, &from]),
-        node_with_modules("peers/tus_peer.mjs", &[&url, &from]),
+        node_with_modules("peers/tus_peer.mjs", &[&url, &from, "tus-v1"]),
+        node_with_modules("peers/tus_peer.mjs", &[&url, &from, "ietf-draft-05"]),
         python("peers/tus_peer.py", &["requests", &url, &from]),
     ] {
         let ended = client.start().end_within(LONG * 3);
         assert_eq!((ended.code, &*ended.text()), (0, ALL_IS_WELL), "{ended:?}");
     }
-    let names = ["by requests.bin", "by tus-js-client.bin", "by tuspy.bin"];
+    let names = [
+        "by ietf-draft-05.bin",
+        "by requests.bin",
+        "by tus-v1.bin",
+        "by tuspy.bin",
+    ];
     assert_eq!(files.names(), names);
     for name in names {
         assert!(fs::read(files.path(name)).unwrap() == data, "{name}");

@@ -37,6 +37,7 @@ mod load;
 mod matrix;
 mod moving;
 mod nearby;
+mod offers;
 mod quic;
 mod quic_peers;
 mod relay;

@@ -20,29 +20,29 @@ use crate::stage::{
 const CHUNK: u64 = 1 << 20;
 
 /// A home with a folder to send from, `src`, and one to land in, `in`.
-fn home() -> Arc<TempDir> {
+pub(crate) fn home() -> Arc<TempDir> {
     let home = folder();
     fs::create_dir(path(&home, "src")).unwrap();
     fs::create_dir(path(&home, "in")).unwrap();
     home
 }
 
-fn serve(home: &Arc<TempDir>, words: &[&str]) -> Server {
+pub(crate) fn serve(home: &Arc<TempDir>, words: &[&str]) -> Server {
     let words = ["serve", "files", "in"].iter().chain(words);
     Server::ready(sockeye(words).home(home))
 }
 
-fn send(home: &Arc<TempDir>, words: &[&str]) -> Line {
+pub(crate) fn send(home: &Arc<TempDir>, words: &[&str]) -> Line {
     sockeye(["send"].iter().chain(words)).home(home)
 }
 
 #[track_caller]
-fn well(ended: &Ended) {
+pub(crate) fn well(ended: &Ended) {
     assert_eq!(ended.code, 0, "{ended:?}");
 }
 
 #[track_caller]
-fn same(one: &Path, other: &Path) {
+pub(crate) fn same(one: &Path, other: &Path) {
     let read = |path: &Path| fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     assert!(
         read(one) == read(other),
@@ -52,7 +52,7 @@ fn same(one: &Path, other: &Path) {
     );
 }
 
-fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = entries
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
@@ -440,6 +440,51 @@ fn names_that_other_systems_cannot_hold_are_told() {
 }
 
 #[test]
+fn names_that_are_there_already_but_for_case_or_composition_are_told() {
+    let home = home();
+    fs::create_dir_all(path(&home, "in/Docs")).unwrap();
+    fs::write(path(&home, "in/Docs/README"), "theirs").unwrap();
+    fs::write(path(&home, "in/Docs/Caf\u{e9}"), "theirs").unwrap();
+    fs::create_dir_all(path(&home, "src/Docs")).unwrap();
+    fs::create_dir_all(path(&home, "src/docs")).unwrap();
+    for name in ["Docs/readme", "Docs/Cafe\u{301}", "Docs/plain"] {
+        fs::write(path(&home, "src").join(name), name).unwrap();
+    }
+    let server = serve(&home, &["--write", "127.0.0.1:0"]);
+    let sent = send(&home, &["src/Docs", "src/docs", &server.at]).run();
+    well(&sent);
+    for (beside, name) in [
+        ("Docs/README", "Docs/readme"),
+        ("Docs/Caf\u{e9}", "Docs/Cafe\u{301}"),
+        ("Docs", "docs"),
+    ] {
+        let told = format!("note: {beside} is there beside {name}: they are one name to systems");
+        assert!(sent.err.contains(&told), "{told}: {sent:?}");
+    }
+    assert!(!sent.err.contains("plain"), "{sent:?}");
+    assert_eq!(
+        names(&path(&home, "in/Docs")),
+        ["Cafe\u{301}", "Caf\u{e9}", "README", "plain", "readme"]
+    );
+    // Who fetches hears of what is here.
+    fs::create_dir(path(&home, "out")).unwrap();
+    let from = format!("http://{}/Docs/plain", server.at);
+    fs::write(path(&home, "out/Plain"), "").unwrap();
+    let fetched = sockeye(["receive", &from, "out"]).home(&home).run();
+    well(&fetched);
+    let told = "note: Plain is there beside plain: ";
+    assert!(fetched.err.contains(told), "{fetched:?}");
+    // So does curl.
+    let source = path(&home, "src/Docs/readme");
+    let to = format!("http://{}/Docs/Readme", server.at);
+    let put = program("curl", ["-s", "-T", source.to_str().unwrap(), &to]).run();
+    let told = "README is there beside Docs/Readme: ";
+    let either = told.replace("README", "readme");
+    let text = put.text();
+    assert!(text.contains(told) || text.contains(&either), "{put:?}");
+}
+
+#[test]
 fn files_beyond_4_gib_keep_their_holes() {
     let home = home();
     let size = (4 << 30) + 3 * CHUNK + 5;
@@ -642,86 +687,8 @@ fn one_file_goes_through_standard_input_and_output() {
 }
 
 /// The URL that stands in quotes in what an offer says.
-fn told(run: &Run) -> String {
+pub(crate) fn told(run: &Run) -> String {
     run.err.rest_of("#pin=");
     let said = run.err.text();
     said.split('\'').nth(1).unwrap().to_owned()
-}
-
-#[test]
-fn an_offer_is_taken_by_a_browser_and_by_sockeye_and_is_over() {
-    let home = home();
-    for name in ["x", "y", "other"] {
-        fs::write(path(&home, &format!("src/{name}")), binary(1_500_000)).unwrap();
-    }
-    let words = ["src/x", "src/y", "--count", "2", "--bind", "127.0.0.1:0"];
-    let mut offer = send(&home, &words).start();
-    let url = told(&offer);
-    let page = url
-        .split('#')
-        .next()
-        .unwrap()
-        .replace("https://", "http://");
-    let curl = |at: &str| {
-        program(
-            "curl",
-            ["-s", "-o", "/dev/stdout", "-w", "%{http_code}", at],
-        )
-        .run()
-    };
-    let listed = curl(&page).text();
-    assert!(
-        listed.contains("/x\">x</a>") && !listed.contains("other"),
-        "{listed}"
-    );
-    let secret = page.split('/').nth(3).unwrap();
-    for wrong in [
-        format!("{page}other"),
-        page.replace(secret, "00000000000000000000") + "x",
-        page.replace(&format!("{secret}/"), "x"),
-    ] {
-        assert!(curl(&wrong).text().ends_with("404"), "{wrong}");
-    }
-    let guessed = url.replace(secret, "00000000000000000000");
-    let ended = sockeye(["receive", &guessed, "out"]).home(&home).run();
-    assert_eq!(ended.code, 6, "{ended:?}");
-    let downloaded = curl(&format!("{page}x")).out;
-    assert!(downloaded == [&binary(1_500_000)[..], b"200"].concat());
-    well(&sockeye(["receive", &url, "out"]).home(&home).run());
-    same(&path(&home, "src/y"), &path(&home, "out/y"));
-    assert_eq!(names(&path(&home, "out")), ["x", "y"]);
-    well(&offer.end());
-}
-
-#[test]
-fn a_drop_box_takes_files_from_whoever_knows_its_url() {
-    let home = home();
-    fs::write(path(&home, "src/x"), binary(1_500_000)).unwrap();
-    let words = ["receive", "in", "--bind", "127.0.0.1:0"];
-    let mut box_ = sockeye(words).home(&home).start();
-    let url = told(&box_);
-    well(&send(&home, &["src/x", &url]).run());
-    let page = url
-        .split('#')
-        .next()
-        .unwrap()
-        .replace("https://", "http://");
-    let source = path(&home, "src/x");
-    well(
-        &program(
-            "curl",
-            [
-                "-sf",
-                "-T",
-                source.to_str().unwrap(),
-                &format!("{page}by-curl"),
-            ],
-        )
-        .run(),
-    );
-    for name in ["x", "by-curl"] {
-        same(&source, &path(&home, "in").join(name));
-    }
-    box_.signal(Signal::INT);
-    assert_eq!(box_.end().code, 130);
 }

@@ -1,20 +1,23 @@
-// tus-js-client, as uploads in other people's pages use it: node tus_peer.mjs MODULES URL FILE
+// tus-js-client, as uploads in other people's pages use it: node tus_peer.mjs MODULES URL FILE tus-v1|ietf-draft-05
 // It is stopped in the middle, and another one goes on with what it finds.
-import { createReadStream, statSync } from 'node:fs';
+import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
-const [modules, endpoint, file] = process.argv.slice(2);
+const [modules, endpoint, file, protocol] = process.argv.slice(2);
 const { Upload } = createRequire(join(modules, 'node_modules', 'x'))('tus-js-client');
 const { size } = statSync(file);
+// Of a stream it does not know which piece is the last, and the draft wants to be told.
+const source = () => (protocol === 'tus-v1' ? createReadStream(file) : readFileSync(file));
 
 const upload = (more) => new Promise((resolve, reject) => {
-  const it = new Upload(createReadStream(file), {
+  const it = new Upload(source(), {
     endpoint,
+    protocol,
     chunkSize: 1_000_000,
     uploadSize: size,
     retryDelays: [0, 100],
-    metadata: { filename: 'by tus-js-client.bin', filetype: 'application/octet-stream' },
+    metadata: { filename: `by ${protocol}.bin`, filetype: 'application/octet-stream' },
     onError: reject,
     onSuccess: () => resolve(it),
     ...more(() => it, resolve),

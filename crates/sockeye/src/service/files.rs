@@ -21,29 +21,33 @@ mod parts;
 mod proof;
 mod put;
 mod query;
+mod resumable;
+mod show;
+mod steps;
 mod trouble;
 mod tus;
 mod uploads;
 mod visit;
 
 pub use offer::Offer;
-use query::Shown;
+use offer::Shelf;
+use show::Scope;
 use trouble::Trouble;
 use uploads::Uploads;
 
 use super::Service;
 use super::folder::target::segment;
-use super::folder::{
-    self, Asked, Opened, Root, Sort, Target, attachment, digest, listing, moved, page, refusal,
-    words,
-};
+use super::folder::{self, Root, Target, refusal, words};
 use crate::error::Error;
-use crate::request::{Answer, Body, HasPage, Request, Response};
+use crate::request::{Answer, Body, Request, Response};
 use crate::session::{Identity, Session};
 use crate::token::Token;
-use crate::transfer::{self, Clash, Desk, Fault, Landed};
+use crate::transfer::{self, Clash, Desk, Fault, Landed, alike, mistakable};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Names of a folder that are looked through after each upload, at the most.
+const LOOKED_THROUGH: usize = 1000;
 
 /// Where files may be put. There is no DELETE for files: it gives up uploads.
 const WRITABLE: &[Method] = &[
@@ -61,7 +65,7 @@ const WRITABLE: &[Method] = &[
 /// RFC 9530 for who asks. A folder is a page for a browser, JSON for who accepts that or asks for `?json`, and one
 /// archive for who asks for `?archive=zip`, `tar` or `tar.zst`.
 ///
-/// Files come by PUT in one request, and by tus 1.0 in as many as it takes. They are `NAME.part` until they are whole
+/// Files come by PUT in one request, and by tus 1.0 and the draft of its successor in as many as it takes. They are `NAME.part` until they are whole
 /// and on the disk; nothing is overwritten unless that is allowed.
 #[derive(Clone, Debug)]
 pub struct Files {
@@ -69,8 +73,8 @@ pub struct Files {
     /// The same folder for what comes, and for sockeye at the other end.
     desk: Arc<Desk>,
     uploads: Arc<Uploads>,
-    /// What alone is there, of all that is in the folder.
-    offer: Option<Arc<Offer>>,
+    /// What alone is there, wherever it lies.
+    offer: Option<Arc<Shelf>>,
     options: FilesOptions,
 }
 
@@ -148,20 +152,18 @@ impl Files {
         })
     }
 
-    /// Serves of `folder` only what is offered.
+    /// Serves only what is offered.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub fn offering(
-        folder: impl AsRef<Path>,
-        offer: Offer,
-        options: FilesOptions,
-    ) -> crate::error::Result<Self> {
-        let mut files = Self::open(folder, options)?;
+    /// As [`open`](Self::open), for each folder that something of it lies in; and when nothing is offered, or two of
+    /// one name.
+    pub fn offering(offer: Offer, options: FilesOptions) -> crate::error::Result<Self> {
+        let first = offer.named.first().and_then(|(_, path)| path.parent());
+        let mut files = Self::open(first.unwrap_or_else(|| Path::new("")), options)?;
         if let Some(desk) = Arc::get_mut(&mut files.desk) {
             desk.offer = Some(offer.items.clone());
         }
-        files.offer = Some(Arc::new(offer));
+        files.offer = Some(Arc::new(Shelf::open(offer)?));
         Ok(files)
     }
 
@@ -169,15 +171,17 @@ impl Files {
         let Some(path) = self.beneath(request.uri().path()) else {
             return Err(Errno::NOENT.into());
         };
-        let Some(target) = Target::read(path) else {
+        let Some(mut target) = Target::read(path) else {
             let why = "No file can have that name.";
             return Ok(refusal(StatusCode::BAD_REQUEST, why).into());
         };
+        let (mut root, mut shown) = (self.root.clone(), None);
         if let Some(offer) = &self.offer {
             if target.name.is_empty() {
                 return Ok(offer.page(&self.options.under).into());
             }
-            offer.has(&target.name)?;
+            shown = Some(offer.within(&target.name));
+            (root, target.name) = offer.place(&target.name)?;
         }
         if target.is_hidden && !self.options.hidden {
             return Err(Errno::NOENT.into());
@@ -189,7 +193,9 @@ impl Files {
                 Ok(self.take(parts, &target, body).await.into())
             }
             Method::GET | Method::HEAD => {
-                self.show(Request::from_parts(parts, body), &target).await
+                let scope = Scope { root, shown };
+                self.show(Request::from_parts(parts, body), &target, scope)
+                    .await
             }
             Method::PUT | Method::POST | Method::PATCH | Method::DELETE if self.options.write => {
                 Ok(self.take(parts, &target, body).await.into())
@@ -215,6 +221,7 @@ impl Files {
     async fn take(&self, request: Parts, target: &Target, body: Body) -> Response {
         // What it needs is much, and only while files come.
         let taking: Pin<Box<dyn Future<Output = _> + Send + '_>> = match request.method {
+            _ if resumable::is_asked(&request) => Box::pin(self.resumable(&request, target, body)),
             Method::PUT => Box::pin(self.put(&request, target, body)),
             _ if tus::is_asked(&request) => Box::pin(self.tus(&request, target, body)),
             _ => {
@@ -269,6 +276,20 @@ impl Files {
         location
     }
 
+    /// What became of a file, and what people may mistake it for.
+    async fn said(&self, landed: &Landed) -> Result<String, Trouble> {
+        let Landed { path, size, hash } = landed;
+        let (root, at) = (self.desk.target.root.clone(), path.clone());
+        let beside = waiting(move || Ok(alike(&root, &at, LOOKED_THROUGH))).await?;
+        let bytes = if *size == 1 { "byte" } else { "bytes" };
+        let mut said = format!("saved {path}: {size} {bytes}, blake3 {hash}");
+        if let Some(beside) = beside {
+            said += "; ";
+            said += &mistakable(path, &beside);
+        }
+        Ok(said)
+    }
+
     fn not_allowed(&self) -> Response {
         let why = "Files can be read here, and nothing else.";
         let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, why);
@@ -278,106 +299,6 @@ impl Files {
         }
         response
     }
-
-    async fn show(&self, request: Request, target: &Target) -> io::Result<Answer> {
-        let found = self.root.find(target.name.clone()).await?;
-        let query = request.uri().query();
-        match found.facts.kind {
-            Sort::File if !target.is_folder => {
-                // A body is no part of what is asked.
-                let (request, _) = request.into_parts();
-                let response = self.file(&request, target, found).await?;
-                Ok(match &self.offer {
-                    Some(offer) => offer.counted(&request.method, response).into(),
-                    None => response.into(),
-                })
-            }
-            Sort::Folder if !target.is_folder => {
-                Ok(moved(&self.options.under, target, query).into())
-            }
-            Sort::Folder => self.folder(request, target, found).await,
-            Sort::File | Sort::Other => Err(Errno::NOENT.into()),
-        }
-    }
-
-    async fn file(&self, request: &Parts, target: &Target, file: Opened) -> io::Result<Response> {
-        let asked = Asked {
-            root: &self.root,
-            method: &request.method,
-            headers: &request.headers,
-            name: &target.name,
-            file,
-            encoding: self.options.encoding,
-            digests: digest::wanted(&request.headers),
-        };
-        let mut response = asked.answer().await?;
-        let headers = response.headers_mut();
-        if headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(browse::is_active)
-        {
-            // Whoever puts a page here shall not speak with this server's voice (HTML, section 7.1.5).
-            let alone = HeaderValue::from_static("sandbox");
-            headers.insert(header::CONTENT_SECURITY_POLICY, alone);
-        }
-        if let Shown::Download = Shown::of(request) {
-            headers.insert(header::CONTENT_DISPOSITION, attachment(&target.name, ""));
-        }
-        Ok(response)
-    }
-
-    async fn folder(
-        &self,
-        request: Request,
-        target: &Target,
-        folder: Opened,
-    ) -> io::Result<Answer> {
-        let has_page = request.extensions().get::<HasPage>().is_some();
-        let (parts, body) = request.into_parts();
-        let shown = Shown::of(&parts);
-        if shown == Shown::Best && has_page {
-            return Ok(Answer::Session(Request::from_parts(parts, body)));
-        }
-        let mut response = Response::new(Body::empty());
-        let is_whole = parts.method == Method::GET;
-        match shown {
-            Shown::Archive(kind) => {
-                archive::describe(response.headers_mut(), kind, &target.name);
-                if is_whole {
-                    let (root, name) = (self.root.clone(), target.name.clone());
-                    match archive::Archive::begin(root, name, kind, self.options.hidden) {
-                        Some(archive) => *response.body_mut() = Body::stream(archive),
-                        None => return Ok(archive::busy().into()),
-                    }
-                }
-            }
-            Shown::Json => {
-                browse::describe(response.headers_mut());
-                if is_whole {
-                    let listing = self.listing(target, folder).await?;
-                    *response.body_mut() =
-                        Body::stream(browse::json(listing, target, &self.options));
-                }
-            }
-            Shown::Best | Shown::Plain | Shown::Download => {
-                page::describe(response.headers_mut());
-                if is_whole {
-                    let listing = self.listing(target, folder).await?;
-                    *response.body_mut() = Body::stream(listing.into_page(target));
-                }
-            }
-        }
-        let by_taste = HeaderValue::from_static("accept");
-        response.headers_mut().insert(header::VARY, by_taste);
-        Ok(response.into())
-    }
-
-    async fn listing(&self, target: &Target, folder: Opened) -> io::Result<listing::Listing> {
-        let hidden = self.options.hidden;
-        let mut listing = listing::read(&self.root, target, folder, hidden).await?;
-        parts::hide(&mut listing.entries, |entry| &entry.name);
-        Ok(listing)
-    }
 }
 
 /// What becomes of a file whose name is taken.
@@ -386,13 +307,6 @@ fn clash(options: &FilesOptions) -> Clash {
         true => Clash::Overwrite,
         false => Clash::Rename,
     }
-}
-
-/// What became of a file.
-fn said(landed: &Landed) -> String {
-    let Landed { path, size, hash } = landed;
-    let bytes = if *size == 1 { "byte" } else { "bytes" };
-    format!("saved {path}: {size} {bytes}, blake3 {hash}")
 }
 
 /// Does what may wait for a disk on a thread that may wait.
@@ -432,6 +346,7 @@ impl Service for Files {
     fn options(&self, headers: &mut HeaderMap) {
         if self.options.write {
             tus::offer(headers, self.options.max_size);
+            resumable::offer(headers, &self.options);
         }
     }
 

@@ -21,16 +21,23 @@ impl Pace {
         }
     }
 
-    /// Waits until so many more may go.
-    pub async fn wait(&mut self, bytes: usize) {
+    /// As much as goes in a second: more at once would be a silence that the other end takes for a broken connection.
+    pub fn piece(&self) -> usize {
+        usize::try_from(self.rate).unwrap_or(usize::MAX)
+    }
+
+    /// Waits until so many more may go; whether that took time.
+    pub async fn wait(&mut self, bytes: usize) -> bool {
         let now = Instant::now();
         let burst = Duration::from_millis(50);
         // What was not used in time is lost.
         self.until = self.until.max(now.checked_sub(burst).unwrap_or(now));
         self.until += Duration::from_secs_f64(bytes as f64 / self.rate as f64);
-        if self.until > now {
+        let is_early = self.until > now;
+        if is_early {
             tokio::time::sleep_until(self.until).await;
         }
+        is_early
     }
 }
 

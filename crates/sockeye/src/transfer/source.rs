@@ -92,6 +92,9 @@ async fn hear(
                 }
             },
             Heard::Frame(Frame::Receipt { index, outcome }) => settle(item(index)?, outcome, watch),
+            Heard::Frame(Frame::Note { index, text }) => {
+                watch.noted(&item(index)?.path.to_string(), &text);
+            }
             Heard::Frame(Frame::Bye) => return Ok(()),
             Heard::Frame(Frame::Error { reason, text }) => {
                 return Err(Failure::Refused { reason, text });
@@ -251,13 +254,18 @@ impl Telling<'_> {
         mut digest: Digest,
     ) -> Result<Option<String>, Failure> {
         let size = item.facts.size.unwrap_or(u64::MAX);
+        let piece = self
+            .pace
+            .as_ref()
+            .map_or(PIECE, |pace| pace.piece())
+            .min(PIECE) as u64;
         let mut data_ends = if item.facts.is_sparse { 0 } else { u64::MAX };
         while digest.len() < size {
             if item.outcome.get().is_some() {
                 return Ok(Some("the target does not want it any more".to_owned()));
             }
             let at = digest.len();
-            let most = (digest.room() as u64).min(size - at).min(PIECE as u64) as usize;
+            let most = (digest.room() as u64).min(size - at).min(piece) as usize;
             if at >= data_ends {
                 let hole = (next_data(file, at).min(size) - at).min(digest.room() as u64);
                 data_ends = if hole == 0 { next_hole(file, at) } else { at };
@@ -346,10 +354,16 @@ impl Telling<'_> {
 
     /// What stands in the piece leaves.
     async fn data(&mut self, n: usize) -> io::Result<()> {
-        if let Some(pace) = &mut self.pace {
-            pace.wait(n).await;
+        let waited = match &mut self.pace {
+            Some(pace) => pace.wait(n).await,
+            None => false,
+        };
+        self.out.data(&mut self.piece[..HEAD + n]).await?;
+        match waited {
+            // What is slow does not gather.
+            true => self.out.flush().await,
+            false => Ok(()),
         }
-        self.out.data(&mut self.piece[..HEAD + n]).await
     }
 }
 

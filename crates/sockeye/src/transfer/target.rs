@@ -7,6 +7,7 @@ use tokio::io::ReadHalf;
 use tokio::time::{Instant, timeout_at};
 use wire::transfer::{Entry, Frame, Outcome, Reason, RelativePath};
 
+use super::alike::Neighbours;
 use super::incoming::{ALIVE, Heard, Incoming};
 use super::landing::{Arrived, Small};
 use super::root::Folder;
@@ -66,6 +67,7 @@ pub async fn receive(
         committing: None,
         alive_due: Instant::now() + ALIVE,
         near: None,
+        neighbours: Neighbours::default(),
     };
     let received = receiving.all(&mut talk.incoming).await;
     // What is whole is whole, whatever became of the connection.
@@ -165,6 +167,8 @@ struct Receiving<'a> {
     alive_due: Instant,
     /// The folder that the last file went to, until a batch ends: files come folder by folder.
     near: Option<(Option<RelativePath>, Folder)>,
+    /// What folders have had in them before.
+    neighbours: Neighbours,
 }
 
 impl Receiving<'_> {

@@ -599,24 +599,27 @@ async fn who_comes_back_takes_the_place_of_who_hangs() {
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_takes_minutes_needs_one_connection() {
-    let from = TempDir::new().unwrap();
-    let to = TempDir::new().unwrap();
-    std::fs::write(from.path().join("x"), bytes(2 * CHUNK)).unwrap();
-    let (desk, items) = (desk(to.path()), items(from.path(), &["x"]));
-    let (ours, theirs) = connection(Fault::None, Fault::None);
-    let began = tokio::time::Instant::now();
-    let slowly = async {
-        let mut pace = Pace::new(10_000);
-        let mut talk = Talk::visit(ours, hello(Role::Push, "")).await?;
-        send(&mut talk, &items, Some(&mut pace), &()).await?;
-        talk.part().await;
-        Ok::<_, Failure>(())
-    };
-    let (sent, attended) = tokio::join!(slowly, desk.attend(theirs, &()));
-    sent.unwrap();
-    attended.unwrap();
-    assert!(began.elapsed() > Duration::from_secs(180));
-    same(&from.path().join("x"), &to.path().join("x"));
+    // At the second rate a whole piece would take two hours: a silence, were it sent at once.
+    for (size, rate, least) in [(2 * CHUNK, 10_000, 180), (3000, 10, 290)] {
+        let from = TempDir::new().unwrap();
+        let to = TempDir::new().unwrap();
+        std::fs::write(from.path().join("x"), bytes(size)).unwrap();
+        let (desk, items) = (desk(to.path()), items(from.path(), &["x"]));
+        let (ours, theirs) = connection(Fault::None, Fault::None);
+        let began = tokio::time::Instant::now();
+        let slowly = async {
+            let mut pace = Pace::new(rate);
+            let mut talk = Talk::visit(ours, hello(Role::Push, "")).await?;
+            send(&mut talk, &items, Some(&mut pace), &()).await?;
+            talk.part().await;
+            Ok::<_, Failure>(())
+        };
+        let (sent, attended) = tokio::join!(slowly, desk.attend(theirs, &()));
+        sent.unwrap();
+        attended.unwrap();
+        assert!(began.elapsed() > Duration::from_secs(least));
+        same(&from.path().join("x"), &to.path().join("x"));
+    }
 }
 
 #[tokio::test]

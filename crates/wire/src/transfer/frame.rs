@@ -93,6 +93,13 @@ pub enum Frame {
         /// Why, as a sentence without a full stop.
         text: String,
     },
+    /// Something that people want to know of an entry; nothing follows from it.
+    Note {
+        /// Which entry.
+        index: u32,
+        /// What, as a sentence without a full stop.
+        text: String,
+    },
     /// A frame of a later version, which may be passed over.
     Later,
 }
@@ -325,6 +332,7 @@ fn kind_of(frame: &Frame) -> u8 {
         Frame::Done => 11,
         Frame::Bye => 12,
         Frame::Error { .. } => 13,
+        Frame::Note { .. } => 14,
         Frame::Later => LATER,
     }
 }
@@ -366,7 +374,7 @@ fn write(frame: &Frame, out: &mut Writer<'_>) {
             out.u64(*size);
             out.bytes(hash);
         }
-        Frame::Gone { index, text } => {
+        Frame::Gone { index, text } | Frame::Note { index, text } => {
             out.u32(*index);
             out.text(text);
         }
@@ -440,6 +448,10 @@ fn read(kind: u8, said: &mut Reader<'_>) -> Result<Option<Frame>, FrameFault> {
         13 => said
             .reason()
             .map(|(reason, text)| Frame::Error { reason, text }),
+        14 => said
+            .u32()
+            .zip(said.text())
+            .map(|(index, text)| Frame::Note { index, text }),
         LATER.. => Some(Frame::Later),
         kind => return Err(FrameFault::Unknown(kind)),
     };

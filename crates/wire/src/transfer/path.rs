@@ -103,6 +103,9 @@ impl RelativePath {
     /// Alike for paths that are one on systems that mind neither case nor how letters are composed (Unicode Standard
     /// Annex 15). What is no UTF-8 is only like itself.
     pub fn folded(&self) -> Box<[u8]> {
+        if self.0.is_ascii() {
+            return self.0.to_ascii_lowercase().into();
+        }
         let Ok(text) = std::str::from_utf8(&self.0) else {
             return self.0.clone();
         };

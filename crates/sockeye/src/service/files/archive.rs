@@ -11,6 +11,7 @@ use http_body::{Body, Frame};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::offer::Shown;
 use super::query::Pack;
 use crate::request::Response;
 use crate::service::folder::{Root, attachment, refusal};
@@ -67,12 +68,13 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Of what is in the folder `name`. `None` when too many are being made.
+    /// Of what is in the folder `name`, or what is `shown` of it. `None` when too many are being made.
     pub(super) fn begin(
         root: Arc<Root>,
         name: Vec<u8>,
         kind: Pack,
         with_hidden: bool,
+        shown: Option<Shown>,
     ) -> Option<Self> {
         let place = PLACES.clone().try_acquire_owned().ok()?;
         let (sender, made) = channel(WAITING);
@@ -81,7 +83,7 @@ impl Archive {
             piece: Vec::with_capacity(PIECE),
         };
         let work = move || {
-            let walk = walk::Walk::begin(&root, name, with_hidden);
+            let walk = walk::Walk::begin(&root, name, with_hidden, shown);
             let last = match pack::pack(walk, kind, out) {
                 Ok(()) => Made::End,
                 Err(error) => Made::Failed(error),

@@ -1,6 +1,9 @@
 //! A few files or folders for whoever knows the way, and how often they were taken.
 
+use std::collections::HashSet;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,41 +14,107 @@ use http_body::{Frame, SizeHint};
 use rustix::io::Errno;
 use tokio::sync::mpsc::UnboundedSender;
 use wire::text::printable;
+use wire::transfer::RelativePath;
 
+use crate::error::{Error, Result};
 use crate::request::{Body, Response};
+use crate::service::folder::Root;
 use crate::service::folder::target::segment;
 use crate::transfer::Item;
 
-/// What of a folder is offered.
+/// What is offered: files and folders, from wherever they lie.
 #[derive(Debug)]
 pub struct Offer {
-    /// Names in the folder.
-    pub names: Vec<Vec<u8>>,
-    /// All of it, for those who speak the transfer protocol.
+    /// The files and folders that were named: what each is called, and where it is, with no link on the way.
+    pub named: Vec<(Vec<u8>, PathBuf)>,
+    /// All that is offered. Their paths begin with those names; what else lies in a folder is not there.
     pub items: Arc<[Item]>,
     /// Hears of each time that all of it was fetched by sockeye, or a file of it was downloaded to its end.
     pub taken: UnboundedSender<()>,
 }
 
-impl Offer {
+/// An offer whose folders are open.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    offer: Offer,
+    /// For each that was named the folder that it lies in, and its name there.
+    places: Vec<(Arc<Root>, Vec<u8>)>,
+    paths: HashSet<RelativePath>,
+}
+
+/// What is offered of a folder.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    shelf: Arc<Shelf>,
+    folder: Vec<u8>,
+}
+
+impl Shelf {
     /// # Errors
-    /// When a path leads to something else in the folder.
-    pub(super) fn has(&self, path: &[u8]) -> io::Result<()> {
-        let first = path.split(|byte| *byte == b'/').next();
-        match self.names.iter().any(|name| Some(&name[..]) == first) {
-            true => Ok(()),
-            false => Err(Errno::NOENT.into()),
+    /// When something lies nowhere, or two have the same name.
+    pub(super) fn open(offer: Offer) -> Result<Self> {
+        let mut places = Vec::with_capacity(offer.named.len());
+        for (at, (name, path)) in offer.named.iter().enumerate() {
+            let failed = |why: &str| Error::File {
+                action: "offer",
+                path: path.display().to_string(),
+                source: io::Error::other(why.to_owned()),
+            };
+            if offer.named[..at].iter().any(|(other, _)| other == name) {
+                return Err(failed("something else of this name is offered with it"));
+            }
+            let (Some(folder), Some(real)) = (path.parent(), path.file_name()) else {
+                return Err(failed("it lies in no folder"));
+            };
+            places.push((Arc::new(Root::open(folder)?), real.as_bytes().to_vec()));
+        }
+        let paths = offer.items.iter().map(|item| item.path.clone()).collect();
+        Ok(Self {
+            offer,
+            places,
+            paths,
+        })
+    }
+
+    /// Where something of it lies: in which folder, and as what.
+    ///
+    /// # Errors
+    /// When it is not offered.
+    pub(super) fn place(&self, path: &[u8]) -> io::Result<(Arc<Root>, Vec<u8>)> {
+        let mut names = path.splitn(2, |byte| *byte == b'/');
+        let first = names.next().unwrap_or_default();
+        let mut named = self.offer.named.iter().zip(&self.places);
+        let found = named.find(|((name, _), _)| name == first);
+        let (_, (root, real)) = found.filter(|_| self.has(path)).ok_or(Errno::NOENT)?;
+        let mut there = real.clone();
+        if let Some(rest) = names.next() {
+            there.push(b'/');
+            there.extend_from_slice(rest);
+        }
+        Ok((root.clone(), there))
+    }
+
+    fn has(&self, path: &[u8]) -> bool {
+        RelativePath::new(path).is_ok_and(|path| self.paths.contains(&path))
+    }
+
+    /// What is offered of the folder at `path`.
+    pub(super) fn within(self: &Arc<Self>, path: &[u8]) -> Shown {
+        Shown {
+            shelf: self.clone(),
+            folder: path.to_vec(),
         }
     }
 
     pub(super) fn was_taken(&self) {
         // Whoever counted may have heard enough.
-        let _ = self.taken.send(());
+        let _ = self.offer.taken.send(());
     }
 
     /// Links to all of it, which begins at `under`.
     pub(super) fn page(&self, under: &str) -> Response {
-        let rows: String = self.names.iter().map(|name| row(under, name)).collect();
+        let named = self.offer.named.iter();
+        let rows: String = named.map(|(name, _)| row(under, name)).collect();
         let page = format!(
             "<!doctype html><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
              <title>sockeye</title><style>body{{font:1.2em/1.6 system-ui;margin:2em}}</style>\
@@ -84,6 +153,13 @@ impl Offer {
     }
 }
 
+impl Shown {
+    /// Whether a name in the folder, or beneath one in it, is offered.
+    pub(super) fn has(&self, name: &[u8]) -> bool {
+        self.shelf.has(&[&self.folder, &b"/"[..], name].concat())
+    }
+}
+
 /// `bytes 5-9/10` (RFC 9110, section 14.4): the last byte is there.
 fn reaches_the_end(response: &Response) -> bool {
     let range = response.headers().get(header::CONTENT_RANGE);
@@ -114,7 +190,7 @@ fn row(under: &str, name: &[u8]) -> String {
 /// A body that tells when all of it has left.
 struct Counted {
     body: Body,
-    offer: Option<Arc<Offer>>,
+    offer: Option<Arc<Shelf>>,
 }
 
 impl http_body::Body for Counted {

@@ -8,10 +8,10 @@ use http::request::Parts;
 use http::{HeaderName, StatusCode, header};
 use tokio::sync::{Mutex, watch};
 
+use super::Files;
 use super::filling::Filling;
 use super::proof::Proofs;
 use super::trouble::{Trouble, set};
-use super::{Files, said};
 use crate::request::{Body, Response};
 use crate::service::folder::condition::Verdict;
 use crate::service::folder::{Sort, Target, words};
@@ -65,8 +65,9 @@ impl Files {
             return Err(Trouble::Wrong(StatusCode::CONFLICT, why));
         }
         let landed = self.fill(landing, &mut body, proofs).await?;
-        super::tell(request, &said(&landed));
-        Ok(self.stored(&landed, replaces))
+        let said = self.said(&landed).await?;
+        super::tell(request, &said);
+        Ok(self.stored(&landed, &said, replaces))
     }
 
     async fn fill(
@@ -123,12 +124,12 @@ impl Files {
         }
     }
 
-    fn stored(&self, landed: &Landed, replaces: bool) -> Response {
+    fn stored(&self, landed: &Landed, said: &str, replaces: bool) -> Response {
         let status = match replaces {
             true => StatusCode::OK,
             false => StatusCode::CREATED,
         };
-        let mut response = words(status, &said(landed));
+        let mut response = words(status, said);
         set(&mut response, header::LOCATION, self.location(&landed.path));
         response
     }

@@ -18,6 +18,13 @@ pub(super) enum Trouble {
     Broken(io::Error),
     /// A later request goes on with it.
     Over,
+    /// It does not go on where it stands.
+    Elsewhere {
+        /// The bytes that are there.
+        there: u64,
+        /// The byte that was said.
+        from: u64,
+    },
     /// A thread has failed.
     Lost,
     /// It is more than is taken.
@@ -50,7 +57,7 @@ impl Trouble {
                 StatusCode::BAD_REQUEST
             }
             Self::Broken(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Over => StatusCode::CONFLICT,
+            Self::Over | Self::Elsewhere { .. } => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Wrong(status, _) => *status,
@@ -69,6 +76,7 @@ impl Trouble {
         let text = match self {
             Self::Broken(error) => format!("the request broke off: {error}"),
             Self::Over => "a later request goes on with this upload".to_owned(),
+            Self::Elsewhere { there, .. } => format!("the upload stands at byte {there}"),
             Self::Lost => "the file could not be written".to_owned(),
             Self::TooLarge => "it is larger than what is taken here".to_owned(),
             Self::Wrong(_, why) => (*why).to_owned(),
@@ -84,6 +92,9 @@ impl std::fmt::Display for Trouble {
         match self {
             Self::Broken(error) => write!(f, "the request broke off: {error}"),
             Self::Over => f.write_str("a later request goes on with this upload"),
+            Self::Elsewhere { there, from } => {
+                write!(f, "byte {from} was sent, and the upload stands at {there}")
+            }
             Self::Lost => f.write_str("a thread that writes failed"),
             Self::TooLarge => f.write_str("it is larger than what is taken here"),
             Self::Wrong(_, why) => f.write_str(why),

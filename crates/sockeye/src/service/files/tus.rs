@@ -1,7 +1,6 @@
 //! Uploads that go on after a cut, by tus 1.0 (<https://tus.io/protocols/resumable-upload>), with its extensions
 //! creation, creation-with-upload, termination, checksum and expiration.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,23 +10,23 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use wire::transfer::RelativePath;
 
-use super::filling::Filling;
 use super::proof::{CHECKSUMS, Proofs};
+use super::steps::{number, random, word};
 use super::trouble::{Trouble, set};
 use super::uploads::{Begun, End, Upload};
-use super::{Files, clash, said, waiting};
+use super::{Files, clash, waiting};
 use crate::request::{Body, Response};
 use crate::service::folder::{Target, words};
 use crate::transfer::Landing;
 
-const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+pub(super) const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const VERSION: HeaderName = HeaderName::from_static("tus-version");
 const EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
 const MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 const ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
-const LENGTH: HeaderName = HeaderName::from_static("upload-length");
-const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
-const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+pub(super) const LENGTH: HeaderName = HeaderName::from_static("upload-length");
+pub(super) const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+pub(super) const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 const CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 const EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 
@@ -148,18 +147,10 @@ impl Files {
             metadata,
             clash: clash(&self.options),
         };
-        let id = format!("{word}.{size}");
-        let Some(upload) = self.uploads.begin(id, begun) else {
-            let why = "too many uploads are under way";
-            return Err(Trouble::Wrong(StatusCode::SERVICE_UNAVAILABLE, why));
-        };
-        // Also what has no bytes, and what there is no room for, is known now.
-        let place = upload.place(self.landings()?).await;
-        let place = place.inspect_err(|_| upload.ends(End::Gone))?;
-        drop(place);
+        let upload = self.begin(&word, begun).await?;
         let mut response = match is_body(request) {
             true => self.go_on(request, &upload, body).await?,
-            false if size == 0 => self.finished(request, &upload).await?,
+            false if size == 0 => self.finished(request, &upload, None).await?,
             false => Response::new(Body::empty()),
         };
         *response.status_mut() = StatusCode::CREATED;
@@ -170,45 +161,18 @@ impl Files {
     }
 
     /// Where it is to land: as the metadata say, in the folder that was asked.
-    fn named(&self, target: &Target, said: &Said, word: &str) -> Result<RelativePath, Trouble> {
+    pub(super) fn named(
+        &self,
+        target: &Target,
+        said: &Said,
+        word: &str,
+    ) -> Result<RelativePath, Trouble> {
         let name = match &said.name {
             Some(name) => name.clone(),
             None if !target.is_folder => return self.path(target),
             None => format!("upload-{}", &word[..8]).into_bytes(),
         };
         self.checked(target.join(&name))
-    }
-
-    /// The upload of this word. One that this server has forgotten, because it was started anew, is found by what it
-    /// has left.
-    async fn upload(&self, target: &Target, id: &str) -> Result<Arc<Upload>, Trouble> {
-        let unknown = Trouble::Wrong(StatusCode::NOT_FOUND, "there is no such upload");
-        let path = self.path(target)?;
-        if let Some(upload) = self.uploads.find(id) {
-            return match upload.end() {
-                _ if upload.path != path => Err(unknown),
-                End::Gone => Err(Trouble::Wrong(StatusCode::GONE, "this upload was given up")),
-                End::Open | End::Landed(_) => Ok(upload),
-            };
-        }
-        let size = id.split_once('.').and_then(|(_, size)| size.parse().ok());
-        let Some(size) = size else {
-            return Err(unknown);
-        };
-        let (root, at, word) = (self.landings()?.clone(), path.clone(), id.to_owned());
-        let looking = move || Ok(Landing::is_begun(&root, &at, Some(size), &word));
-        if !waiting(looking).await? {
-            return Err(unknown);
-        }
-        let name = format!("filename {}", STANDARD.encode(path.name()));
-        let begun = Begun {
-            path,
-            size,
-            modified: None,
-            metadata: HeaderValue::try_from(name).ok(),
-            clash: clash(&self.options),
-        };
-        self.uploads.begin(id.to_owned(), begun).ok_or(unknown)
     }
 
     async fn state(&self, upload: &Upload) -> Result<Response, Trouble> {
@@ -247,7 +211,6 @@ impl Files {
         upload: &Upload,
         body: Body,
     ) -> Result<Response, Trouble> {
-        let mut body = body;
         let kind = request.headers.get(header::CONTENT_TYPE);
         if kind.is_none_or(|kind| kind != BODY) {
             let why = "the bytes of an upload are application/offset+octet-stream";
@@ -259,86 +222,15 @@ impl Files {
         };
         let checksum = request.headers.get(CHECKSUM).map(|said| said.to_str());
         let checksum = checksum.transpose().map_err(|_| unreadable(&CHECKSUM))?;
-        let mut proofs = checksum.map(Proofs::of_checksum).transpose()?;
-        let place = upload.place(self.landings()?).await?;
-        let mut over = upload.over.subscribe();
-        let there = match upload.end() {
-            End::Landed(_) => upload.size,
-            End::Gone => return Err(Trouble::Wrong(StatusCode::GONE, "this upload was given up")),
-            End::Open => place.as_ref().map_or(0, Landing::len),
-        };
-        if from != there {
-            let why = "the upload does not stand at that offset: ask where by HEAD";
-            return Err(Trouble::Wrong(StatusCode::CONFLICT, why));
-        }
-        let before = place.as_ref().map(|landing| landing.digest().clone());
-        let mut filling = Filling::new(place, upload.size - there, upload.progress.clone());
-        let see = |piece: &[u8]| {
-            if let Some(proofs) = &mut proofs {
-                proofs.update(piece);
-            }
-        };
-        let mut taken = filling.take(&mut body, &mut over, see).await;
-        let mut place = filling.into_place().await?;
-        if let Some(proofs) = proofs {
-            taken = taken.and_then(|()| proofs.check().map(drop));
-            if let (Err(_), Some(before)) = (&taken, before) {
-                // What cannot be compared is not taken.
-                let progress = upload.progress.clone();
-                place = waiting(move || {
-                    if let Some(landing) = &mut *place {
-                        landing.rewind(before)?;
-                        progress.store(landing.len(), Relaxed);
-                    }
-                    Ok(place)
-                })
-                .await?;
-            }
-        }
-        let stands = place.as_ref().map_or(there, Landing::len);
-        drop(place);
-        taken?;
+        let proofs = checksum.map(Proofs::of_checksum).transpose()?;
+        let (stands, _) = self.append(upload, from, body, proofs).await?;
         let mut response = match stands == upload.size {
-            true => self.finished(request, upload).await?,
+            true => self.finished(request, upload, None).await?,
             false => Response::new(Body::empty()),
         };
         *response.status_mut() = StatusCode::NO_CONTENT;
         set(&mut response, OFFSET, stands.to_string());
         self.say_expiry(upload, &mut response);
-        Ok(response)
-    }
-
-    /// All has come: it gets its name.
-    async fn finished(&self, request: &Parts, upload: &Upload) -> Result<Response, Trouble> {
-        let mut place = upload.place(self.landings()?).await?;
-        if let Some(landing) = place.take() {
-            let landed = waiting(move || landing.finish(None)).await?;
-            super::tell(request, &said(&landed));
-            upload.ends(End::Landed(landed));
-        }
-        let mut response = Response::new(Body::empty());
-        if let End::Landed(landed) = upload.end() {
-            set(
-                &mut response,
-                header::CONTENT_LOCATION,
-                self.location(&landed.path),
-            );
-            let hash = STANDARD.encode(landed.hash.as_bytes());
-            let name = HeaderName::from_static("repr-digest");
-            set(&mut response, name, format!("blake3=:{hash}:"));
-        }
-        Ok(response)
-    }
-
-    async fn give_up(&self, upload: &Upload) -> Result<Response, Trouble> {
-        let mut place = upload.place(self.landings()?).await?;
-        if let Some(landing) = place.take() {
-            waiting(move || landing.remove()).await?;
-        }
-        // What has landed stays: it is a file by now.
-        upload.ends(End::Gone);
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
     }
 
@@ -355,30 +247,13 @@ fn misplaced() -> Trouble {
     Trouble::Wrong(StatusCode::METHOD_NOT_ALLOWED, why)
 }
 
-/// The word that names an upload: `?upload=…`.
-fn word(request: &Parts) -> Option<String> {
-    let query = request.uri.query()?;
-    let word = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("upload="))?;
-    Some(word.to_owned())
-}
-
 /// creation-with-upload: the POST brings the first bytes.
 fn is_body(request: &Parts) -> bool {
     let kind = request.headers.get(header::CONTENT_TYPE);
     kind.is_some_and(|kind| kind == BODY)
 }
 
-fn number(headers: &HeaderMap, name: &HeaderName) -> Result<u64, Trouble> {
-    let value = headers.get(name).and_then(|it| it.to_str().ok());
-    // Digits alone: `+1` is a number to Rust.
-    let value = value.filter(|it| it.bytes().all(|letter| letter.is_ascii_digit()));
-    let number = value.and_then(|it| it.parse().ok());
-    number.ok_or_else(|| unreadable(name))
-}
-
-fn unreadable(name: &HeaderName) -> Trouble {
+pub(super) fn unreadable(name: &HeaderName) -> Trouble {
     let why = match name {
         it if *it == LENGTH => "the upload needs its length: Upload-Length",
         it if *it == OFFSET => "the request must say where it goes on: Upload-Offset",
@@ -387,24 +262,18 @@ fn unreadable(name: &HeaderName) -> Trouble {
     Trouble::Wrong(StatusCode::BAD_REQUEST, why)
 }
 
-fn random() -> Result<u128, Trouble> {
-    let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Trouble::Lost)?;
-    Ok(u128::from_ne_bytes(bytes))
-}
-
 /// What the metadata of an upload say that matters here.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Said {
+pub(super) struct Said {
     /// `relativePath` if that says where in a folder it was, or else `filename` or `name`.
-    name: Option<Vec<u8>>,
+    pub(super) name: Option<Vec<u8>>,
     /// `lastModified`, in milliseconds since 1970 as browsers have it.
-    modified: Option<SystemTime>,
+    pub(super) modified: Option<SystemTime>,
 }
 
 impl Said {
     /// Reads `key base64,key base64`. What cannot be read is not there.
-    fn read(metadata: Option<&HeaderValue>) -> Self {
+    pub(super) fn read(metadata: Option<&HeaderValue>) -> Self {
         let mut said = Self::default();
         let mut whole = None;
         let text = metadata.and_then(|it| it.to_str().ok()).unwrap_or_default();

@@ -23,6 +23,11 @@ impl Receiving<'_> {
             let answer = Answer::Refused { reason, text };
             return Ok(self.out.say(&Frame::Answer { index, answer }).await?);
         }
+        if let Some(beside) = self.neighbours.alike(&self.target.root, &entry.path) {
+            let text = crate::transfer::mistakable(&entry.path, &beside);
+            self.watch.noted(&entry.path.to_string(), &text);
+            self.out.say(&Frame::Note { index, text }).await?;
+        }
         if entry.is_folder {
             let made = self.target.root.make_folder(&entry.path);
             let outcome = match made {

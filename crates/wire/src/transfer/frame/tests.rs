@@ -69,6 +69,10 @@ fn frames() -> Vec<Frame> {
             index: 3,
             text: text(),
         },
+        Frame::Note {
+            index: 3,
+            text: text(),
+        },
         Frame::Receipt {
             index: 4,
             outcome: Outcome::Landed(path("x (1).txt")),

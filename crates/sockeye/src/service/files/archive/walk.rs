@@ -4,6 +4,7 @@ use std::io;
 
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 
+use super::super::offer::Shown;
 use super::super::parts;
 use crate::service::folder::{Opened, Root, Sort};
 
@@ -24,6 +25,8 @@ pub(super) struct Found {
 pub(super) struct Walk<'a> {
     root: &'a Root,
     with_hidden: bool,
+    /// What alone is there of it, if not all.
+    shown: Option<Shown>,
     /// The folder that was asked for, beneath the root.
     base: Vec<u8>,
     /// Names beneath it that are still to be looked at, the next one last.
@@ -31,10 +34,16 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn begin(root: &'a Root, base: Vec<u8>, with_hidden: bool) -> Self {
+    pub(super) fn begin(
+        root: &'a Root,
+        base: Vec<u8>,
+        with_hidden: bool,
+        shown: Option<Shown>,
+    ) -> Self {
         Self {
             root,
             with_hidden,
+            shown,
             base,
             ahead: vec![Vec::new()],
         }
@@ -58,6 +67,9 @@ impl<'a> Walk<'a> {
                 continue;
             };
             let whole = join(name, file);
+            if self.shown.as_ref().is_some_and(|shown| !shown.has(&whole)) {
+                continue;
+            }
             let fits = match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile | FileType::Directory => true,
                 FileType::Symlink => {
