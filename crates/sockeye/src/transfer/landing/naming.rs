@@ -169,6 +169,9 @@ impl Settled {
     /// Under its name, or what becomes of it if that is taken by another file.
     fn place_somewhere(&self) -> rustix::io::Result<RelativePath> {
         let Part { folder, path, .. } = &self.part;
+        if self.part.clash == Clash::Overwrite {
+            return overwrite(&self.part);
+        }
         match place(&self.part, path) {
             Err(Errno::EXIST) => {}
             done => return done.map(|()| path.clone()),
@@ -178,9 +181,8 @@ impl Settled {
             return Ok(path.clone());
         }
         match self.part.clash {
-            Clash::Overwrite => overwrite(&self.part),
-            Clash::Refuse => Err(Errno::EXIST),
             Clash::Rename => place_numbered(&self.part),
+            Clash::Refuse | Clash::Overwrite => Err(Errno::EXIST),
         }
     }
 }
