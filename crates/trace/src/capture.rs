@@ -28,8 +28,8 @@ pub const SNAP: u32 = 2048;
 pub const WHOLE: u32 = 256 * 1024;
 
 /// What the kernel may keep until it is read, in bytes. It counts all of a packet, also where it keeps the headers only:
-/// on the loopback this is two thousand packets.
-const BUFFER: usize = 128 * 1024 * 1024;
+/// on the loopback this is eight thousand packets (it takes twice what it is told).
+const BUFFER: usize = 256 * 1024 * 1024;
 
 /// As long the times of datagrams must be right, how long a datagram may take, and how long all of that.
 const STEADY: Duration = Duration::from_millis(4);

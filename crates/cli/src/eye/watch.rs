@@ -23,6 +23,10 @@ const BATCH: usize = 64;
 const THICK: usize = 16;
 const NAP: Duration = Duration::from_micros(500);
 
+/// Then this thread stands back, too: what it reads waits in the kernel, and those who talk do not. (The niceness that
+/// is added, sched(7).)
+const BACK: i32 = 5;
+
 /// After so much data no more than the headers are kept, unless all of it is wanted.
 const ENOUGH: u64 = 1024 * 1024;
 
@@ -47,6 +51,8 @@ pub(super) struct Watch {
     seen: u64,
     /// How many since one waited last.
     gathered: usize,
+    /// Whether it has stood back: not everybody may come forward again.
+    is_back: bool,
     /// The ends of the latest packet that was wanted: the next one is mostly between them.
     latest: Option<(SocketAddr, SocketAddr)>,
     over: Option<Instant>,
@@ -74,6 +80,7 @@ impl Watch {
             live,
             seen: 0,
             gathered: 0,
+            is_back: false,
             latest: None,
             over: None,
             heard: Instant::now(),
@@ -112,6 +119,10 @@ impl Watch {
     fn wait(&mut self, eye: Option<&trace::Eye>) -> Result<()> {
         let wait = self.due();
         let thick = std::mem::take(&mut self.gathered) >= THICK;
+        if thick && !std::mem::replace(&mut self.is_back, true) {
+            // Who may not be nicer sees as much, only at a higher price.
+            let _ = rustix::process::nice(BACK);
+        }
         let waking = self.waking.as_fd();
         match eye {
             Some(eye) if !thick => eye.wait(waking, wait).context("cannot see packets")?,

@@ -1,12 +1,18 @@
 //! Key logs, as programs write them that have `SSLKEYLOGFILE` in their environment
 //! (draft-ietf-tls-keylogfile).
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+
+/// Of connections that go on now so many have their secrets remembered, those that began last.
+const LIVE: usize = 16_384;
 
 /// The secrets of connections, by the random of their ClientHello.
 #[derive(Debug, Default)]
 pub(crate) struct KeyLog {
     secrets: HashMap<[u8; 32], Secrets>,
+    /// In the order in which they came.
+    order: VecDeque<[u8; 32]>,
     /// They are those of our own connections and come while these go on: what cannot be opened yet waits.
     pub(crate) more_come: bool,
 }
@@ -39,7 +45,13 @@ impl KeyLog {
             let Ok(random) = <[u8; 32]>::try_from(random) else {
                 continue;
             };
-            let secrets = self.secrets.entry(random).or_default();
+            let secrets = match self.secrets.entry(random) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    self.order.push_back(random);
+                    new.insert(Secrets::default())
+                }
+            };
             let place = match label {
                 "CLIENT_HANDSHAKE_TRAFFIC_SECRET" => &mut secrets.handshake[0],
                 "SERVER_HANDSHAKE_TRAFFIC_SECRET" => &mut secrets.handshake[1],
@@ -49,6 +61,12 @@ impl KeyLog {
                 _ => continue,
             };
             *place = Some(secret);
+            if self.more_come
+                && self.order.len() > LIVE
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.secrets.remove(&oldest);
+            }
         }
     }
 
@@ -65,4 +83,30 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
     let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
     let pairs = digits.chunks_exact(2);
     Some(pairs.map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_connections_that_go_on_the_latest_are_remembered_and_of_a_file_all() {
+        for (more_come, first) in [(true, false), (false, true)] {
+            let mut keys = KeyLog {
+                more_come,
+                ..KeyLog::default()
+            };
+            let random = |number: usize| {
+                let mut random = [0; 32];
+                random[..8].copy_from_slice(&number.to_be_bytes());
+                random
+            };
+            for number in 0..=LIVE {
+                let random: String = random(number).map(|byte| format!("{byte:02x}")).concat();
+                keys.add(format!("CLIENT_RANDOM {random} 00\n").as_bytes());
+            }
+            assert_eq!(keys.of(&random(0)).is_some(), first);
+            assert!(keys.of(&random(1)).is_some() && keys.of(&random(LIVE)).is_some());
+        }
+    }
 }
