@@ -12,6 +12,10 @@ use bytes::Bytes;
 pub(super) struct Inbox {
     first: Option<Bytes>,
     /// Empty while there is no first.
+    #[expect(
+        clippy::box_collection,
+        reason = "a queue is 32 bytes, and most peers never have one"
+    )]
     others: Option<Box<VecDeque<Bytes>>>,
 }
 
