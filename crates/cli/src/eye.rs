@@ -66,7 +66,8 @@ enum Told {
     /// Somebody looks from a page.
     Viewer(Seat),
     /// Whose connection this is.
-    Claim(Course, ViewKey),
+    /// When it was said, in nanoseconds since 1970.
+    Claim(Course, ViewKey, u64),
     /// No packets follow but the last ones.
     Over,
 }
@@ -307,6 +308,6 @@ impl View for Hand {
     }
 
     fn claim(&self, course: Course, key: ViewKey) {
-        self.tell(Told::Claim(course, key));
+        self.tell(Told::Claim(course, key, watch::now()));
     }
 }

@@ -41,7 +41,16 @@ pub(super) struct Gallery {
     carriers: HashSet<usize>,
     owners: HashMap<usize, ViewKey>,
     /// Claims of which the flow is not seen yet.
-    claims: Vec<(Course, ViewKey, Instant)>,
+    claims: Vec<Claim>,
+}
+
+/// That a connection is somebody's.
+struct Claim {
+    course: Course,
+    key: ViewKey,
+    /// When the connection said it, in nanoseconds since 1970.
+    said: u64,
+    since: Instant,
 }
 
 /// One who looks.
@@ -118,9 +127,14 @@ impl Gallery {
         self.seats.push(seat);
     }
 
-    pub(super) fn claim(&mut self, course: Course, key: ViewKey) {
+    pub(super) fn claim(&mut self, course: Course, key: ViewKey, said: u64) {
         if self.claims.len() < KNOWN {
-            self.claims.push((course, key, Instant::now()));
+            self.claims.push(Claim {
+                course,
+                key,
+                said,
+                since: Instant::now(),
+            });
         }
     }
 
@@ -185,7 +199,7 @@ impl Gallery {
                 return true;
             }
             let course = seat.viewer.course;
-            let own = course.and_then(|course| find(live, course));
+            let own = course.and_then(|course| find(live, course, u64::MAX));
             carriers.extend(own);
             let is_apart = course.is_none() || own.is_some();
             let late = now.duration_since(seat.since) >= PATIENCE;
@@ -214,13 +228,13 @@ impl Gallery {
             seats,
             ..
         } = self;
-        claims.retain(|(course, key, since)| {
-            let Some(number) = find(live, *course) else {
-                return now.duration_since(*since) < PATIENCE;
+        claims.retain(|claim| {
+            let Some(number) = find(live, claim.course, claim.said) else {
+                return now.duration_since(claim.since) < PATIENCE;
             };
-            let is_new = owners.insert(number, *key) != Some(*key);
+            let is_new = owners.insert(number, claim.key) != Some(claim.key);
             for seat in seats.iter().filter(|_| is_new) {
-                if seat.owns(Some(key)) && seat.told.contains_key(&number) {
+                if seat.owns(Some(&claim.key)) && seat.told.contains_key(&number) {
                     seat.viewer.put(yours(number));
                 }
             }
@@ -279,8 +293,14 @@ impl Gallery {
     }
 }
 
-/// The latest flow that goes on between these ends.
-fn find(live: &Live, course: Course) -> Option<usize> {
+/// The latest flow between these ends that goes on, or has gone on until `then`, in nanoseconds since 1970: what is over before
+/// it is looked at may be all of a connection.
+fn find(live: &Live, course: Course, then: u64) -> Option<usize> {
+    let started = live.started().unwrap_or(0);
+    let went_on = |flow: &Flow| {
+        let last = flow.events.last();
+        last.is_some_and(|last| started.saturating_add_signed(last.time) >= then)
+    };
     let is_it = |flow: &Flow| {
         let carried = match flow.transport {
             Transport::Udp => course.is_quic,
@@ -291,7 +311,7 @@ fn find(live: &Live, course: Course) -> Option<usize> {
         let [a, b] = flow.ends;
         // A socket of all interfaces has no address of its own.
         let ends = (a == peer && b.port() == port) || (b == peer && a.port() == port);
-        carried && ends && flow.goes_on()
+        carried && ends && (flow.goes_on() || went_on(flow))
     };
     let mut flows = live.flows().newest().take(AMONG);
     flows.find_map(|(number, flow)| is_it(flow).then_some(number))
@@ -427,12 +447,12 @@ mod tests {
         let (seat, body) = seat(Some(mine), false);
         gallery.enter(seat);
         // One claim comes before the first packet is seen, the other after it.
-        gallery.claim(course("192.0.2.8:1"), mine);
+        gallery.claim(course("192.0.2.8:1"), mine, 0);
         gallery.show(&live, &[]);
         let peers = ["192.0.2.8:1", "192.0.2.9:2", "192.0.2.7:3"];
         let fresh = hear(&mut live, &peers);
         gallery.show(&live, &fresh);
-        gallery.claim(course("192.0.2.9:2"), theirs);
+        gallery.claim(course("192.0.2.9:2"), theirs, 0);
         gallery.show(&live, &[]);
         let fresh = hear(&mut live, &peers);
         gallery.show(&live, &fresh);
@@ -446,6 +466,61 @@ mod tests {
         ];
         assert_eq!(events(&lines), expected);
         assert_eq!(lines[0]["sees"], "own");
+    }
+
+    /// A segment without content.
+    fn segment(from: &str, to: &str, flags: u8, [seq, ack]: [u32; 2]) -> Vec<u8> {
+        let mut packet = vec![0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0];
+        let ends = [from, to].map(|end| end.parse::<std::net::SocketAddrV4>().unwrap());
+        packet.extend(ends.map(|end| end.ip().octets()).concat());
+        packet.extend(ends.map(|end| end.port().to_be_bytes()).concat());
+        packet.extend(seq.to_be_bytes());
+        packet.extend(ack.to_be_bytes());
+        packet.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        packet
+    }
+
+    /// All packets of a connection, from its handshake to its close, in this second of 1970.
+    fn visit(live: &mut Live, peer: &str, second: u64) -> Vec<usize> {
+        let [fin, syn, ack] = [1, 2, 16];
+        let said = [
+            (peer, PORT, syn, [100, 0]),
+            (PORT, peer, syn | ack, [300, 101]),
+            (peer, PORT, ack, [101, 301]),
+            (peer, PORT, fin | ack, [101, 301]),
+            (PORT, peer, fin | ack, [301, 102]),
+            (peer, PORT, ack, [102, 302]),
+        ];
+        for (from, to, flags, numbers) in said {
+            // Each connection has numbers of its own.
+            let numbers = numbers.map(|number| number + 10_000 * second as u32);
+            let data = segment(from, to, flags, numbers);
+            live.packet(RAW, second * 1_000_000_000, &data);
+        }
+        live.fresh()
+    }
+
+    #[tokio::test]
+    async fn who_has_hung_up_before_it_was_looked_at_is_known_and_who_was_there_earlier_is_not() {
+        let (mut live, mut gallery) = (live(), Gallery::new(Sight::Packets));
+        let mine = key("a");
+        let (seat, body) = seat(Some(mine), false);
+        gallery.enter(seat);
+        let tcp = Course {
+            is_quic: false,
+            ..course("192.0.2.8:1")
+        };
+        let earlier = visit(&mut live, "192.0.2.8:1", 1);
+        gallery.show(&live, &earlier);
+        assert!(!live.flows().get(0).unwrap().goes_on(), "it is over");
+        gallery.claim(tcp, mine, 5_000_000_000);
+        gallery.show(&live, &[]);
+        let fresh = visit(&mut live, "192.0.2.8:1", 5);
+        gallery.show(&live, &fresh);
+        let lines = told(gallery, body).await;
+        let expected = [("view", None), ("flow", Some(1)), ("yours", Some(1))];
+        assert_eq!(events(&lines)[..3], expected);
+        assert_eq!(lines.len(), 3 + 6, "{lines:?}");
     }
 
     #[tokio::test]

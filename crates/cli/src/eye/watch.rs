@@ -183,7 +183,7 @@ impl Watch {
                     let _ = looked.send(());
                 }
                 Told::Viewer(viewer) => self.gallery.enter(viewer),
-                Told::Claim(course, key) => self.gallery.claim(course, key),
+                Told::Claim(course, key, said) => self.gallery.claim(course, key, said),
                 Told::Over => self.over = Some(Instant::now()),
             }
         }
