@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::chat::Peer;
-use crate::stage::{LONG, Run, Server, connect, folder, path, program};
+use crate::stage::{LONG, Run, Server, UNHURRIED, connect, folder, path, program};
 use crate::web::{python, websocat};
 
 /// How many lines each of them says.
@@ -95,7 +95,9 @@ fn everybody(server: &Server, place: &str) -> Vec<Member> {
 fn everybodys_programs_are_in_one_room() {
     let folder = folder();
     let place = path(&folder, "chat").display().to_string();
-    let server = Server::start(&format!("chat 127.0.0.1:0 unix:{place}"));
+    let unix = format!("unix:{place}");
+    let words = ["chat", "127.0.0.1:0", &unix];
+    let server = Server::of([&words[..], &UNHURRIED].concat());
     let mut witness = Peer::program(&server.at, "witness");
     let mut members = pages(&server);
     members.extend(everybody(&server, &place));

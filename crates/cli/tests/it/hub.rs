@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::chat::Peer;
-use crate::stage::{LONG, Run, Server, folder, program};
+use crate::stage::{LONG, Run, Server, UNHURRIED, folder, program};
 
 /// A server of NATS.
 pub(crate) struct Nats {
@@ -84,7 +84,7 @@ pub(crate) fn node(hub: &str) -> Server {
 }
 
 pub(crate) fn node_at(hub: &str, at: &str) -> Server {
-    Server::of([
+    let words = [
         "chat",
         at,
         "--history",
@@ -93,7 +93,8 @@ pub(crate) fn node_at(hub: &str, at: &str) -> Server {
         "0",
         "--hub",
         hub,
-    ])
+    ];
+    Server::of([&words[..], &UNHURRIED].concat())
 }
 
 fn refused(peer: &mut Peer, ask: Value) -> Value {

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 
+/// A browser on a busy machine connects, and takes a while to ask. Who is greeted meanwhile is taken for a person with nc.
+pub(crate) const UNHURRIED: [&str; 2] = ["--greet-after", "3s"];
+
 /// How long anything is awaited before a test fails, on a busy machine as well. What has to be quick says how quick.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 

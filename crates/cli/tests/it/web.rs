@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::stage::{Line, Server, binary, connect, folder, path, program, sockeye, words};
+use crate::stage::{
+    Line, Server, UNHURRIED, binary, connect, folder, path, program, sockeye, words,
+};
 use crate::tls_peers::listening;
 
 const ALL_IS_WELL: &str = "all is well\n";
@@ -126,7 +128,7 @@ fn the_chat_in_two_real_browsers() {
     let history = history.to_str().unwrap();
     let server = [env!("CARGO_BIN_EXE_sockeye"), "serve", "chat", "{at}"];
     let arguments = ["--line-rate", "100", "--history", history];
-    let words = [&["--"][..], &server, &arguments].concat();
+    let words = [&["--"][..], &server, &arguments, &UNHURRIED].concat();
     let mut browsers = python("browser/chat.py", &words).start();
     let ended = browsers.end_within(Duration::from_secs(180));
     assert_eq!(ended.code, 0, "{ended:?}");
