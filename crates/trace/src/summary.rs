@@ -168,7 +168,7 @@ pub(crate) fn lines(flow: &Flow, sum: Sum, names: [&str; 2]) -> Vec<String> {
     };
     let plural = if count == 1 { "" } else { "s" };
     let counted = match flow.transport == Transport::Stream && flow.has_states() {
-        true if count == 0 => "as the kernel has counted".to_owned(),
+        true if count == 0 => "as the kernel had counted at the last look".to_owned(),
         _ => format!("{} {unit}{plural}", grouped(count)),
     };
     lines.push(format!("{to} bytes →, {back} bytes ←, {counted}"));

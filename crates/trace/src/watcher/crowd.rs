@@ -487,7 +487,7 @@ mod tests {
             "TIME-WAIT at the client",
             "client closed first",
             "client keeps TIME-WAIT",
-            "5 bytes →, 7 bytes ←, as the kernel has counted",
+            "5 bytes →, 7 bytes ←, as the kernel had counted at the last look",
             "(PACKET) = must have been there",
         ] {
             assert!(drawn.contains(piece), "{piece} is not in\n{drawn}");
