@@ -9,11 +9,13 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::resource::UsageWho;
 use tempfile::TempDir;
 
-use crate::contender::{Contender, Programs, Transport};
+use super::{Plan, rounds};
+use crate::contender::{Contender, Programs, Transport, present};
 use crate::peak::{Peaks, children};
 use crate::process::{Group, goes_with_us, used};
+use crate::report::Table;
 
-pub(super) const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// What both ends may need of memory at their worst, in MiB.
 pub(super) const MEMORY: f64 = 64.0;
@@ -59,6 +61,34 @@ impl Area {
 
     pub(super) fn target(&self) -> PathBuf {
         self.folder.path().join("target")
+    }
+
+    /// Each pair has its turn in each round. A row is how much of `amount` moves in a second, and what both ends take for it:
+    /// CPU in seconds, memory in MiB.
+    pub(super) fn fill(
+        &self,
+        plan: &Plan,
+        pairs: &[Pair],
+        mut table: Table,
+        all: (usize, u64),
+        amount: f64,
+    ) -> Vec<Table> {
+        let clients = present(pairs.iter().map(|(_, client)| client.clone()).collect());
+        rounds(plan.rounds, &clients, LIMIT, |client, round| {
+            let pair = pairs.iter().find(|(server, _)| server.name == client.name);
+            let pair = pair.context("a client without a server")?;
+            let sample = self.transfer(pair, all)?;
+            let figures = vec![
+                amount / sample.wall.as_secs_f64(),
+                sample.cpu[0].as_secs_f64(),
+                sample.cpu[1].as_secs_f64(),
+                sample.memory[0],
+                sample.memory[1],
+            ];
+            table.add(client.name, round, figures);
+            Ok(())
+        });
+        vec![table]
     }
 
     /// One transfer of `bytes` in `files` files into the emptied target: from the start of the client until the

@@ -5,9 +5,8 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 
-use super::transfer::{Area, LIMIT, MEMORY, NC, Pair, RSYNC, SCP, nc, sockeye, sockeye_tls};
-use super::{Plan, rounds};
-use crate::contender::present;
+use super::Plan;
+use super::transfer::{Area, MEMORY, NC, Pair, RSYNC, SCP, nc, sockeye, sockeye_tls};
 use crate::daemons;
 use crate::report::Bound::{AtLeast, AtMost, Shown};
 use crate::report::{Column, Goal, Table};
@@ -74,21 +73,6 @@ fn measure(
     }
     goals.push(Goal::figure(3, AtMost(MEMORY)));
     goals.push(Goal::figure(4, AtMost(MEMORY)));
-    let mut table = Table::new(format!("{title}, a file of 1 GiB"), COLUMNS, goals);
-    let clients = present(pairs.iter().map(|(_, client)| client.clone()).collect());
-    rounds(plan.rounds, &clients, LIMIT, |client, round| {
-        let pair = pairs.iter().find(|(server, _)| server.name == client.name);
-        let pair = pair.context("a client without a server")?;
-        let sample = area.transfer(pair, (1, BYTES))?;
-        let figures = vec![
-            BYTES as f64 / 1e9 / sample.wall.as_secs_f64(),
-            sample.cpu[0].as_secs_f64(),
-            sample.cpu[1].as_secs_f64(),
-            sample.memory[0],
-            sample.memory[1],
-        ];
-        table.add(client.name, round, figures);
-        Ok(())
-    });
-    Ok(vec![table])
+    let table = Table::new(format!("{title}, a file of 1 GiB"), COLUMNS, goals);
+    Ok(area.fill(plan, pairs, table, (1, BYTES), BYTES as f64 / 1e9))
 }

@@ -4,9 +4,8 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::transfer::{Area, LIMIT, MEMORY, NC, NC_SUMS, SCP, sockeye, tar, tar_with_sums};
-use super::{Plan, rounds};
-use crate::contender::present;
+use super::Plan;
+use super::transfer::{Area, MEMORY, NC, NC_SUMS, SCP, sockeye, tar, tar_with_sums};
 use crate::daemons;
 use crate::report::Bound::{AtLeast, AtMost, Shown};
 use crate::report::{Column, Goal, Table};
@@ -45,23 +44,9 @@ pub(super) fn run(plan: &Plan) -> Result<Vec<Table>> {
         Goal::figure(4, AtMost(MEMORY)),
     ];
     let title = format!("transfer-small: {FILES} files of {SIZE} bytes, nc with tar");
-    let mut table = Table::new(title, COLUMNS, goals);
-    let clients = present(pairs.iter().map(|(_, client)| client.clone()).collect());
-    rounds(plan.rounds, &clients, LIMIT, |client, round| {
-        let pair = pairs.iter().find(|(server, _)| server.name == client.name);
-        let pair = pair.context("a client without a server")?;
-        let sample = area.transfer(pair, (FILES, (FILES * SIZE) as u64))?;
-        let figures = vec![
-            FILES as f64 / sample.wall.as_secs_f64(),
-            sample.cpu[0].as_secs_f64(),
-            sample.cpu[1].as_secs_f64(),
-            sample.memory[0],
-            sample.memory[1],
-        ];
-        table.add(client.name, round, figures);
-        Ok(())
-    });
-    Ok(vec![table])
+    let table = Table::new(title, COLUMNS, goals);
+    let all = (FILES, (FILES * SIZE) as u64);
+    Ok(area.fill(plan, &pairs, table, all, FILES as f64))
 }
 
 fn prepared() -> Result<Area> {

@@ -65,8 +65,7 @@ enum Told {
     Watch(Whose, Sender<()>),
     /// Somebody looks from a page.
     Viewer(Seat),
-    /// Whose connection this is.
-    /// When it was said, in nanoseconds since 1970.
+    /// Whose connection this is, and when it said so, in nanoseconds since 1970.
     Claim(Course, ViewKey, u64),
     /// No packets follow but the last ones.
     Over,

@@ -45,13 +45,9 @@ pub(crate) fn watched(
     ends: (SocketAddr, SocketAddr),
     lookout: Option<&Arc<dyn Lookout>>,
 ) -> ByteStream {
-    let (local, peer) = ends;
-    match lookout {
-        Some(lookout) if lookout.connected(local, peer, tcp.as_fd()) => {
-            Watched::stream(tcp, ends, lookout)
-        }
-        _ => tcp.into(),
-    }
+    Watched::stream(tcp, ends, lookout, |lookout, (local, peer), socket| {
+        lookout.connected(local, peer, socket)
+    })
 }
 
 /// The same of one that came to a port of ours.
@@ -60,13 +56,9 @@ pub(crate) fn watched_here(
     ends: (SocketAddr, SocketAddr),
     lookout: Option<&Arc<dyn Lookout>>,
 ) -> ByteStream {
-    let (local, peer) = ends;
-    match lookout {
-        Some(lookout) if lookout.accepted(local, peer, tcp.as_fd()) => {
-            Watched::stream(tcp, ends, lookout)
-        }
-        _ => tcp.into(),
-    }
+    Watched::stream(tcp, ends, lookout, |lookout, (local, peer), socket| {
+        lookout.accepted(local, peer, socket)
+    })
 }
 
 /// Tells of datagrams of `size` bytes each, as they are on the wire.
@@ -94,17 +86,22 @@ struct Watched {
 }
 
 impl Watched {
+    /// `asks` says whether the bytes are to be told.
     fn stream(
         tcp: TcpStream,
-        (local, peer): (SocketAddr, SocketAddr),
-        lookout: &Arc<dyn Lookout>,
+        ends: (SocketAddr, SocketAddr),
+        lookout: Option<&Arc<dyn Lookout>>,
+        asks: impl FnOnce(&dyn Lookout, (SocketAddr, SocketAddr), BorrowedFd<'_>) -> bool,
     ) -> ByteStream {
-        ByteStream::new(Self {
-            tcp,
-            local,
-            peer,
-            lookout: lookout.clone(),
-        })
+        match lookout {
+            Some(lookout) if asks(&**lookout, ends, tcp.as_fd()) => ByteStream::new(Self {
+                tcp,
+                local: ends.0,
+                peer: ends.1,
+                lookout: lookout.clone(),
+            }),
+            _ => tcp.into(),
+        }
     }
 
     fn tell(&self, outbound: bool, bytes: &[u8]) {

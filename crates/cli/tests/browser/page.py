@@ -636,12 +636,17 @@ def main():
     parser.add_argument("base", help="where `sockeye serve echo` answers, such as http://127.0.0.1:3000/")
     parser.add_argument("--shots", type=pathlib.Path, metavar="DIR", help="save screenshots here")
     given = parser.parse_args()
-    if given.shots:
-        given.shots.mkdir(parents=True, exist_ok=True)
+    return visit(given.base, given.shots, CHECKS)
+
+
+def visit(base, shots, checks):
+    """All of `checks` with a browser of their own at `base`: the exit code."""
+    if shots:
+        shots.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as downloads:
-        page = Page(given.base.rstrip("/") + "/", given.shots, pathlib.Path(downloads))
+        page = Page(base.rstrip("/") + "/", shots, pathlib.Path(downloads))
         try:
-            return run(CHECKS, page)
+            return run(checks, page)
         finally:
             page.driver.quit()
 

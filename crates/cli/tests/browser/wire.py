@@ -12,11 +12,10 @@ import argparse
 import json
 import pathlib
 import sys
-import tempfile
 
 from selenium.webdriver.common.keys import Keys
 
-from page import Page, expect, run
+from page import expect, visit
 
 CHECKS = []
 STRANGERS = []
@@ -207,14 +206,7 @@ def main():
     parser.add_argument("who", nargs="?", default="all")
     parser.add_argument("--shots", type=pathlib.Path, metavar="DIR", help="save screenshots here")
     given = parser.parse_args()
-    if given.shots:
-        given.shots.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as downloads:
-        page = Page(given.base.rstrip("/") + "/", given.shots, pathlib.Path(downloads))
-        try:
-            return run(STRANGERS if given.who == "own" else CHECKS, page)
-        finally:
-            page.driver.quit()
+    return visit(given.base, given.shots, STRANGERS if given.who == "own" else CHECKS)
 
 
 if __name__ == "__main__":

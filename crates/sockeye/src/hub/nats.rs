@@ -277,36 +277,20 @@ fn away(error: impl std::fmt::Display) -> Refusal {
     Why::NotKept.because(format!("the hub does not answer: {error}"))
 }
 
-/// How long something is tried again: while a cluster replaces a server it answers nothing.
-struct Patience(Instant);
-
-impl Patience {
-    fn new() -> Self {
-        Self(Instant::now())
-    }
-
-    /// Waits until it may be tried again; refuses once that took too long for whoever waits.
-    async fn again(&self, error: impl std::fmt::Display) -> std::result::Result<(), Refusal> {
-        if self.0.elapsed() >= SETTLING {
-            return Err(away(error));
-        }
-        sleep(AGAIN).await;
-        Ok(())
-    }
-}
-
-/// What the hub says to a question, which is asked until it does.
+/// What the hub says to a question, which is asked until it does, but no longer than whoever waits can be kept: while a
+/// cluster replaces a server it answers nothing.
 async fn answered<T, E: std::fmt::Display, Asked>(
     ask: impl Fn() -> Asked,
 ) -> std::result::Result<T, Refusal>
 where
     Asked: Future<Output = std::result::Result<T, E>>,
 {
-    let patience = Patience::new();
+    let began = Instant::now();
     loop {
         match ask().await {
             Ok(answer) => return Ok(answer),
-            Err(error) => patience.again(error).await?,
+            Err(error) if began.elapsed() >= SETTLING => return Err(away(error)),
+            Err(_) => sleep(AGAIN).await,
         }
     }
 }

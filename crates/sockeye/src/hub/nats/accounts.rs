@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Nats, Patience, answered, away, hex, token};
+use super::{Nats, answered, away, hex, token};
 use crate::hub::member::random;
 use crate::hub::refusal::Refusal;
 use crate::hub::store::{Mail, PersonRow, TokenRow};
@@ -121,16 +121,14 @@ impl Nats {
         json: String,
     ) -> Result<bool, Refusal> {
         let (room, json) = (token(room), Bytes::from(json));
-        let patience = Patience::new();
-        loop {
+        answered(|| async {
             match self.states.update(&room, json.clone(), expected).await {
-                Ok(_) => return Ok(true),
-                Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => {
-                    return Ok(false);
-                }
-                Err(error) => patience.again(error).await?,
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => Ok(false),
+                Err(error) => Err(error),
             }
-        }
+        })
+        .await
     }
 
     pub(in crate::hub) async fn keep_mail(&self, mail: Mail) -> Result<bool, Refusal> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::accounts::{get, put};
-use super::{Nats, Patience, away, token};
+use super::{Nats, answered, away, token};
 use crate::hub::people::{Claim, HELD};
 use crate::hub::refusal::Refusal;
 use crate::hub::seat::Name;
@@ -33,13 +33,15 @@ impl Nats {
             return Ok(true);
         }
         let value = Bytes::from(serde_json::to_vec(&holder).map_err(away)?);
-        let patience = Patience::new();
-        loop {
+        let is_new = answered(|| async {
             match self.names.create(&key, value.clone()).await {
-                Ok(_) => return Ok(true),
-                Err(error) if error.kind() == CreateErrorKind::AlreadyExists => break,
-                Err(error) => patience.again(error).await?,
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == CreateErrorKind::AlreadyExists => Ok(false),
+                Err(error) => Err(error),
             }
+        });
+        if is_new.await? {
+            return Ok(true);
         }
         let holder: Option<Holder> = get(&self.names, key).await?;
         // What happens on one machine it settles itself.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::log::Log;
 use super::nodes::What;
-use super::{ANSWER, Nats, Patience, answered, away, made, token};
+use super::{ANSWER, Nats, answered, away, made, token};
 use crate::hub::refusal::{Refusal, Why};
 use crate::hub::store::RoomRow;
 
@@ -84,8 +84,7 @@ impl Nats {
     }
 
     async fn existing(&self, room: &str) -> Result<Option<Stream>, Refusal> {
-        let patience = Patience::new();
-        loop {
+        answered(|| async {
             let error = match self.jetstream.get_stream(name(room)).await {
                 Ok(stream) => return Ok(Some(stream)),
                 Err(error) => error,
@@ -94,11 +93,12 @@ impl Nats {
                 GetStreamErrorKind::JetStream(error)
                     if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
                 {
-                    return Ok(None);
+                    Ok(None)
                 }
-                _ => patience.again(error).await?,
+                _ => Err(error),
             }
-        }
+        })
+        .await
     }
 
     async fn followed(&self, room: &str, stream: Stream) -> Result<Arc<Log>, Refusal> {

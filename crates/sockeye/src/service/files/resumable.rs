@@ -12,7 +12,7 @@ use super::steps::{random, word};
 use super::trouble::{Trouble, set};
 use super::tus::{LENGTH, METADATA, OFFSET, RESUMABLE, Said};
 use super::uploads::{Begun, End, Upload};
-use super::{Files, FilesOptions, clash, waiting};
+use super::{Files, FilesOptions, clash};
 use crate::request::{Body, Response};
 use crate::service::folder::Target;
 use crate::transfer::Landing;
@@ -95,13 +95,7 @@ impl Files {
         target: &Target,
         body: Body,
     ) -> Result<Response, Trouble> {
-        let root = self.landings()?.clone();
-        let (uploads, keep) = (self.uploads.clone(), self.options.keep);
-        waiting(move || {
-            uploads.sweep(&root, keep);
-            Ok(())
-        })
-        .await?;
+        self.sweep().await?;
         let misplaced = || {
             let why = "such an upload is begun by POST, and goes on by PATCH where the answer says";
             Err(Trouble::Wrong(StatusCode::METHOD_NOT_ALLOWED, why))

@@ -19,6 +19,17 @@ use crate::service::folder::Target;
 use crate::transfer::{Hash, Landing};
 
 impl Files {
+    /// Lets go of uploads that nobody has gone on with for too long.
+    pub(super) async fn sweep(&self) -> Result<(), Trouble> {
+        let root = self.landings()?.clone();
+        let (uploads, keep) = (self.uploads.clone(), self.options.keep);
+        waiting(move || {
+            uploads.sweep(&root, keep);
+            Ok(())
+        })
+        .await
+    }
+
     /// Begins an upload.
     pub(super) async fn begin(&self, word: &str, begun: Begun) -> Result<Arc<Upload>, Trouble> {
         let id = format!("{word}.{}", begun.size);

@@ -14,7 +14,7 @@ use super::proof::{CHECKSUMS, Proofs};
 use super::steps::{number, random, word};
 use super::trouble::{Trouble, set};
 use super::uploads::{Begun, End, Upload};
-use super::{Files, clash, waiting};
+use super::{Files, clash};
 use crate::request::{Body, Response};
 use crate::service::folder::{Target, words};
 use crate::transfer::Landing;
@@ -106,13 +106,7 @@ impl Files {
         target: &Target,
         body: Body,
     ) -> Result<Response, Trouble> {
-        let root = self.landings()?.clone();
-        let (uploads, keep) = (self.uploads.clone(), self.options.keep);
-        waiting(move || {
-            uploads.sweep(&root, keep);
-            Ok(())
-        })
-        .await?;
+        self.sweep().await?;
         let Some(id) = word(request) else {
             return match request.method {
                 Method::POST => self.create(request, target, body).await,
