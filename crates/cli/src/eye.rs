@@ -14,7 +14,7 @@ use crate::args::EyeArgs;
 use crate::terminal;
 use anyhow::{Context, Result};
 use sockeye::{Course, Endpoint, KeyLog, Listening, View, ViewKey, Viewer};
-use trace::{Lookout, NARROWEST, Sight, Stage, Style, WHOLE, Watcher, Whose};
+use trace::{Lookout, NARROWEST, Sight, Stage, Stamps, Style, WHOLE, Watcher, Whose};
 
 mod easel;
 mod gallery;
@@ -38,6 +38,8 @@ enum Told {
     /// A packet that one of our own sockets has sent or received.
     Packet {
         time: u64,
+        /// When we read it, if `time` is what the kernel says.
+        read: Option<u64>,
         link: u16,
         data: Vec<u8>,
         outbound: bool,
@@ -56,6 +58,8 @@ enum Told {
         syn: Option<Vec<u8>>,
         facts: Option<String>,
     },
+    /// A connection of ours, with its port and its peer, is dialed on behalf of a third.
+    Behalf(u16, SocketAddr, SocketAddr),
     /// The kernel is to be asked about a connection of ours, whose own end stands first.
     Follow {
         ends: (SocketAddr, SocketAddr),
@@ -86,8 +90,16 @@ struct Hand {
     wanted: Mutex<Wanted>,
     /// Who looks from a page.
     seats: Arc<()>,
-    /// When connections were begun, by our port and the peer.
-    begun: Mutex<HashMap<(u16, SocketAddr), u64>>,
+    /// When connections were begun, by our port and the peer, and whether that was told.
+    begun: Mutex<HashMap<(u16, SocketAddr), Begun>>,
+    /// While nobody sees packets the kernel notes when they come, for our sockets.
+    _stamps: Option<Stamps>,
+}
+
+#[derive(Clone, Copy)]
+struct Begun {
+    at: u64,
+    told: bool,
 }
 
 impl Eye {
@@ -108,6 +120,11 @@ impl Eye {
             Some(_) => Sight::Packets,
             None => Sight::Socket,
         };
+        let stamps = match sight {
+            // Without it the times are those of reading.
+            Sight::Socket => Stamps::begin().ok(),
+            _ => None,
+        };
         let hand = Arc::new(Hand {
             sender: Mutex::new(sender),
             waker,
@@ -115,6 +132,7 @@ impl Eye {
             wanted: Mutex::default(),
             seats: Arc::default(),
             begun: Mutex::default(),
+            _stamps: stamps,
         });
         let watcher = match sight {
             Sight::Socket => Watcher::open().map_err(deaf).ok(),

@@ -7,17 +7,43 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use nix::sys::socket::MsgFlags;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::stream::ByteStream;
+
+mod arrival;
+mod attempt;
+
+use arrival::Arrivals;
+pub use arrival::first_arrival;
+pub(crate) use attempt::Attempt;
 
 /// Watches what passes between our sockets and the network. Every call must be quick: the conversation waits for it.
 pub trait Lookout: fmt::Debug + Send + Sync {
     /// A TCP connection is about to be made from a port of ours, on an address of ours that may not be known yet. Its
     /// first packet leaves when this returns.
     fn dialing(&self, local: SocketAddr, peer: SocketAddr);
+
+    /// The connection that is about to be made is one end of a relay, and `client` is the other: on whose behalf it is
+    /// dialed. Told before [`dialing`](Self::dialing).
+    fn on_behalf(&self, _local: SocketAddr, _peer: SocketAddr, _client: SocketAddr) {}
+
+    /// Its first packet has left, and nothing has answered yet. Our address is known now.
+    fn waiting(&self, _local: SocketAddr, _peer: SocketAddr) {}
+
+    /// It has not come about: `why`, or nobody waits for it any longer. What the kernel knows of it is still to be asked.
+    fn failed(
+        &self,
+        _local: SocketAddr,
+        _peer: SocketAddr,
+        _socket: BorrowedFd<'_>,
+        _why: Option<&io::Error>,
+    ) {
+    }
 
     /// It stands. Whether its bytes are to be told, too: then they pass through here and cannot be moved by the kernel
     /// alone.
@@ -33,10 +59,27 @@ pub trait Lookout: fmt::Debug + Send + Sync {
     fn parted(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>);
 
     /// Bytes of it left (`outbound`) or came; none: its end did.
-    fn bytes(&self, local: SocketAddr, peer: SocketAddr, outbound: bool, bytes: &[u8]);
+    fn bytes(
+        &self,
+        local: SocketAddr,
+        peer: SocketAddr,
+        outbound: bool,
+        bytes: &[u8],
+        when: Moment,
+    );
 
     /// A datagram left or came: of UDP, or of QUIC as it is on the wire.
     fn datagram(&self, local: SocketAddr, peer: SocketAddr, outbound: bool, bytes: &[u8]);
+}
+
+/// When bytes passed one of our sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// By our own clock: what came had been read then, and what left had not been written yet.
+    pub ours: SystemTime,
+    /// When the last of what came had come, as the kernel has noted it. It did not note it of an end, nor of what came
+    /// before it began to.
+    pub kernel: Option<SystemTime>,
 }
 
 /// The bytes of `tcp`, told to `lookout` if it wants to hear them.
@@ -83,6 +126,7 @@ struct Watched {
     local: SocketAddr,
     peer: SocketAddr,
     lookout: Arc<dyn Lookout>,
+    arrivals: Arrivals,
 }
 
 impl Watched {
@@ -95,6 +139,7 @@ impl Watched {
     ) -> ByteStream {
         match lookout {
             Some(lookout) if asks(&**lookout, ends, tcp.as_fd()) => ByteStream::new(Self {
+                arrivals: Arrivals::begin(tcp.as_fd()),
                 tcp,
                 local: ends.0,
                 peer: ends.1,
@@ -104,8 +149,26 @@ impl Watched {
         }
     }
 
-    fn tell(&self, outbound: bool, bytes: &[u8]) {
-        self.lookout.bytes(self.local, self.peer, outbound, bytes);
+    fn came(&self, bytes: &[u8], kernel: Option<SystemTime>) {
+        let ours = SystemTime::now();
+        let when = Moment { ours, kernel };
+        self.lookout
+            .bytes(self.local, self.peer, false, bytes, when);
+    }
+
+    /// `ours`: before they did, so that the answer is not the earlier of both.
+    fn left(&self, bytes: &[u8], ours: SystemTime) {
+        let kernel = None;
+        let when = Moment { ours, kernel };
+        self.lookout.bytes(self.local, self.peer, true, bytes, when);
+    }
+
+    /// Reads once. `WouldBlock`: the socket is asked again when the runtime says that something came.
+    fn try_read(&mut self, room: &mut [u8]) -> io::Result<(usize, Option<SystemTime>)> {
+        let Self { tcp, arrivals, .. } = self;
+        tcp.try_io(Interest::READABLE, || {
+            arrivals.read(tcp.as_fd(), room, MsgFlags::empty())
+        })
     }
 }
 
@@ -121,14 +184,22 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = out.filled().len();
-        let room = out.remaining();
-        ready!(Pin::new(&mut self.tcp).poll_read(cx, out))?;
-        let read = &out.filled()[before..];
-        if room > 0 {
-            self.tell(false, read);
+        if out.remaining() == 0 {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        loop {
+            ready!(self.tcp.poll_read_ready(cx))?;
+            let before = out.filled().len();
+            match self.try_read(out.initialize_unfilled()) {
+                Ok((count, came)) => {
+                    out.advance(count);
+                    self.came(&out.filled()[before..], came);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
     }
 }
 
@@ -138,9 +209,10 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let before = SystemTime::now();
         let n = ready!(Pin::new(&mut self.tcp).poll_write(cx, data))?;
         if n > 0 {
-            self.tell(true, &data[..n]);
+            self.left(&data[..n], before);
         }
         Poll::Ready(Ok(n))
     }
@@ -159,8 +231,9 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let before = SystemTime::now();
         ready!(Pin::new(&mut self.tcp).poll_shutdown(cx))?;
-        self.tell(true, &[]);
+        self.left(&[], before);
         Poll::Ready(Ok(()))
     }
 }

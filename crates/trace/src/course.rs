@@ -82,19 +82,32 @@ impl Course {
                 self.expect(to, State::Established);
                 self.opened = self.opened.max(2);
             }
-            "ACK" if self.opened < OPENING.len() => {
+            "ACK" if self.is_opening() => {
                 self.expect(from, State::Established);
                 self.expect(to, State::Established);
                 self.opened = OPENING.len();
             }
             "ACK" => self.acknowledge(to),
             "FIN" => self.finish(from),
+            // The other end has not shown that the first one has reached it.
+            "sent again" if self.opened == 1 && self.at[to.index()].sure == Sure::Expected => {
+                self.expect(to, State::Listen);
+            }
+            // Whoever dialed waits no longer.
+            "close" if self.is_opening() => Side::BOTH
+                .iter()
+                .for_each(|side| self.expect(*side, State::Closed)),
             // Whoever it was, there is no connection after that.
             "RST" | END => Side::BOTH
                 .iter()
                 .for_each(|side| self.expect(*side, State::Closed)),
             _ => {}
         }
+    }
+
+    /// Whether the handshake is not complete.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opened < OPENING.len()
     }
 
     /// The FIN of `side` is acknowledged.

@@ -6,7 +6,7 @@ use wire::packet::{Flags, Segment};
 
 use crate::analysis::{self, Analysis};
 use crate::course::{Course, Row};
-use crate::event::{Event, Fate, Kind, Side, Sight, State, Step, Tcp, Vantage};
+use crate::event::{Event, Fate, Kind, Note, Side, Sight, State, Step, Tcp, Vantage};
 use crate::step::{KeyLog, Talk};
 use crate::summary::Sum;
 use crate::vantage;
@@ -18,6 +18,9 @@ pub(crate) use flows::Frame;
 
 /// Longer data is not shown as text.
 const TEXT_MAX: usize = 32;
+
+/// What was read so long after it had come has waited for its reader; in nanoseconds.
+const WAITED: u64 = 1_000_000;
 
 /// As many packets are let go at once, at least.
 const TOGETHER: usize = 256;
@@ -52,6 +55,8 @@ pub struct Flow {
     pub transport: Transport,
     /// The addresses of A, who began, and of B.
     pub ends: [SocketAddr; 2],
+    /// On whose behalf A, which is a relay here, has dialed B.
+    pub client: Option<SocketAddr>,
     /// How much of it is seen.
     pub sight: Sight,
     /// Where it was captured.
@@ -108,6 +113,7 @@ impl Flow {
         Self {
             transport,
             ends,
+            client: None,
             sight: Sight::File,
             vantage: Vantage::Middle,
             first: [State::Closed, State::Listen],
@@ -131,12 +137,17 @@ impl Flow {
 
     /// A packet that nobody saw, and that must have been there.
     pub(crate) fn infer(&mut self, at: Frame, row: Row, steps: Vec<Step>) {
+        let (from, what) = row;
+        let mut refused = false;
         if let Some(course) = &mut self.course {
+            refused = what == "RST" && course.is_opening();
             course.passed(row);
         }
-        let (from, what) = row;
         self.push(at, from, Kind::Inferred(what), &[], &KeyLog::default());
         self.say(steps);
+        if let Some(last) = self.events.last_mut().filter(|_| refused) {
+            last.notes.push(Note::Refused);
+        }
     }
 
     /// Bytes that the kernel has counted.
@@ -236,6 +247,7 @@ impl Flow {
         let mut event = Event {
             frame: at.frame,
             time: at.time,
+            read: at.read,
             from,
             fate: Fate::Unknown,
             arrived: None,
@@ -275,7 +287,15 @@ impl Flow {
         if event.steps.is_empty() && !quic {
             event.text = text(payload, len);
         }
+        event.notes.extend(self.delay(&event));
         self.events.push(event);
+    }
+
+    /// That it had come before it was read, if that is worth saying: what stands above it may be later.
+    fn delay(&self, event: &Event) -> Option<Note> {
+        let after = (event.read? - event.time).max(0) as u64;
+        let is_behind = self.events.last().is_some_and(|last| event.time < last.time);
+        (is_behind || after >= WAITED).then_some(Note::ReadLate { after })
     }
 
     /// Whether what was said last can only be read when a key has come.

@@ -66,6 +66,24 @@ pub fn kernel_facts(socket: BorrowedFd<'_>) -> Option<String> {
     ))
 }
 
+/// How many SYNs of a connection that did not come about had no answer, as a line.
+#[must_use]
+pub fn unanswered(socket: BorrowedFd<'_>) -> String {
+    /// Of the kernel's states (net/tcp_states.h) those in which nothing has answered.
+    const SILENT: [u8; 2] = [2, 7];
+
+    let Ok(info) = Facts.get(&socket) else {
+        return "no answer".to_owned();
+    };
+    match u64::from(info.tcpi_total_retrans) + 1 {
+        _ if !SILENT.contains(&info.tcpi_state) => {
+            "it was answered, and nobody waited for it any longer".to_owned()
+        }
+        1 => "no answer to 1 SYN".to_owned(),
+        count => format!("no answer to {} SYNs", grouped(count)),
+    }
+}
+
 /// Of somebody else's connection.
 pub(crate) fn facts_of(info: &Info) -> String {
     facts(

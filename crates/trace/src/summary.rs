@@ -33,6 +33,8 @@ pub(crate) struct Sum {
     pub(crate) kernel: bool,
     /// A packet that nobody saw.
     pub(crate) inferred: bool,
+    /// The kernel has said when one came.
+    pub(crate) stamped: bool,
 }
 
 impl Sum {
@@ -65,6 +67,7 @@ impl Sum {
         }
         let inferred = event.is_inferred();
         self.inferred |= inferred;
+        self.stamped |= event.read.is_some();
         self.packets += u64::from(!inferred && !matches!(event.kind, Kind::Icmp(_)));
         if let Kind::Inferred("FIN") = event.kind {
             self.fin.get_or_insert(event.from);
