@@ -253,14 +253,14 @@ fn unseen(event: &Event, earlier: Option<&Event>) -> Vec<Topic> {
         .is_some_and(|states| states[event.from.index()].state == State::SynSent);
     let topic = match event.kind {
         Kind::Inferred("SYN") => Some(Topic::SynUnseen),
-        Kind::Inferred("sent again") if opens => earlier.map(|earlier| Topic::SynAgain {
-            after: duration((event.time - earlier.time).max(0) as u64),
-        }),
         Kind::Inferred("close") if opens => Some(Topic::GaveUp),
         _ => None,
     };
     let notes = event.notes.iter().filter_map(|note| match note {
         Note::Refused => Some(Topic::Refused),
+        Note::Retransmission { after, .. } => Some(Topic::SynAgain {
+            after: duration(*after),
+        }),
         Note::ReadLate { after } => Some(Topic::ReadLate {
             after: duration(*after),
         }),

@@ -6,7 +6,9 @@ use wire::packet::{Flags, Segment};
 
 use crate::analysis::{self, Analysis};
 use crate::course::{Course, Row};
-use crate::event::{Event, Fate, Kind, Note, Side, Sight, State, Step, Tcp, Vantage};
+use crate::event::{
+    Event, Fate, How, Kind, Note, Side, Sight, State, StateAt, Step, Sure, Tcp, Vantage,
+};
 use crate::step::{KeyLog, Talk};
 use crate::summary::Sum;
 use crate::vantage;
@@ -138,16 +140,44 @@ impl Flow {
     /// A packet that nobody saw, and that must have been there.
     pub(crate) fn infer(&mut self, at: Frame, row: Row, steps: Vec<Step>) {
         let (from, what) = row;
-        let mut refused = false;
+        let opening = self.course.as_ref().is_some_and(|course| course.is_opening());
         if let Some(course) = &mut self.course {
-            refused = what == "RST" && course.is_opening();
             course.passed(row);
         }
+        let note = match what {
+            "RST" if opening => {
+                self.refuse(from);
+                Some(Note::Refused)
+            }
+            "sent again" if opening => self.repeated(at.time, from),
+            _ => None,
+        };
         self.push(at, from, Kind::Inferred(what), &[], &KeyLog::default());
         self.say(steps);
-        if let Some(last) = self.events.last_mut().filter(|_| refused) {
-            last.notes.push(Note::Refused);
+        if let Some(last) = self.events.last_mut() {
+            last.notes.extend(note);
         }
+    }
+
+    /// That `side` listens was a guess, and is taken back.
+    fn refuse(&mut self, side: Side) {
+        let closed = StateAt {
+            state: State::Closed,
+            sure: Sure::Expected,
+        };
+        self.first[side.index()] = State::Closed;
+        let states = self.events.iter_mut().filter_map(|event| event.states.as_mut());
+        states.for_each(|states| states[side.index()] = closed);
+    }
+
+    /// What is sent again before there is a connection is the SYN.
+    fn repeated(&self, time: i64, from: Side) -> Option<Note> {
+        let last = self.events.last().filter(|last| last.from == from)?;
+        Some(Note::Retransmission {
+            of: Some(last.frame),
+            after: (time - last.time).max(0) as u64,
+            how: How::Syn,
+        })
     }
 
     /// Bytes that the kernel has counted.
