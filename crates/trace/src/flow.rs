@@ -1,5 +1,6 @@
 //! A flow: its packets, and numbers that count from the beginning.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use wire::packet::{Flags, Segment};
@@ -140,7 +141,10 @@ impl Flow {
     /// A packet that nobody saw, and that must have been there.
     pub(crate) fn infer(&mut self, at: Frame, row: Row, steps: Vec<Step>) {
         let (from, what) = row;
-        let opening = self.course.as_ref().is_some_and(|course| course.is_opening());
+        let opening = self
+            .course
+            .as_ref()
+            .is_some_and(|course| course.is_opening());
         if let Some(course) = &mut self.course {
             course.passed(row);
         }
@@ -166,7 +170,10 @@ impl Flow {
             sure: Sure::Expected,
         };
         self.first[side.index()] = State::Closed;
-        let states = self.events.iter_mut().filter_map(|event| event.states.as_mut());
+        let states = self
+            .events
+            .iter_mut()
+            .filter_map(|event| event.states.as_mut());
         states.for_each(|states| states[side.index()] = closed);
     }
 
@@ -324,7 +331,10 @@ impl Flow {
     /// That it had come before it was read, if that is worth saying: what stands above it may be later.
     fn delay(&self, event: &Event) -> Option<Note> {
         let after = (event.read? - event.time).max(0) as u64;
-        let is_behind = self.events.last().is_some_and(|last| event.time < last.time);
+        let is_behind = self
+            .events
+            .last()
+            .is_some_and(|last| event.time < last.time);
         (is_behind || after >= WAITED).then_some(Note::ReadLate { after })
     }
 
@@ -386,6 +396,30 @@ impl Flow {
     pub(crate) fn advance(&mut self) {
         if self.transport == Transport::Tcp {
             analysis::run(self);
+        }
+    }
+
+    /// Puts what was read late where it came. No state followed from it.
+    pub(crate) fn put_in_order(&mut self) {
+        if self.events.is_sorted_by_key(|event| event.time) {
+            return;
+        }
+        let mut latest = i64::MIN;
+        let late: HashSet<u64> = self
+            .events
+            .iter()
+            .filter(|event| {
+                let is_late = event.time < latest;
+                latest = latest.max(event.time);
+                is_late
+            })
+            .map(|event| event.frame)
+            .collect();
+        self.events.sort_by_key(|event| event.time);
+        for row in 1..self.events.len() {
+            if late.contains(&self.events[row].frame) {
+                self.events[row].states = self.events[row - 1].states;
+            }
         }
     }
 

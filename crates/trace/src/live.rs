@@ -8,7 +8,7 @@ use wire::packet::{Body, Packet, RAW};
 
 use crate::event::{Event, Side, Sight, Step, Vantage};
 use crate::file::{Capture, Sorter};
-use crate::flow::Flows;
+use crate::flow::{Flow, Flows};
 
 mod sockets;
 
@@ -252,7 +252,9 @@ impl Live {
     pub fn done(mut self) -> Capture {
         self.go_on(true);
         self.sorter.capture.forgotten = self.sorter.flows.forgotten();
-        self.sorter.capture.flows = self.sorter.flows.done();
+        let mut flows = self.sorter.flows.done();
+        flows.iter_mut().for_each(Flow::put_in_order);
+        self.sorter.capture.flows = flows;
         self.sorter.capture
     }
 }

@@ -101,7 +101,13 @@ impl sockeye::Lookout for Hand {
         }
         let pair = (local.port(), canonical(peer));
         let begun = *self.begun().entry(pair).or_insert_with(Begun::now);
-        self.begun().insert(pair, Begun { told: true, ..begun });
+        self.begun().insert(
+            pair,
+            Begun {
+                told: true,
+                ..begun
+            },
+        );
         let ends = directed(local, peer, true);
         self.infer(begun.at, ends, "SYN", None);
         self.follow(ends, Stage::Dials);

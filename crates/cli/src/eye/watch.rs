@@ -223,13 +223,7 @@ impl Watch {
         }
     }
 
-    fn take(
-        &mut self,
-        link: u16,
-        (time, read): (u64, Option<u64>),
-        data: &[u8],
-        outbound: bool,
-    ) {
+    fn take(&mut self, link: u16, (time, read): (u64, Option<u64>), data: &[u8], outbound: bool) {
         self.easel.packet(link, time, data, Some(outbound));
         self.live.packet_read(link, time, read, data);
     }

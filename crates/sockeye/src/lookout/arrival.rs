@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, Timestamps, TimestampingFlag, recvmsg, setsockopt, sockopt,
+    ControlMessageOwned, MsgFlags, TimestampingFlag, Timestamps, recvmsg, setsockopt, sockopt,
 };
 
 /// Reads with it.
@@ -36,12 +36,7 @@ impl Arrivals {
         flags: MsgFlags,
     ) -> io::Result<(usize, Option<SystemTime>)> {
         let mut slices = [IoSliceMut::new(room)];
-        let read = recvmsg::<()>(
-            socket.as_raw_fd(),
-            &mut slices,
-            Some(&mut self.said),
-            flags,
-        )?;
+        let read = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut self.said), flags)?;
         let mut said = read.cmsgs()?;
         let came = said.find_map(|said| match said {
             ControlMessageOwned::ScmTimestampsns(times) => Some(times.system),

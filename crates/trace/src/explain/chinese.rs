@@ -35,10 +35,14 @@ fn opening(topic: &Topic, own: &str, other: &str) -> Option<String> {
             format!("{after} 内没有回答，{own}重发同一个 SYN。丢的是 SYN 还是回答，它无从知道。")
         }
         Topic::SynUnseen => {
-            format!("{own}用 SYN（同步）打开连接，告诉{other}自己的字节从哪里编号。没有人看到这个包，但看到了它的结果。")
+            format!(
+                "{own}用 SYN（同步）打开连接，告诉{other}自己的字节从哪里编号。没有人看到这个包，但看到了它的结果。"
+            )
         }
         Topic::GaveUp => {
-            format!("没有回答也是一种回答：是 SYN 丢了、被防火墙吞掉，还是{other}的机器没有开，{own}无从知道。它不再等，也不发任何包来说明。")
+            format!(
+                "没有回答也是一种回答：是 SYN 丢了、被防火墙吞掉，还是{other}的机器没有开，{own}无从知道。它不再等，也不发任何包来说明。"
+            )
         }
         Topic::Refused => {
             format!("RST（复位）回答了 SYN：{own}的机器在，但没有程序监听这个端口。")
