@@ -15,7 +15,7 @@ use crate::stage::{Server, folder, objects, path, program};
 use crate::trace_live::{may_capture, nobody, tcpdump, tshark};
 
 /// Only root can become nobody.
-fn may_be_nobody() -> bool {
+pub(crate) fn may_be_nobody() -> bool {
     let may = rustix::process::getuid().is_root();
     if !may {
         eprintln!("skipped: only root can become nobody");
@@ -24,7 +24,7 @@ fn may_be_nobody() -> bool {
 }
 
 /// A file that anybody can write.
-fn for_all(home: &TempDir, name: &str) -> PathBuf {
+pub(crate) fn for_all(home: &TempDir, name: &str) -> PathBuf {
     let out = path(home, "out");
     if !out.exists() {
         fs::create_dir(&out).unwrap();
@@ -33,26 +33,26 @@ fn for_all(home: &TempDir, name: &str) -> PathBuf {
     out.join(name)
 }
 
-fn packets(text: &str) -> Vec<Value> {
+pub(crate) fn packets(text: &str) -> Vec<Value> {
     let all = objects(text).into_iter();
     all.filter(|object| object["event"] == "packet").collect()
 }
 
 /// The state of an end after the last packet of a flow, and who says so.
 #[track_caller]
-fn last_state(packets: &[Value], flow: u64, side: &str) -> (String, String) {
+pub(crate) fn last_state(packets: &[Value], flow: u64, side: &str) -> (String, String) {
     let last = packets.iter().rfind(|packet| packet["flow"] == flow);
     let at = &last.unwrap()["states"][side];
     let word = |name: &str| at[name].as_str().unwrap().to_owned();
     (word("state"), word("sure"))
 }
 
-fn pair(state: &str, sure: &str) -> (String, String) {
+pub(crate) fn pair(state: &str, sure: &str) -> (String, String) {
     (state.to_owned(), sure.to_owned())
 }
 
 /// What was told of a flow, in order: who said what.
-fn told(packets: &[Value], flow: u64) -> Vec<String> {
+pub(crate) fn told(packets: &[Value], flow: u64) -> Vec<String> {
     let packets = packets.iter().filter(|packet| packet["flow"] == flow);
     let what = packets.map(|packet| {
         let what = match (&packet["inferred"], &packet["flags"], &packet["text"]) {
@@ -142,6 +142,70 @@ fn a_port_that_is_served_keeps_the_syns_that_tcpdump_sees() {
         assert_eq!(fins, ["A FIN", "B FIN"], "{rows:?}");
         assert_eq!(last_state(&drawn, flow, "A"), pair("TIME-WAIT", "kernel"));
     }
+}
+
+#[test]
+fn what_comes_while_a_service_is_busy_has_the_time_that_tcpdump_gives_it() {
+    if !may_capture() || !may_be_nobody() {
+        return;
+    }
+    let home = folder();
+    let file = for_all(&home, "drawn.json");
+    let trace = format!("--trace={}", file.display());
+    let words = ["hello", "--delay", "400ms", &trace, "tcp://127.0.0.1:0"];
+    let mut server = Server::ready(nobody(&home, "serve", &words));
+    let (mut seeing, seen) = tcpdump(&home, server.port());
+    let mut client = server.tcp();
+    client.write_all(b"one\n").unwrap();
+    // It was read, and is answered after a while.
+    let start = std::time::Instant::now();
+    while !fs::read_to_string(&file)
+        .unwrap()
+        .contains(r#""text":"one""#)
+    {
+        assert!(start.elapsed() < crate::stage::LONG, "one was not read");
+    }
+    client.write_all(b"two\n").unwrap();
+    crate::stage::hear(&mut client, "hello!\nHello, one!\nHello, two!\n");
+    let times = || tshark(&seen, "tcp.len == 4", &["frame.time_epoch"]);
+    let start = std::time::Instant::now();
+    while times().len() < 2 {
+        assert!(start.elapsed() < crate::stage::LONG, "tcpdump saw less");
+    }
+    seeing.signal(Signal::INT);
+    seeing.end();
+    server.run.signal(Signal::INT);
+    server.run.end();
+    let text = fs::read_to_string(&file).unwrap();
+    let started = objects(&text)[0]["started"].as_str().unwrap().to_owned();
+    // Counted from a whole second, for a number would lose digits.
+    let (whole, part) = started.split_once('.').unwrap();
+    let since = |time: &str| {
+        let (second, part) = time.split_once('.').unwrap();
+        let seconds = second.parse::<i64>().unwrap() - whole.parse::<i64>().unwrap();
+        seconds as f64 + format!("0.{part}").parse::<f64>().unwrap()
+    };
+    let started = format!("0.{part}").parse::<f64>().unwrap();
+    let drawn = packets(&text);
+    let row = |text: &str| drawn.iter().find(|packet| packet["text"] == text).unwrap();
+    let at = |packet: &Value, field: &str| started + packet[field].as_f64().unwrap();
+    for (said, seen) in ["one", "two"].into_iter().zip(times()) {
+        let (kernel, tcpdump) = (at(row(said), "time"), since(&seen[0]));
+        // It looks where the packet leaves, a moment before it arrives.
+        assert!(
+            (kernel - tcpdump).abs() < 0.02,
+            "{said}: {kernel} {tcpdump}"
+        );
+    }
+    let (two, answer) = (row("two"), row("Hello, one!"));
+    assert!(at(two, "read") > at(answer, "time"), "{two} {answer}");
+    assert!(at(two, "time") < at(answer, "time"), "{two} {answer}");
+    let late = &two["notes"][0];
+    assert_eq!(late["note"], "read-late", "{two}");
+    let waited = late["after"].as_f64().unwrap();
+    let apart = at(two, "read") - at(two, "time");
+    assert!((waited - apart).abs() < 1e-6 && waited > 0.05, "{two}");
+    assert!(answer.get("read").is_none(), "what we say has our own time");
 }
 
 #[test]
