@@ -90,15 +90,18 @@ struct Hand {
     wanted: Mutex<Wanted>,
     /// Who looks from a page.
     seats: Arc<()>,
-    /// When connections were begun, by our port and the peer, and whether that was told.
+    /// Connections that are being made, by our port and the peer.
     begun: Mutex<HashMap<(u16, SocketAddr), Begun>>,
     /// While nobody sees packets the kernel notes when they come, for our sockets.
     _stamps: Option<Stamps>,
 }
 
+/// A connection that is being made.
 #[derive(Clone, Copy)]
 struct Begun {
+    /// Since when, in nanoseconds since 1970.
     at: u64,
+    /// Its SYN was drawn.
     told: bool,
 }
 

@@ -218,6 +218,7 @@ fn a_refused_dial_is_drawn_as_packets_would_show_it() {
             ..Style::default()
         };
         let text = told.picture(style);
+        says(&text, "no connection came about");
         for piece in [
             "(SYN)",
             "(RST)",
