@@ -51,6 +51,8 @@ enum Told {
         what: &'static str,
         facts: Option<String>,
     },
+    /// A dial of ours has failed: when, from where to where, whether it was refused, and what the kernel says.
+    Failed(u64, (SocketAddr, SocketAddr), bool, String),
     /// Somebody has come: when the SYN did, which the kernel may have kept, and when that was told.
     Came {
         times: [u64; 2],

@@ -53,6 +53,14 @@ pub fn round_trip(socket: BorrowedFd<'_>) -> Option<u64> {
     Some(u64::from(info.tcpi_rtt) * 1000)
 }
 
+/// How long the answer to our SYN took, in nanoseconds, right after the handshake; `None` where that SYN was sent again,
+/// for nobody knows which one was answered.
+#[must_use]
+pub fn answered_after(socket: BorrowedFd<'_>) -> Option<u64> {
+    let info = Facts.get(&socket).ok()?;
+    (info.tcpi_total_retrans == 0).then_some(u64::from(info.tcpi_rtt) * 1000)
+}
+
 /// Round trip, congestion window, and what was sent again, as one line; `None` if the system does not tell.
 #[must_use]
 pub fn kernel_facts(socket: BorrowedFd<'_>) -> Option<String> {

@@ -57,7 +57,7 @@ pub use file::{Capture, Fault};
 pub use flow::{Flow, Flows, Transport};
 pub use html::html;
 pub use json::{json, json_end, json_head, json_of, json_packets};
-pub use kernel::{kernel_facts, round_trip, save_syn, saved_syn, unanswered};
+pub use kernel::{answered_after, kernel_facts, round_trip, save_syn, saved_syn, unanswered};
 pub use live::{Live, ends, original};
 pub use svg::{Theme, svg};
 pub use watcher::{Stage, Watcher, Whose};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use trace::{Capture, Growing, Language, Live, Sight, Style, Theme, html, json_of, svg};
 use wire::packet::{UPPER_PDU, stream_bytes};
 
@@ -46,6 +46,12 @@ impl Told {
         let ends = self.ends(from_a);
         let facts = facts.map(str::to_owned);
         self.live.infer(START + at * MS, ends, what, facts);
+    }
+
+    fn failed(&mut self, at: u64, refused: bool, facts: &str) {
+        let ends = (self.a, self.b);
+        let time = START + at * MS;
+        self.live.failed(time, ends, refused, facts.to_owned());
     }
 
     /// B has read this at `read`, or A has got it at its own time.
@@ -111,15 +117,11 @@ fn what_waits_for_its_reader_has_the_kernels_time_and_says_so() {
         (&late["time"], &late["read"]),
         (&0.06.into(), &0.211.into())
     );
-    let notes = serde_json::json!([{"note": "read-late", "after": 0.151}]);
+    let notes = json!([{"note": "read-late", "after": 0.151}]);
     assert_eq!(late["notes"], notes);
     let prompt = &packets[3];
     assert_eq!(prompt["read"], 0.01, "the kernel has said when it came");
-    assert_eq!(
-        prompt["notes"],
-        serde_json::json!([]),
-        "and it did not wait"
-    );
+    assert_eq!(prompt["notes"], json!([]), "and it did not wait");
     let answer = &packets[4];
     assert!(
         answer.get("read").is_none(),
@@ -194,14 +196,12 @@ fn many_that_wait_are_still_one_row() {
 fn a_refused_dial_is_drawn_as_packets_would_show_it() {
     let mut told = Told::new();
     told.infer(0, true, "SYN", None);
-    told.infer(1, false, "RST", Some("ECONNREFUSED"));
+    told.failed(1, true, "ECONNREFUSED");
     let packets = told.packets();
     assert_eq!(packets.len(), 2);
-    assert_eq!(
-        packets[1]["notes"],
-        serde_json::json!([{"note": "refused"}])
-    );
-    assert_eq!(packets[1]["states"]["A"]["state"], "CLOSED");
+    assert_eq!(packets[1]["notes"], json!([{"note": "refused"}]));
+    let closed = json!({"state": "CLOSED", "sure": "kernel"});
+    assert_eq!(packets[1]["states"]["A"], closed);
     assert_eq!(
         packets[0]["states"]["B"]["state"], "CLOSED",
         "nobody listens there"
@@ -212,7 +212,7 @@ fn a_refused_dial_is_drawn_as_packets_would_show_it() {
     ] {
         let mut told = Told::new();
         told.infer(0, true, "SYN", None);
-        told.infer(1, false, "RST", Some("ECONNREFUSED"));
+        told.failed(1, true, "ECONNREFUSED");
         let style = Style {
             explain: Some(language),
             ..Style::default()
@@ -248,18 +248,18 @@ fn a_dial_that_nobody_answers_says_how_often_it_was_tried() {
         let mut told = Told::new();
         told.infer(0, true, "SYN", None);
         told.infer(1000, true, "sent again", None);
-        told.infer(1500, true, "close", Some("no answer to 2 SYNs"));
+        told.failed(1500, false, "no answer to 2 SYNs");
         told
     };
     let packets = unanswered().packets();
-    let again =
-        serde_json::json!([{"note": "retransmission", "of": 1, "after": 1.0, "how": "syn"}]);
+    let again = json!([{"note": "retransmission", "of": 1, "after": 1.0, "how": "syn"}]);
     assert_eq!(packets[1]["notes"], again);
     assert_eq!(
         packets[1]["states"]["B"]["state"], "LISTEN",
         "it has not shown that it got one"
     );
-    assert_eq!(packets[2]["states"]["A"]["state"], "CLOSED");
+    let closed = json!({"state": "CLOSED", "sure": "kernel"});
+    assert_eq!(packets[2]["states"]["A"], closed);
     let text = unanswered().picture(explained(Language::English));
     for piece in [
         "no answer to 2 SYNs",
@@ -290,7 +290,7 @@ fn the_dialed_end_of_a_relay_says_for_whom() {
         "{text}"
     );
     // The same ports again are another connection, of which nobody has said that.
-    told.infer(9, true, "close", None);
+    told.failed(9, false, "no answer to 1 SYN");
     told.infer(10, true, "SYN", None);
     assert_eq!(told.live.flows().get(1).unwrap().client, None);
     let capture = capture(told);

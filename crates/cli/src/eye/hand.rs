@@ -123,21 +123,20 @@ impl sockeye::Lookout for Hand {
         if !self.end_of_dial(local, peer).told {
             return;
         }
-        let now = watch::now();
-        let (here, there) = directed(local, peer, true);
+        let time = watch::now();
+        let ends = directed(local, peer, true);
         let unanswered = trace::unanswered(socket);
-        match why {
-            Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                let said = "ECONNREFUSED: a RST has said so, or an error of ICMP";
-                self.infer(now, (there, here), "RST", Some(said.to_owned()));
+        let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        let facts = match why {
+            Some(error) if refused(error) => {
+                "ECONNREFUSED: a RST has said so, or an error of ICMP".to_owned()
             }
-            Some(error) => {
-                let said = format!("{unanswered}: {error}");
-                self.infer(now, (here, there), "close", Some(said));
-            }
-            None => self.infer(now, (here, there), "close", Some(unanswered)),
-        }
-        self.follow((here, there), Stage::Parted);
+            Some(error) => format!("{unanswered}: {error}"),
+            None => unanswered,
+        };
+        let refused = why.is_some_and(refused);
+        self.tell(Told::Failed(time, ends, refused, facts));
+        self.follow(ends, Stage::Parted);
     }
 
     fn connected(&self, local: SocketAddr, peer: SocketAddr, socket: BorrowedFd<'_>) -> bool {
@@ -149,7 +148,10 @@ impl sockeye::Lookout for Hand {
         if !begun.told {
             self.infer(begun.at, (here, there), "SYN", None);
         }
-        let stood = stood(socket, watch::now());
+        let noticed = stood(socket, watch::now());
+        // The kernel has measured it, however late we have noticed.
+        let answered = trace::answered_after(socket).map(|after| begun.at + after);
+        let stood = answered.map_or(noticed, |answered| answered.min(noticed));
         self.infer(stood, (there, here), "SYN ACK", None);
         self.infer(stood, (here, there), "ACK", trace::kernel_facts(socket));
         self.follow((here, there), Stage::Stands);

@@ -165,6 +165,10 @@ impl Watch {
                     self.heard = Instant::now();
                     self.live.infer(time, ends, what, facts);
                 }
+                Told::Failed(time, ends, refused, facts) => {
+                    self.heard = Instant::now();
+                    self.live.failed(time, ends, refused, facts);
+                }
                 Told::Came {
                     times,
                     ends,

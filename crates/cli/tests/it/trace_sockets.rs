@@ -355,6 +355,27 @@ fn what_is_dialed_ends_in_the_time_wait_that_the_kernel_tells_of() {
     said("B ", &["SYN ACK", "\"HI\"", "FIN"]);
     assert_eq!(last_state(&drawn, 0, "A"), pair("TIME-WAIT", "kernel"));
     assert!(ended.text().contains("TIME-WAIT at the client for another"));
+    // However late we have noticed the answer, it came when the kernel says.
+    let row = |what: &str| {
+        drawn
+            .iter()
+            .find(|packet| packet["inferred"] == what)
+            .unwrap()
+    };
+    let at = |what: &str| row(what)["time"].as_f64().unwrap();
+    let facts = row("ACK")["steps"][0]["text"].as_str().unwrap();
+    let (number, unit) = facts
+        .strip_prefix("round trip ")
+        .unwrap()
+        .split_once(' ')
+        .unwrap();
+    let (unit, rounded) = match unit.split(',').next().unwrap() {
+        "µs" => (1e-6, 1.0),
+        "ms" => (1e-3, 0.1),
+        other => panic!("{other}"),
+    };
+    let most = (number.parse::<f64>().unwrap() + rounded) * unit;
+    assert!(at("SYN ACK") - at("SYN") <= most, "{facts}: {drawn:?}");
 }
 
 #[test]

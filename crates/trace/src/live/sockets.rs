@@ -42,6 +42,26 @@ impl Live {
         self.heard(number);
     }
 
+    /// A dial of ours has failed: it was `refused`, or nobody waits for it any longer. The kernel has said so, or was told.
+    pub fn failed(
+        &mut self,
+        time: u64,
+        (here, there): (SocketAddr, SocketAddr),
+        refused: bool,
+        facts: String,
+    ) {
+        let Some(ends) = self.ends_of(here, there) else {
+            return;
+        };
+        match refused {
+            true => self.infer(time, (there, here), "RST", Some(facts)),
+            false => self.infer(time, (here, there), "close", Some(facts)),
+        }
+        let own = canonical(here);
+        let said = ends.map(|end| (end == own).then_some(Said::Gone));
+        self.told(time, ends, said, Vec::new());
+    }
+
     /// Another connection between the same ends begins.
     pub(crate) fn begins(&mut self, ends: [SocketAddr; 2]) {
         self.connection(ends, true);
