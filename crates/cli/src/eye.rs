@@ -14,7 +14,7 @@ use crate::args::EyeArgs;
 use crate::terminal;
 use anyhow::{Context, Result};
 use sockeye::{Course, Endpoint, KeyLog, Listening, View, ViewKey, Viewer};
-use trace::{Lookout, NARROWEST, Sight, Stage, Style, WHOLE, Watcher, Whose};
+use trace::{Lookout, NARROWEST, Sight, Stage, Stamps, Style, WHOLE, Watcher, Whose};
 
 mod easel;
 mod gallery;
@@ -38,6 +38,8 @@ enum Told {
     /// A packet that one of our own sockets has sent or received.
     Packet {
         time: u64,
+        /// When we read it, if `time` is what the kernel says.
+        read: Option<u64>,
         link: u16,
         data: Vec<u8>,
         outbound: bool,
@@ -49,6 +51,8 @@ enum Told {
         what: &'static str,
         facts: Option<String>,
     },
+    /// A dial of ours has failed: when, from where to where, whether it was refused, and what the kernel says.
+    Failed(u64, (SocketAddr, SocketAddr), bool, String),
     /// Somebody has come: when the SYN did, which the kernel may have kept, and when that was told.
     Came {
         times: [u64; 2],
@@ -56,6 +60,8 @@ enum Told {
         syn: Option<Vec<u8>>,
         facts: Option<String>,
     },
+    /// A connection of ours, with its port and its peer, is dialed on behalf of a third.
+    Behalf(u16, SocketAddr, SocketAddr),
     /// The kernel is to be asked about a connection of ours, whose own end stands first.
     Follow {
         ends: (SocketAddr, SocketAddr),
@@ -86,8 +92,19 @@ struct Hand {
     wanted: Mutex<Wanted>,
     /// Who looks from a page.
     seats: Arc<()>,
-    /// When connections were begun, by our port and the peer.
-    begun: Mutex<HashMap<(u16, SocketAddr), u64>>,
+    /// Connections that are being made, by our port and the peer.
+    begun: Mutex<HashMap<(u16, SocketAddr), Begun>>,
+    /// While nobody sees packets the kernel notes when they come, for our sockets.
+    _stamps: Option<Stamps>,
+}
+
+/// A connection that is being made.
+#[derive(Clone, Copy)]
+struct Begun {
+    /// Since when, in nanoseconds since 1970.
+    at: u64,
+    /// Its SYN was drawn.
+    told: bool,
 }
 
 impl Eye {
@@ -108,6 +125,11 @@ impl Eye {
             Some(_) => Sight::Packets,
             None => Sight::Socket,
         };
+        let stamps = match sight {
+            // Without it the times are those of reading.
+            Sight::Socket => Stamps::begin().ok(),
+            _ => None,
+        };
         let hand = Arc::new(Hand {
             sender: Mutex::new(sender),
             waker,
@@ -115,6 +137,7 @@ impl Eye {
             wanted: Mutex::default(),
             seats: Arc::default(),
             begun: Mutex::default(),
+            _stamps: stamps,
         });
         let watcher = match sight {
             Sight::Socket => Watcher::open().map_err(deaf).ok(),

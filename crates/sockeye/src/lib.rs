@@ -72,7 +72,7 @@ pub use error::{
     CertificateFault, CredentialFault, Error, Operation, QuicEnd, Result, StoreError, StoreFault,
     TlsError,
 };
-pub use lookout::Lookout;
+pub use lookout::{Lookout, Moment, first_arrival};
 pub use port::{Listening, MAX_SESSIONS, Port, PortConfig, Rate};
 pub use protocol::http::{Ask as HttpAsk, Page, Sends as HttpSends, Settings as HttpSettings};
 pub use protocol::quic::{QuicVersion, Settings as QuicSettings, end_connections};

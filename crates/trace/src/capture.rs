@@ -1,21 +1,22 @@
 //! Packets as the kernel sees them pass, on every interface at once (packet(7)).
 
-use std::io::{self, IoSliceMut};
-use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, Socket, Type};
 
 mod eye;
 mod filter;
+mod stamps;
 
 pub use eye::Eye;
+pub use stamps::Stamps;
 
 /// Every kind of packet (ETH_P_ALL), in the byte order of the network.
 const EVERYTHING: i32 = 0x0003_u16.to_be() as i32;
@@ -30,11 +31,6 @@ pub const WHOLE: u32 = 256 * 1024;
 /// What the kernel may keep until it is read, in bytes. It counts all of a packet, also where it keeps the headers only:
 /// on the loopback this is eight thousand packets (it takes twice what it is told).
 const BUFFER: usize = 256 * 1024 * 1024;
-
-/// As long the times of datagrams must be right, how long a datagram may take, and how long all of that.
-const STEADY: Duration = Duration::from_millis(4);
-const TRY: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_millis(500);
 
 /// A packet that was seen, from its IP header on.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +83,8 @@ impl Lookout {
         }));
         let mut eye = lookout.eye();
         while eye.look()?.is_some() {}
-        wait_for_stamps()?;
+        // From here on the socket itself wants them.
+        Stamps::begin()?;
         Ok(lookout)
     }
 
@@ -140,39 +137,6 @@ pub fn wait(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// The time of packets is the moment at which they are *read* until the kernel has learned that somebody wants it,
-/// which takes a while. So datagrams are sent to ourselves until their times are those of their arrival, and stay so:
-/// the kernel may just be unlearning it, because somebody else wanted it before.
-fn wait_for_stamps() -> io::Result<()> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-    socket.set_read_timeout(Some(TRY))?;
-    let to = socket.local_addr()?;
-    let mut control = nix::cmsg_space!(TimeSpec);
-    let begin = Instant::now();
-    let mut steady = begin;
-    while begin.elapsed() < LONGEST {
-        socket.send_to(&[0], to)?;
-        let before = now();
-        let mut byte = [0];
-        let mut slices = [IoSliceMut::new(&mut byte)];
-        let flags = MsgFlags::empty();
-        let heard = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags);
-        let Ok(heard) = heard else { continue };
-        let mut stamps = heard.cmsgs()?.filter_map(|said| match said {
-            ControlMessageOwned::ScmTimestampns(stamp) => Some(nanoseconds(stamp)),
-            _ => None,
-        });
-        if !stamps.any(|stamp| stamp < before) {
-            steady = Instant::now();
-        } else if steady.elapsed() >= STEADY {
-            return Ok(());
-        }
-    }
-    // Nothing can be done about it: the times are those of reading, a little late.
-    Ok(())
 }
 
 fn nanoseconds(stamp: TimeSpec) -> u64 {

@@ -82,19 +82,36 @@ impl Course {
                 self.expect(to, State::Established);
                 self.opened = self.opened.max(2);
             }
-            "ACK" if self.opened < OPENING.len() => {
+            "ACK" if self.is_opening() => {
                 self.expect(from, State::Established);
                 self.expect(to, State::Established);
                 self.opened = OPENING.len();
             }
             "ACK" => self.acknowledge(to),
             "FIN" => self.finish(from),
+            // The other end has not shown that the first one has reached it.
+            "sent again" if self.opened == 1 && self.at[to.index()].sure == Sure::Expected => {
+                self.expect(to, State::Listen);
+            }
+            // Whoever dialed waits no longer.
+            "close" if self.is_opening() => self.break_off(),
             // Whoever it was, there is no connection after that.
-            "RST" | END => Side::BOTH
-                .iter()
-                .for_each(|side| self.expect(*side, State::Closed)),
+            "RST" | END => self.break_off(),
             _ => {}
         }
+    }
+
+    fn break_off(&mut self) {
+        for side in Side::BOTH {
+            self.expect(side, State::Closed);
+        }
+        // No step of the handshake is missing any more.
+        self.opened = OPENING.len();
+    }
+
+    /// Whether the handshake is not complete.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opened < OPENING.len()
     }
 
     /// The FIN of `side` is acknowledged.
@@ -324,6 +341,29 @@ mod tests {
         // Both FINs crossed.
         assert!(told(&mut course, Some(State::Closing), None).is_empty());
         assert_eq!(names(&course)[0], (State::Closing, Sure::Kernel));
+    }
+
+    #[test]
+    fn a_handshake_that_nobody_answers_is_none_that_is_made_up() {
+        for (end, from) in [("close", Side::A), ("RST", Side::B)] {
+            let mut course = Course::new();
+            course.passed((Side::A, "SYN"));
+            assert_eq!(names(&course)[1], (State::SynReceived, Sure::Expected));
+            course.passed((Side::A, "sent again"));
+            assert_eq!(names(&course)[1], (State::Listen, Sure::Expected));
+            course.passed((from, end));
+            assert_eq!(course.told([Some(Said::Gone), None]), []);
+            let now = [
+                (State::Closed, Sure::Kernel),
+                (State::Closed, Sure::Expected),
+            ];
+            assert_eq!(names(&course), now);
+        }
+        // The kernel of that end has said that the SYN is there.
+        let mut course = Course::new();
+        told(&mut course, Some(State::SynSent), Some(State::SynReceived));
+        course.passed((Side::A, "sent again"));
+        assert_eq!(names(&course)[1], (State::SynReceived, Sure::Kernel));
     }
 
     #[test]

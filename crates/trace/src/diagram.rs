@@ -139,6 +139,7 @@ pub(crate) fn names(flow: &Flow) -> [&'static str; 2] {
     let open = |event: &Event| event.notes.contains(&Note::SimultaneousOpen);
     match flow.events.iter().take(8).any(open) {
         true => ["A", "B"],
+        false if flow.client.is_some() => ["relay", "server"],
         false => ["client", "server"],
     }
 }
@@ -190,6 +191,9 @@ impl<'a> Drawing<'a> {
                 .max(1);
             self.line(&format!("{margin}{a}{}{b}", " ".repeat(room)));
         }
+        if let Some(client) = self.flow.client {
+            self.line(&format!("{margin}dialed for {client}"));
+        }
         let (number, time) = self.progress.columns;
         let unit = format!("{:number$} {:>time$} ", "", "ms");
         let [a, b] = match self.flow.has_states() {
@@ -223,7 +227,9 @@ impl<'a> Drawing<'a> {
         if since > PAUSE {
             self.pause(since as u64);
         }
-        self.progress.last = self.flow.since_start(row.last());
+        // What was read late had come before what stands above it.
+        let last = self.flow.since_start(row.last());
+        self.progress.last = self.progress.last.max(last);
         self.begin_phase(first);
         let states = self.changed(row);
         for (index, arrow) in row.arrows().into_iter().enumerate() {
@@ -381,6 +387,9 @@ pub(crate) fn legend(flow: &Flow, sum: &Sum) -> String {
     }
     if sum.kernel {
         legend.push_str("; STATE = as the kernel says");
+    }
+    if sum.stamped {
+        legend.push_str("; data that came has the kernel's time, all else ours");
     }
     if sum.expected {
         legend.push_str(match flow.sight {

@@ -286,6 +286,11 @@ pub enum Note {
     Damaged,
     /// It acknowledges bytes that were not seen here.
     AckUnseen,
+    /// It had come a while before our own program read it.
+    ReadLate {
+        /// How long before.
+        after: u64,
+    },
     /// The connection stands.
     Connected {
         /// The round trip of the handshake.
@@ -389,6 +394,8 @@ pub struct Event {
     pub frame: u64,
     /// Nanoseconds since the first packet of the file.
     pub time: i64,
+    /// When our own program has read it, counted like `time`, which then is when the kernel says that it came.
+    pub read: Option<i64>,
     /// Who sent it.
     pub from: Side,
     /// What became of it.

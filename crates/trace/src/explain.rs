@@ -5,7 +5,7 @@ use std::mem::{Discriminant, discriminant};
 
 use wire::packet::Flags;
 
-use crate::event::{Event, How, Note, Side, State, StateAt, Tcp};
+use crate::event::{Event, How, Kind, Note, Side, State, StateAt, Tcp};
 use crate::flow::Flow;
 use crate::words::duration;
 
@@ -40,6 +40,8 @@ enum Topic {
     SynAgain {
         after: String,
     },
+    SynUnseen,
+    GaveUp,
     Refused,
     Data {
         first: i64,
@@ -95,6 +97,9 @@ enum Topic {
     Rst {
         answers_data: bool,
     },
+    ReadLate {
+        after: String,
+    },
 }
 
 /// Explains what was not explained before.
@@ -129,8 +134,8 @@ impl Explainer {
             let row = flow
                 .events
                 .partition_point(|other| other.frame < event.frame);
-            let before = row.checked_sub(1).and_then(|row| flow.events[row].states);
-            for topic in self.topics(event, before) {
+            let earlier = row.checked_sub(1).map(|row| &flow.events[row]);
+            for topic in self.topics(event, earlier) {
                 if self.told.insert(discriminant(&topic)) {
                     sentences.push(self.say(&topic, event.from, names));
                 }
@@ -153,6 +158,7 @@ impl Explainer {
                 let called = |name: &str| match name {
                     "client" => "客户端".to_owned(),
                     "server" => "服务器".to_owned(),
+                    "relay" => "中继".to_owned(),
                     name => name.to_owned(),
                 };
                 chinese::sentence(topic, &called(own), &called(other))
@@ -160,9 +166,10 @@ impl Explainer {
         }
     }
 
-    fn topics(&mut self, event: &Event, before: Option<[StateAt; 2]>) -> Vec<Topic> {
+    fn topics(&mut self, event: &Event, earlier: Option<&Event>) -> Vec<Topic> {
+        let before = earlier.and_then(|earlier| earlier.states);
         let Some(tcp) = event.tcp() else {
-            return Vec::new();
+            return unseen(event, earlier);
         };
         let mut topics = Vec::new();
         let repeats = event.notes.iter().find_map(|note| match note {
@@ -237,6 +244,29 @@ impl Explainer {
             _ => return None,
         })
     }
+}
+
+/// What can be said of a packet of which only sockets tell.
+fn unseen(event: &Event, earlier: Option<&Event>) -> Vec<Topic> {
+    let opens = earlier
+        .and_then(|earlier| earlier.states)
+        .is_some_and(|states| states[event.from.index()].state == State::SynSent);
+    let topic = match event.kind {
+        Kind::Inferred("SYN") => Some(Topic::SynUnseen),
+        Kind::Inferred("close") if opens => Some(Topic::GaveUp),
+        _ => None,
+    };
+    let notes = event.notes.iter().filter_map(|note| match note {
+        Note::Refused => Some(Topic::Refused),
+        Note::Retransmission { after, .. } => Some(Topic::SynAgain {
+            after: duration(*after),
+        }),
+        Note::ReadLate { after } => Some(Topic::ReadLate {
+            after: duration(*after),
+        }),
+        _ => None,
+    });
+    topic.into_iter().chain(notes).collect()
 }
 
 fn again(

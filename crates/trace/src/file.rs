@@ -113,7 +113,7 @@ impl Sorter {
     pub(crate) fn see(&mut self, number: u64, time: i64, link: u16, bytes: &[u8]) {
         self.capture.frames += 1;
         let packet = Packet::read(link, bytes, bytes.len() as u32);
-        self.frame(number, Some(time), packet);
+        self.frame(number, Some(time), None, packet);
     }
 
     /// The flows, of which nobody has found out yet what they mean.
@@ -175,30 +175,36 @@ impl Sorter {
     /// The number of the flow that the packet belongs to.
     fn packet(&mut self, record: &Record<'_>) -> Option<usize> {
         let packet = Packet::read(record.link, record.data, record.original);
-        self.take_in(record.time, packet)
+        self.take_in(record.time, None, packet)
     }
 
-    /// The same of a packet that was read, or why it was not.
+    /// The same of a packet that was read, or why it was not. `read`: when our program got it, if `time` is what the
+    /// kernel says.
     pub(crate) fn take_in(
         &mut self,
         time: Option<u64>,
+        read: Option<u64>,
         packet: Result<Packet<'_>, Unread>,
     ) -> Option<usize> {
         self.capture.frames += 1;
         let frame = self.capture.frames;
-        // A packet without a time came with the one before it.
-        let time = time.map(|time| {
-            let started = *self.capture.started.get_or_insert(time);
+        let started = &mut self.capture.started;
+        let mut since = |time: u64| {
+            let started = *started.get_or_insert(time);
             let since = time.wrapping_sub(started).cast_signed();
             since.clamp(-LONGEST, LONGEST)
-        });
-        self.frame(frame, time, packet)
+        };
+        // A packet without a time came with the one before it.
+        let time = time.map(&mut since);
+        let read = read.map(since);
+        self.frame(frame, time, read, packet)
     }
 
     fn frame(
         &mut self,
         frame: u64,
         time: Option<i64>,
+        read: Option<i64>,
         packet: Result<Packet<'_>, Unread>,
     ) -> Option<usize> {
         let packet = match packet {
@@ -208,6 +214,7 @@ impl Sorter {
         let mut at = Frame {
             frame,
             time: time.unwrap_or_else(|| self.flows.now()),
+            read,
             id: packet.id,
             source: packet.source,
             destination: packet.destination,

@@ -1,12 +1,15 @@
 //! A flow: its packets, and numbers that count from the beginning.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use wire::packet::{Flags, Segment};
 
 use crate::analysis::{self, Analysis};
 use crate::course::{Course, Row};
-use crate::event::{Event, Fate, Kind, Side, Sight, State, Step, Tcp, Vantage};
+use crate::event::{
+    Event, Fate, How, Kind, Note, Side, Sight, State, StateAt, Step, Sure, Tcp, Vantage,
+};
 use crate::step::{KeyLog, Talk};
 use crate::summary::Sum;
 use crate::vantage;
@@ -18,6 +21,9 @@ pub(crate) use flows::Frame;
 
 /// Longer data is not shown as text.
 const TEXT_MAX: usize = 32;
+
+/// What was read so long after it had come has waited for its reader; in nanoseconds.
+const WAITED: u64 = 1_000_000;
 
 /// As many packets are let go at once, at least.
 const TOGETHER: usize = 256;
@@ -52,6 +58,8 @@ pub struct Flow {
     pub transport: Transport,
     /// The addresses of A, who began, and of B.
     pub ends: [SocketAddr; 2],
+    /// On whose behalf A, which is a relay here, has dialed B.
+    pub client: Option<SocketAddr>,
     /// How much of it is seen.
     pub sight: Sight,
     /// Where it was captured.
@@ -108,6 +116,7 @@ impl Flow {
         Self {
             transport,
             ends,
+            client: None,
             sight: Sight::File,
             vantage: Vantage::Middle,
             first: [State::Closed, State::Listen],
@@ -131,12 +140,51 @@ impl Flow {
 
     /// A packet that nobody saw, and that must have been there.
     pub(crate) fn infer(&mut self, at: Frame, row: Row, steps: Vec<Step>) {
+        let (from, what) = row;
+        let opening = self
+            .course
+            .as_ref()
+            .is_some_and(|course| course.is_opening());
         if let Some(course) = &mut self.course {
             course.passed(row);
         }
-        let (from, what) = row;
+        let note = match what {
+            "RST" if opening => {
+                self.refuse(from);
+                Some(Note::Refused)
+            }
+            "sent again" if opening => self.repeated(at.time, from),
+            _ => None,
+        };
         self.push(at, from, Kind::Inferred(what), &[], &KeyLog::default());
         self.say(steps);
+        if let Some(last) = self.events.last_mut() {
+            last.notes.extend(note);
+        }
+    }
+
+    /// That `side` listens was a guess, and is taken back.
+    fn refuse(&mut self, side: Side) {
+        let closed = StateAt {
+            state: State::Closed,
+            sure: Sure::Expected,
+        };
+        self.first[side.index()] = State::Closed;
+        let states = self
+            .events
+            .iter_mut()
+            .filter_map(|event| event.states.as_mut());
+        states.for_each(|states| states[side.index()] = closed);
+    }
+
+    /// What is sent again before there is a connection is the SYN.
+    fn repeated(&self, time: i64, from: Side) -> Option<Note> {
+        let last = self.events.last().filter(|last| last.from == from)?;
+        Some(Note::Retransmission {
+            of: Some(last.frame),
+            after: (time - last.time).max(0) as u64,
+            how: How::Syn,
+        })
     }
 
     /// Bytes that the kernel has counted.
@@ -236,6 +284,7 @@ impl Flow {
         let mut event = Event {
             frame: at.frame,
             time: at.time,
+            read: at.read,
             from,
             fate: Fate::Unknown,
             arrived: None,
@@ -275,7 +324,18 @@ impl Flow {
         if event.steps.is_empty() && !quic {
             event.text = text(payload, len);
         }
+        event.notes.extend(self.delay(&event));
         self.events.push(event);
+    }
+
+    /// That it had come before it was read, if that is worth saying: what stands above it may be later.
+    fn delay(&self, event: &Event) -> Option<Note> {
+        let after = (event.read? - event.time).max(0) as u64;
+        let is_behind = self
+            .events
+            .last()
+            .is_some_and(|last| event.time < last.time);
+        (is_behind || after >= WAITED).then_some(Note::ReadLate { after })
     }
 
     /// Whether what was said last can only be read when a key has come.
@@ -336,6 +396,30 @@ impl Flow {
     pub(crate) fn advance(&mut self) {
         if self.transport == Transport::Tcp {
             analysis::run(self);
+        }
+    }
+
+    /// Puts what was read late where it came. No state followed from it.
+    pub(crate) fn put_in_order(&mut self) {
+        if self.events.is_sorted_by_key(|event| event.time) {
+            return;
+        }
+        let mut latest = i64::MIN;
+        let late: HashSet<u64> = self
+            .events
+            .iter()
+            .filter(|event| {
+                let is_late = event.time < latest;
+                latest = latest.max(event.time);
+                is_late
+            })
+            .map(|event| event.frame)
+            .collect();
+        self.events.sort_by_key(|event| event.time);
+        for row in 1..self.events.len() {
+            if late.contains(&self.events[row].frame) {
+                self.events[row].states = self.events[row - 1].states;
+            }
         }
     }
 

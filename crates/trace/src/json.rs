@@ -101,6 +101,9 @@ fn head(line: &mut String, flow: &Flow, number: usize, source: &str, started: Op
         flow.ends[0],
         flow.ends[1]
     );
+    if let Some(client) = flow.client {
+        put!(line, r#","for":"{client}""#);
+    }
     if let Some(started) = started {
         // Beyond 2^53 a number would lose digits.
         put!(
@@ -124,6 +127,10 @@ fn packet(line: &mut String, flow: &Flow, number: usize, event: &Event) {
         event.frame
     );
     seconds(line, event.time);
+    if let Some(read) = event.read {
+        line.push_str(r#","read":"#);
+        seconds(line, read);
+    }
     put!(
         line,
         r#","from":"{}","transport":"{}""#,
@@ -248,6 +255,10 @@ fn note(line: &mut String, note: &Note) {
         }
         Note::DuplicateAck { count, of } => {
             put!(line, r#","count":{count},"of":{of}"#);
+        }
+        Note::ReadLate { after } => {
+            line.push_str(r#","after":"#);
+            seconds(line, after.cast_signed());
         }
         Note::Connected { rtt } => {
             line.push_str(r#","rtt":"#);

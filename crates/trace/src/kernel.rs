@@ -53,6 +53,14 @@ pub fn round_trip(socket: BorrowedFd<'_>) -> Option<u64> {
     Some(u64::from(info.tcpi_rtt) * 1000)
 }
 
+/// How long the answer to our SYN took, in nanoseconds, right after the handshake; `None` where that SYN was sent again,
+/// for nobody knows which one was answered.
+#[must_use]
+pub fn answered_after(socket: BorrowedFd<'_>) -> Option<u64> {
+    let info = Facts.get(&socket).ok()?;
+    (info.tcpi_total_retrans == 0).then_some(u64::from(info.tcpi_rtt) * 1000)
+}
+
 /// Round trip, congestion window, and what was sent again, as one line; `None` if the system does not tell.
 #[must_use]
 pub fn kernel_facts(socket: BorrowedFd<'_>) -> Option<String> {
@@ -64,6 +72,24 @@ pub fn kernel_facts(socket: BorrowedFd<'_>) -> Option<String> {
         nanoseconds(info.tcpi_rto),
         info.tcpi_total_retrans.into(),
     ))
+}
+
+/// How many SYNs of a connection that did not come about had no answer, as a line.
+#[must_use]
+pub fn unanswered(socket: BorrowedFd<'_>) -> String {
+    /// Of the kernel's states (net/tcp_states.h) those in which nothing has answered.
+    const SILENT: [u8; 2] = [2, 7];
+
+    let Ok(info) = Facts.get(&socket) else {
+        return "no answer".to_owned();
+    };
+    match u64::from(info.tcpi_total_retrans) + 1 {
+        _ if !SILENT.contains(&info.tcpi_state) => {
+            "it was answered, and nobody waited for it any longer".to_owned()
+        }
+        1 => "no answer to 1 SYN".to_owned(),
+        count => format!("no answer to {} SYNs", grouped(count)),
+    }
 }
 
 /// Of somebody else's connection.

@@ -46,7 +46,7 @@ mod watcher;
 mod witness;
 mod words;
 
-pub use capture::{Eye, Lookout, SNAP, Seen, WHOLE, wait};
+pub use capture::{Eye, Lookout, SNAP, Seen, Stamps, WHOLE, wait};
 pub use diagram::{Growing, NARROWEST, Style, draw};
 pub use dump::Dump;
 pub use event::{
@@ -57,7 +57,7 @@ pub use file::{Capture, Fault};
 pub use flow::{Flow, Flows, Transport};
 pub use html::html;
 pub use json::{json, json_end, json_head, json_of, json_packets};
-pub use kernel::{kernel_facts, round_trip, save_syn, saved_syn};
+pub use kernel::{answered_after, kernel_facts, round_trip, save_syn, saved_syn, unanswered};
 pub use live::{Live, ends, original};
 pub use svg::{Theme, svg};
 pub use watcher::{Stage, Watcher, Whose};

@@ -1,6 +1,6 @@
 //! Packets that come one by one, sorted into flows and understood as they come.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use wire::packet::{Body, Packet, RAW};
 
 use crate::event::{Event, Side, Sight, Step, Vantage};
 use crate::file::{Capture, Sorter};
-use crate::flow::Flows;
+use crate::flow::{Flow, Flows};
 
 mod sockets;
 
@@ -16,6 +16,9 @@ pub(crate) use sockets::kernel;
 
 /// As long a packet waits for the key that opens it: whoever speaks to us has it before we do.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// As many relayed connections are known whose first packet is still to come.
+const PATRONS: usize = 4096;
 
 /// As many packets wait. If more come, no key is waited for.
 const WAITING: usize = 4096;
@@ -36,11 +39,14 @@ pub struct Live {
     half: Option<Event>,
     /// Flows of which something was heard.
     fresh: Vec<usize>,
+    /// For whom we dial, by our port and the peer.
+    patrons: HashMap<(u16, SocketAddr), SocketAddr>,
 }
 
 struct Owned {
     link: u16,
-    time: u64,
+    /// When it came, and when our program read it if the first is what the kernel says.
+    times: (u64, Option<u64>),
     original: u32,
     data: Box<[u8]>,
 }
@@ -73,13 +79,19 @@ impl Live {
     /// Takes a packet of a [link type](https://www.tcpdump.org/linktypes.html), of which `data` was kept, as it was seen
     /// `time` nanoseconds after 1970.
     pub fn packet(&mut self, link: u16, time: u64, data: &[u8]) {
+        self.packet_read(link, time, None, data);
+    }
+
+    /// The same; `read` is when our own program got it, if `time` is when the kernel says that it came.
+    pub fn packet_read(&mut self, link: u16, time: u64, read: Option<u64>, data: &[u8]) {
         let original = original(link, data);
+        let times = (time, read);
         if self.stalled.is_none() {
-            return self.take(link, time, original, data);
+            return self.take(link, times, original, data);
         }
         self.waiting.push_back(Owned {
             link,
-            time,
+            times,
             original,
             data: data.into(),
         });
@@ -124,35 +136,34 @@ impl Live {
             while self.stalled.is_none()
                 && let Some(next) = self.waiting.pop_front()
             {
-                self.take(next.link, next.time, next.original, &next.data);
+                self.take(next.link, next.times, next.original, &next.data);
             }
         }
     }
 
-    fn take(&mut self, link: u16, time: u64, original: u32, data: &[u8]) {
+    fn take(&mut self, link: u16, times: (u64, Option<u64>), original: u32, data: &[u8]) {
         let packet = Packet::read(link, data, original);
         if let Some(number) = packet.as_ref().ok().and_then(|packet| self.lacks(packet)) {
             self.stalled = Some((number, Instant::now()));
             self.waiting.push_front(Owned {
                 link,
-                time,
+                times,
                 original,
                 data: data.into(),
             });
             return;
         }
         let before = self.sorter.flows.count();
-        let Some(number) = self.sorter.take_in(Some(time), packet) else {
-            return;
-        };
-        let sight = self.sight;
-        let Some(flow) = self.sorter.flows.at(number) else {
+        let (time, read) = times;
+        let Some(number) = self.sorter.take_in(Some(time), read, packet) else {
             return;
         };
         if number >= before {
-            flow.sight = sight;
-            flow.vantage = vantage(flow.ends);
+            self.begun(number);
         }
+        let Some(flow) = self.sorter.flows.at(number) else {
+            return;
+        };
         match flow.waits() {
             true => {
                 self.half = flow.events.pop();
@@ -160,6 +171,27 @@ impl Live {
             }
             false => self.heard(number),
         }
+    }
+
+    /// A flow has begun: what is known of it from elsewhere.
+    fn begun(&mut self, number: usize) {
+        let Some(flow) = self.sorter.flows.at(number) else {
+            return;
+        };
+        flow.sight = self.sight;
+        flow.vantage = vantage(flow.ends);
+        let [local, peer] = flow.ends;
+        flow.client = self.patrons.remove(&(local.port(), peer));
+    }
+
+    /// A connection that is dialed from a port of ours is one end of a relay, and `client` is the other. Told before its
+    /// first packet.
+    pub fn on_behalf(&mut self, port: u16, peer: SocketAddr, client: SocketAddr) {
+        if self.patrons.len() >= PATRONS {
+            // Dials that never sent anything.
+            self.patrons.clear();
+        }
+        self.patrons.insert((port, peer), client);
     }
 
     /// The flow of a datagram that can only be read when a key has come.
@@ -220,7 +252,9 @@ impl Live {
     pub fn done(mut self) -> Capture {
         self.go_on(true);
         self.sorter.capture.forgotten = self.sorter.flows.forgotten();
-        self.sorter.capture.flows = self.sorter.flows.done();
+        let mut flows = self.sorter.flows.done();
+        flows.iter_mut().for_each(Flow::put_in_order);
+        self.sorter.capture.flows = flows;
         self.sorter.capture
     }
 }

@@ -31,8 +31,12 @@ pub(crate) struct Sum {
     pub(crate) expected: bool,
     /// One that the kernel of that end has told.
     pub(crate) kernel: bool,
+    /// An end was connected, or more.
+    stood: bool,
     /// A packet that nobody saw.
     pub(crate) inferred: bool,
+    /// The kernel has said when one came.
+    pub(crate) stamped: bool,
 }
 
 impl Sum {
@@ -65,6 +69,7 @@ impl Sum {
         }
         let inferred = event.is_inferred();
         self.inferred |= inferred;
+        self.stamped |= event.read.is_some();
         self.packets += u64::from(!inferred && !matches!(event.kind, Kind::Icmp(_)));
         if let Kind::Inferred("FIN") = event.kind {
             self.fin.get_or_insert(event.from);
@@ -82,6 +87,7 @@ impl Sum {
         for at in event.states.iter().flatten() {
             self.expected |= at.sure == Sure::Expected;
             self.kernel |= at.sure == Sure::Kernel;
+            self.stood |= !is_before(at.state);
         }
     }
 
@@ -168,6 +174,7 @@ pub(crate) fn lines(flow: &Flow, sum: Sum, names: [&str; 2]) -> Vec<String> {
     };
     let plural = if count == 1 { "" } else { "s" };
     let counted = match flow.transport == Transport::Stream && flow.has_states() {
+        true if !sum.stood => "no connection came about".to_owned(),
         true if count == 0 => "as the kernel had counted at the last look".to_owned(),
         _ => format!("{} {unit}{plural}", grouped(count)),
     };
@@ -182,6 +189,14 @@ pub(crate) fn lines(flow: &Flow, sum: Sum, names: [&str; 2]) -> Vec<String> {
     }
     lines.extend(ends);
     lines
+}
+
+/// Whether an end in this state has not been connected yet, or is so no more.
+fn is_before(state: State) -> bool {
+    matches!(
+        state,
+        State::Closed | State::Listen | State::SynSent | State::SynReceived
+    )
 }
 
 /// Whether it was sent before, or so it seems.

@@ -39,7 +39,10 @@ pub fn svg(flow: &Flow, source: &str, theme: Theme, all: bool) -> String {
     let foot = summary::lines(flow, sum, picture.names);
     let bottom = picture.scale.end() + 34.0;
     let height = bottom + LINE * (foot.len() as f64 + 1.0) + 16.0;
-    let [a, b] = flow.ends.map(|end| end.to_string());
+    let [mut a, b] = flow.ends.map(|end| end.to_string());
+    if let Some(client) = flow.client {
+        a = format!("{a}, dialed for {client}");
+    }
     put!(
         out,
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0}" font-family="ui-sans-serif, system-ui, sans-serif" font-size="12" role="img">"#

@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::course::Said;
-use crate::event::{State, Step};
+use crate::event::{Side, State, Step};
 use crate::kernel::{Kernel, Socket, lingers};
 use crate::live::{Live, kernel};
+use crate::words::grouped;
 
 mod crowd;
 
@@ -54,11 +55,15 @@ struct Own {
     /// Which ends are here, or were.
     here: [bool; 2],
     stage: Stage,
+    /// How many of its SYNs were sent again.
+    again: u64,
 }
 
 /// How far a connection of our own has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
+    /// Its first SYN has left: the kernel is asked how often that is sent again, until an answer is told.
+    Dials,
     /// It has just begun: the kernel is asked once.
     #[default]
     Stands,
@@ -103,6 +108,7 @@ impl Watcher {
             // It may be gone before the first look.
             here: ends.map(|end| end == local),
             stage,
+            again: 0,
         });
         own.stage = own.stage.max(stage);
         self.next = Instant::now();
@@ -130,7 +136,7 @@ impl Watcher {
         for (ends, one) in &mut all {
             changed |= one.look(kernel, *ends, live, time)?;
         }
-        all.retain(|ends, one| one.stage > Stage::Stands && !one.is_over(*ends, live));
+        all.retain(|ends, one| one.stage != Stage::Stands && !one.is_over(*ends, live));
         self.own = all;
         if let Some(crowd) = &mut self.crowd {
             changed |= crowd.look(&mut self.kernel, live, time)?;
@@ -169,15 +175,45 @@ impl Own {
         for (here, socket) in self.here.iter_mut().zip(&sockets) {
             *here |= socket.is_some();
         }
-        if self.stage < Stage::Parted {
-            said = live.as_read(ends, said);
+        let mut changed = false;
+        match self.stage {
+            // Our own socket tells of the answer.
+            Stage::Dials => {
+                changed = self.dials(&sockets, ends, live, time);
+                said = said.map(|said| said.filter(|said| *said == Said::In(State::SynSent)));
+            }
+            Stage::Stands | Stage::Closes => said = live.as_read(ends, said),
+            Stage::Parted => {}
         }
         if said == self.said {
-            return Ok(false);
+            return Ok(changed);
         }
         self.said = said;
-        live.told(time, ends, said, lingering(&sockets));
+        live.told(time, ends, said, lingering(&sockets, live.names(ends)));
         Ok(true)
+    }
+
+    /// Tells of a SYN that was sent again, and whether one was.
+    fn dials(
+        &mut self,
+        sockets: &[Option<Socket>; 2],
+        ends: [SocketAddr; 2],
+        live: &mut Live,
+        time: u64,
+    ) -> bool {
+        let of = |side: Side| {
+            let socket = sockets[side.index()].as_ref()?;
+            let again = socket.info?.again;
+            let more = socket.state == State::SynSent && again > self.again;
+            more.then_some((side, again))
+        };
+        let Some((side, again)) = Side::BOTH.into_iter().find_map(of) else {
+            return false;
+        };
+        let steps = vec![sent_again(again - self.again)];
+        self.again = again;
+        live.noted(time, ends, (side, "sent again"), steps);
+        true
     }
 
     fn is_over(&self, ends: [SocketAddr; 2], live: &Live) -> bool {
@@ -197,9 +233,15 @@ fn said(sockets: &[Option<Socket>; 2], before: [Option<Said>; 2]) -> [Option<Sai
     })
 }
 
+/// How many segments were, since the last look.
+fn sent_again(count: u64) -> Step {
+    let plural = if count == 1 { "" } else { "s" };
+    kernel(format!("{} segment{plural} sent again", grouped(count)))
+}
+
 /// Who is in TIME-WAIT, and for how much longer.
-fn lingering(sockets: &[Option<Socket>; 2]) -> Vec<Step> {
-    let named = sockets.iter().zip(["client", "server"]);
+fn lingering(sockets: &[Option<Socket>; 2], names: [&str; 2]) -> Vec<Step> {
+    let named = sockets.iter().zip(names);
     let waiting = named.filter_map(|(socket, name)| {
         let socket = socket.as_ref()?;
         (socket.state == State::TimeWait).then_some(())?;

@@ -58,6 +58,7 @@ impl Note {
             Self::Refused => "refused",
             Self::Damaged => "damaged",
             Self::AckUnseen => "ack-unseen",
+            Self::ReadLate { .. } => "read-late",
             Self::Connected { .. } => "connected",
             Self::Rtt { .. } => "rtt",
         }
@@ -88,6 +89,9 @@ impl Note {
                 "damaged on the way: its checksum is wrong, so it is thrown away".to_owned()
             }
             Self::AckUnseen => "acknowledges what was not captured".to_owned(),
+            Self::ReadLate { after } => {
+                format!("kernel: had come {} before it was read", duration(after))
+            }
             Self::Connected { rtt } => format!("connected; round trip {}", duration(rtt)),
             Self::Rtt { .. } => return None,
         })

@@ -18,7 +18,10 @@ pub(crate) struct EyeArgs {
         default_missing_value = ""
     )]
     pub(crate) trace: Option<OsString>,
-    /// Who is told of connections.
+    /// Who is told of connections that we dial for others.
+    #[arg(skip)]
+    pub(crate) dialed: Option<Arc<dyn Lookout>>,
+    /// Who is told of those that come.
     #[arg(skip)]
     pub(crate) lookout: Option<Arc<dyn Lookout>>,
     /// What the page shows of it.

@@ -147,13 +147,15 @@ impl Watch {
                 }
                 Told::Packet {
                     time,
+                    read,
                     link,
                     data,
                     outbound,
                 } => {
                     self.heard = Instant::now();
-                    self.take(link, time, &data, outbound);
+                    self.take(link, (time, read), &data, outbound);
                 }
+                Told::Behalf(port, peer, client) => self.live.on_behalf(port, peer, client),
                 Told::Inferred {
                     time,
                     ends,
@@ -162,6 +164,10 @@ impl Watch {
                 } => {
                     self.heard = Instant::now();
                     self.live.infer(time, ends, what, facts);
+                }
+                Told::Failed(time, ends, refused, facts) => {
+                    self.heard = Instant::now();
+                    self.live.failed(time, ends, refused, facts);
                 }
                 Told::Came {
                     times,
@@ -221,9 +227,9 @@ impl Watch {
         }
     }
 
-    fn take(&mut self, link: u16, time: u64, data: &[u8], outbound: bool) {
+    fn take(&mut self, link: u16, (time, read): (u64, Option<u64>), data: &[u8], outbound: bool) {
         self.easel.packet(link, time, data, Some(outbound));
-        self.live.packet(link, time, data);
+        self.live.packet_read(link, time, read, data);
     }
 
     /// Packets that have come. Whether there are more.
@@ -256,7 +262,7 @@ impl Watch {
             }
             // Keys are told before the packets leave that they open.
             self.listen();
-            self.take(RAW, packet.time, packet.data, packet.outbound);
+            self.take(RAW, (packet.time, None), packet.data, packet.outbound);
             self.seen += packet.data.len() as u64;
             self.gathered += 1;
         }
@@ -305,6 +311,11 @@ impl Watch {
 }
 
 pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    nanoseconds(SystemTime::now())
+}
+
+/// Since 1970.
+pub(super) fn nanoseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_nanos() as u64)
 }

@@ -78,6 +78,7 @@ pub(crate) fn relay(
         tls: super::tls::targets(args, targets, tell)?,
         websocket: args.websocket.settings(Vec::new()),
         options: args.socket.options(),
+        lookout: args.eye.dialed.clone(),
         ..DialOptions::default()
     };
     let balance = match args.targets.balance {

@@ -18,6 +18,7 @@ use crate::signals::Signals;
 pub(crate) async fn run(mut args: ServeArgs, confined: Option<String>) -> Result<ExitCode> {
     let eye = eye::beside(&args.eye)?;
     args.tls.hearer = eye.as_ref().map(Eye::keys);
+    args.eye.dialed = eye.as_ref().map(Eye::lookout);
     args.eye.lookout = eye.as_ref().and_then(Eye::port_lookout);
     args.eye.view = eye.as_ref().map(Eye::view);
     let done = open(args, confined, eye.as_ref()).await;

@@ -49,6 +49,7 @@ mod stage;
 mod tls;
 mod tls_peers;
 mod trace;
+mod trace_dialed;
 mod trace_live;
 mod trace_sockets;
 mod trace_view;

@@ -6,16 +6,17 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::stage::{Server, folder, objects, path, program};
+use crate::stage::{LONG, Run, Server, folder, objects, path, program};
 use crate::trace_live::{may_capture, nobody, tcpdump, tshark};
 
 /// Only root can become nobody.
-fn may_be_nobody() -> bool {
+pub(crate) fn may_be_nobody() -> bool {
     let may = rustix::process::getuid().is_root();
     if !may {
         eprintln!("skipped: only root can become nobody");
@@ -24,7 +25,7 @@ fn may_be_nobody() -> bool {
 }
 
 /// A file that anybody can write.
-fn for_all(home: &TempDir, name: &str) -> PathBuf {
+pub(crate) fn for_all(home: &TempDir, name: &str) -> PathBuf {
     let out = path(home, "out");
     if !out.exists() {
         fs::create_dir(&out).unwrap();
@@ -33,26 +34,26 @@ fn for_all(home: &TempDir, name: &str) -> PathBuf {
     out.join(name)
 }
 
-fn packets(text: &str) -> Vec<Value> {
+pub(crate) fn packets(text: &str) -> Vec<Value> {
     let all = objects(text).into_iter();
     all.filter(|object| object["event"] == "packet").collect()
 }
 
 /// The state of an end after the last packet of a flow, and who says so.
 #[track_caller]
-fn last_state(packets: &[Value], flow: u64, side: &str) -> (String, String) {
+pub(crate) fn last_state(packets: &[Value], flow: u64, side: &str) -> (String, String) {
     let last = packets.iter().rfind(|packet| packet["flow"] == flow);
     let at = &last.unwrap()["states"][side];
     let word = |name: &str| at[name].as_str().unwrap().to_owned();
     (word("state"), word("sure"))
 }
 
-fn pair(state: &str, sure: &str) -> (String, String) {
+pub(crate) fn pair(state: &str, sure: &str) -> (String, String) {
     (state.to_owned(), sure.to_owned())
 }
 
 /// What was told of a flow, in order: who said what.
-fn told(packets: &[Value], flow: u64) -> Vec<String> {
+pub(crate) fn told(packets: &[Value], flow: u64) -> Vec<String> {
     let packets = packets.iter().filter(|packet| packet["flow"] == flow);
     let what = packets.map(|packet| {
         let what = match (&packet["inferred"], &packet["flags"], &packet["text"]) {
@@ -65,6 +66,16 @@ fn told(packets: &[Value], flow: u64) -> Vec<String> {
         format!("{} {what}", packet["from"].as_str().unwrap())
     });
     what.collect()
+}
+
+/// Ends tcpdump when it has written two rows, and says what it says of itself if it has not.
+#[track_caller]
+fn two_seen(tcpdump: &mut Run, rows: impl Fn() -> Vec<Vec<String>>) {
+    let start = Instant::now();
+    while rows().len() < 2 && start.elapsed() < LONG {}
+    tcpdump.signal(Signal::INT);
+    let ended = tcpdump.end();
+    assert!(rows().len() >= 2, "{:?}: {ended:?}", rows());
 }
 
 #[test]
@@ -106,12 +117,7 @@ fn a_port_that_is_served_keeps_the_syns_that_tcpdump_sees() {
         "tcp.options.timestamp.tsval",
     ];
     let syns = || tshark(&seen, "tcp.flags == 2", &fields);
-    let start = std::time::Instant::now();
-    while syns().len() < 2 {
-        assert!(start.elapsed() < crate::stage::LONG, "tcpdump saw none");
-    }
-    seeing.signal(Signal::INT);
-    seeing.end();
+    two_seen(&mut seeing, syns);
     server.run.signal(Signal::INT);
     server.run.end();
     let drawn = packets(&fs::read_to_string(&file).unwrap());
@@ -142,6 +148,65 @@ fn a_port_that_is_served_keeps_the_syns_that_tcpdump_sees() {
         assert_eq!(fins, ["A FIN", "B FIN"], "{rows:?}");
         assert_eq!(last_state(&drawn, flow, "A"), pair("TIME-WAIT", "kernel"));
     }
+}
+
+#[test]
+fn what_comes_while_a_service_is_busy_has_the_time_that_tcpdump_gives_it() {
+    if !may_capture() || !may_be_nobody() {
+        return;
+    }
+    let home = folder();
+    let file = for_all(&home, "drawn.json");
+    let trace = format!("--trace={}", file.display());
+    let words = ["hello", "--delay", "400ms", &trace, "tcp://127.0.0.1:0"];
+    let mut server = Server::ready(nobody(&home, "serve", &words));
+    let (mut seeing, seen) = tcpdump(&home, server.port());
+    let mut client = server.tcp();
+    client.write_all(b"one\n").unwrap();
+    // It was read, and is answered after a while.
+    let start = Instant::now();
+    while !fs::read_to_string(&file)
+        .unwrap()
+        .contains(r#""text":"one""#)
+    {
+        assert!(start.elapsed() < LONG, "one was not read");
+    }
+    client.write_all(b"two\n").unwrap();
+    crate::stage::hear(&mut client, "hello!\nHello, one!\nHello, two!\n");
+    let times = || tshark(&seen, "tcp.len == 4", &["frame.time_epoch"]);
+    two_seen(&mut seeing, times);
+    server.run.signal(Signal::INT);
+    server.run.end();
+    let text = fs::read_to_string(&file).unwrap();
+    let started = objects(&text)[0]["started"].as_str().unwrap().to_owned();
+    // Counted from a whole second, for a number would lose digits.
+    let (whole, part) = started.split_once('.').unwrap();
+    let since = |time: &str| {
+        let (second, part) = time.split_once('.').unwrap();
+        let seconds = second.parse::<i64>().unwrap() - whole.parse::<i64>().unwrap();
+        seconds as f64 + format!("0.{part}").parse::<f64>().unwrap()
+    };
+    let started = format!("0.{part}").parse::<f64>().unwrap();
+    let drawn = packets(&text);
+    let row = |text: &str| drawn.iter().find(|packet| packet["text"] == text).unwrap();
+    let at = |packet: &Value, field: &str| started + packet[field].as_f64().unwrap();
+    for (said, seen) in ["one", "two"].into_iter().zip(times()) {
+        let (kernel, tcpdump) = (at(row(said), "time"), since(&seen[0]));
+        // It looks where the packet leaves, a moment before it arrives.
+        assert!(
+            (kernel - tcpdump).abs() < 0.02,
+            "{said}: {kernel} {tcpdump}"
+        );
+    }
+    let (two, answer) = (row("two"), row("Hello, one!"));
+    assert!(at(two, "read") > at(answer, "time"), "{two} {answer}");
+    assert!(at(two, "time") < at(answer, "time"), "{two} {answer}");
+    let late = &two["notes"][0];
+    assert_eq!(late["note"], "read-late", "{two}");
+    let waited = late["after"].as_f64().unwrap();
+    let apart = at(two, "read") - at(two, "time");
+    assert!((waited - apart).abs() < 1e-6 && waited > 0.05, "{two}");
+    assert!(answer.get("read").is_none(), "what we say has our own time");
 }
 
 #[test]
@@ -215,6 +280,9 @@ fn other_programs_are_watched_by_port_address_and_number() {
         nc.say("hello");
         watching.out.until("\"inferred\":\"data\",\"len\":5");
         nc.out.until("HELLO");
+        watching
+            .out
+            .until(r#""from":"B","transport":"stream","inferred":"data","len":5"#);
         nc.hang_up();
         nc.end();
         watching.out.until("TIME-WAIT at the client");
@@ -291,6 +359,27 @@ fn what_is_dialed_ends_in_the_time_wait_that_the_kernel_tells_of() {
     said("B ", &["SYN ACK", "\"HI\"", "FIN"]);
     assert_eq!(last_state(&drawn, 0, "A"), pair("TIME-WAIT", "kernel"));
     assert!(ended.text().contains("TIME-WAIT at the client for another"));
+    // However late we have noticed the answer, it came when the kernel says.
+    let row = |what: &str| {
+        drawn
+            .iter()
+            .find(|packet| packet["inferred"] == what)
+            .unwrap()
+    };
+    let at = |what: &str| row(what)["time"].as_f64().unwrap();
+    let facts = row("ACK")["steps"][0]["text"].as_str().unwrap();
+    let (number, unit) = facts
+        .strip_prefix("round trip ")
+        .unwrap()
+        .split_once(' ')
+        .unwrap();
+    let (unit, rounded) = match unit.split(',').next().unwrap() {
+        "µs" => (1e-6, 1.0),
+        "ms" => (1e-3, 0.1),
+        other => panic!("{other}"),
+    };
+    let most = (number.parse::<f64>().unwrap() + rounded) * unit;
+    assert!(at("SYN ACK") - at("SYN") <= most, "{facts}: {drawn:?}");
 }
 
 #[test]
@@ -302,8 +391,10 @@ fn a_reset_is_told_as_what_it_is() {
     let server = Server::start("upper tcp://127.0.0.1:0");
     let mut watching = nobody(&home, "trace", &["--watch", &server.at]).start();
     watching.err.until("watching until Ctrl-C");
-    let client = server.tcp();
-    watching.out.until("(ACK)");
+    let mut client = server.tcp();
+    // The first look may have found one end only.
+    client.write_all(b"x").unwrap();
+    watching.out.until("(1 B)");
     crate::stage::reset(client);
     let drawn = watching.out.until("it was reset");
     assert!(

@@ -209,7 +209,7 @@ export class Picture {
     const anchor = (end) => (narrow ? { A: 'start', B: 'end' }[end] : 'middle');
     const x = (end) => (narrow ? ends[end] + { A: -8, B: 8 }[end] : ends[end]);
     return [...note, ...['A', 'B'].flatMap((end) => [
-      el('text', { class: 'name', x: x(end), y: 16, 'text-anchor': anchor(end) }, t(`end${end}`)),
+      el('text', { class: 'name', x: x(end), y: 16, 'text-anchor': anchor(end) }, t(end === 'A' && flow.for ? 'relay' : `end${end}`)),
       el('text', { class: 'dim', x: x(end), y: 32, 'text-anchor': anchor(end) }, flow[end]),
     ])];
   }

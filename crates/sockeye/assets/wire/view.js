@@ -230,7 +230,7 @@ function list(flow) {
   const { about } = state;
   $('wire-sight').textContent = about ? `${t(`sight-${about.sight}`)} · ${t(SEES[about.sees])}` : '';
   const options = [...state.flows.values()].reverse().map((known) => {
-    const more = [known.transport, ...known.layers, known.isYours && t('yours'), known.isOver && t('over')].filter(Boolean);
+    const more = [known.transport, ...known.layers, known.for && t('dialedFor', { what: known.for }), known.isYours && t('yours'), known.isOver && t('over')].filter(Boolean);
     return [String(known.flow), `${known.A} · ${more.join(' · ')} · ${known.count}`];
   });
   const which = $('wire-flow');

@@ -27,6 +27,8 @@ learn({
   over: ['closed', '已关闭'],
   endA: ['client', '客户端'],
   endB: ['server', '服务器'],
+  relay: ['relay', '中继'],
+  dialedFor: ['dialed for {what}', '为 {what} 拨出'],
   phaseData: ['data', '数据'],
   phaseClose: ['close', '关闭'],
   later: ['{time} later', '{time} 之后'],
@@ -58,6 +60,7 @@ learn({
   'n-refused': ['connection refused: nothing listens there', '连接被拒绝：没有程序在监听'],
   'n-damaged': ['damaged on the way: its checksum is wrong, so it is thrown away', '途中损坏：校验和错误，被丢弃'],
   'n-ack-unseen': ['acknowledges what was not captured', '确认了未捕获的数据'],
+  'n-read-late': ['kernel: had come {after} before it was read', '内核：读取前 {after} 已到达'],
   'n-connected': ['connected; round trip {rtt}', '连接建立；往返 {rtt}'],
   'n-rtt': ['acknowledges {of} after {after}', '{after} 后确认 {of}'],
 });

@@ -9,6 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::DialOptions;
 use crate::error::{Error, Operation, Result};
+use crate::lookout::Attempt;
 use crate::socket::{Role, any_address};
 
 /// The "Connection Attempt Delay" of RFC 8305, section 5.
@@ -69,14 +70,14 @@ pub(super) async fn attempt(peer: SocketAddr, options: &DialOptions) -> Result<T
             Error::io(Operation::Connect, format!("{peer} from {source}"), error)
         })?;
     }
-    if let Some(lookout) = &options.lookout {
-        let local = socket.local_addr().map(|local| local.as_socket());
-        if let Ok(Some(local)) = local {
-            lookout.dialing(local, peer);
-        }
-    }
+    let attempt = Attempt::begin(&socket, peer, options.lookout.as_ref(), options.patron());
     let socket = TcpSocket::from_std_stream(socket.into());
-    let connected = socket.connect(peer).await;
+    let connecting = socket.connect(peer);
+    let connected = match attempt {
+        // Boxed: only who is watched has room for it.
+        Some(attempt) => Box::pin(attempt.over(connecting)).await,
+        None => connecting.await,
+    };
     connected.map_err(|source| Error::io(Operation::Connect, peer, source))
 }
 

@@ -1,4 +1,6 @@
-//! The first bytes to a peer that wants to know for whom we come: a PROXY header.
+//! For whom we come: the first bytes to a peer that wants to know it (a PROXY header), and a word to whoever watches.
+
+use std::net::SocketAddr;
 
 use tokio::io::AsyncWriteExt;
 use wire::proxy_protocol::Origin;
@@ -20,6 +22,23 @@ pub(super) async fn introduce(
     let header = origin(options.client.as_deref()).write(version);
     let sent = stream.write_all(&header).await;
     sent.map_err(|source| Error::io(Operation::Send, peer, source))
+}
+
+impl DialOptions {
+    /// On whose behalf somebody is dialed, where that is somebody with a port.
+    pub(super) fn patron(&self) -> Option<SocketAddr> {
+        match self.client.as_ref()?.peer() {
+            Endpoint::Net(client) => Some(*client),
+            _ => None,
+        }
+    }
+
+    /// Tells of it before the first datagram leaves.
+    pub(super) fn tell_patron(&self, local: SocketAddr, peer: SocketAddr) {
+        if let (Some(lookout), Some(client)) = (&self.lookout, self.patron()) {
+            lookout.on_behalf(local, peer, client);
+        }
+    }
 }
 
 fn origin(client: Option<&Info>) -> Origin {

@@ -193,8 +193,12 @@ async fn attempt(
         .tls
         .quic(&name_of(&host.host), &[alpn], place, early);
     let tls = tls.map_err(|source| not_secure(host, source))?;
+    let socket = socket(peer, options)?;
+    if let Ok(local) = socket.local_addr() {
+        options.tell_patron(local, peer);
+    }
     let dialing = Dialing {
-        socket: socket(peer, options)?,
+        socket,
         peer,
         tls: quic::Tls {
             config: tls.config,

@@ -55,6 +55,7 @@ fn open(peer: SocketAddr, options: &DialOptions) -> Result<Session> {
     }
     let socket = UdpSocket::from_std(socket.into()).map_err(failed)?;
     let own = socket.local_addr().map_err(failed)?;
+    options.tell_patron(own, peer);
     let local: Endpoint = own.into();
     let packets = UdpPackets {
         socket: Arc::new(socket),

@@ -165,7 +165,7 @@ fn is_plain(event: &Event, before: Option<[StateAt; 2]>, level: Level) -> bool {
         return false;
     }
     let plain = |note: &Note| match note {
-        Note::Rtt { .. } => true,
+        Note::Rtt { .. } | Note::ReadLate { .. } => true,
         Note::DuplicateAck { .. }
         | Note::DuplicateSack
         | Note::WindowFull

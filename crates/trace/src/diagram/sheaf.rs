@@ -138,6 +138,7 @@ fn counted(note: &Note) -> Option<&'static str> {
         Note::ZeroWindowProbe => "zero-window probe",
         Note::KeepAlive => "keep-alive",
         Note::AckUnseen => "ACK of what was not captured",
+        Note::ReadLate { .. } => "late read",
         _ => return None,
     })
 }

@@ -34,6 +34,16 @@ fn opening(topic: &Topic, own: &str, other: &str) -> Option<String> {
         Topic::SynAgain { after } => {
             format!("{after} 内没有回答，{own}重发同一个 SYN。丢的是 SYN 还是回答，它无从知道。")
         }
+        Topic::SynUnseen => {
+            format!(
+                "{own}用 SYN（同步）打开连接，告诉{other}自己的字节从哪里编号。没有人看到这个包，但看到了它的结果。"
+            )
+        }
+        Topic::GaveUp => {
+            format!(
+                "没有回答也是一种回答：是 SYN 丢了、被防火墙吞掉，还是{other}的机器没有开，{own}无从知道。它不再等，也不发任何包来说明。"
+            )
+        }
         Topic::Refused => {
             format!("RST（复位）回答了 SYN：{own}的机器在，但没有程序监听这个端口。")
         }
@@ -91,6 +101,9 @@ fn trouble(topic: &Topic, own: &str, other: &str) -> Option<String> {
         ),
         Topic::Damaged => format!(
             "路上有一个比特翻转，校验和对不上。{other}默默丢弃这一段：对{own}来说和丢失一样。"
+        ),
+        Topic::ReadLate { after } => format!(
+            "{other}的内核一收到就接下并确认了它。程序当时在忙别的，{after} 后才来取：这段时间它留在套接字的接收缓冲区里。"
         ),
         Topic::DuplicateSack => format!("{own}报告有些字节到了两次：那次重发并不需要。"),
         Topic::WindowFull => format!("{other}愿意接收的都已在路上，{own}得等 ACK。"),

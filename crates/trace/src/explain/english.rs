@@ -56,6 +56,14 @@ fn opening(topic: &Topic, own: &str, other: &str) -> Option<String> {
             "nobody answered for {after}, so {own} sends the same SYN again. It cannot know whether the SYN was lost \
              or the answer to it."
         ),
+        Topic::SynUnseen => format!(
+            "{own} opens with SYN, \"synchronize\", which tells {other} where the numbers of its bytes begin. Nobody saw \
+             the packet; what follows from it was seen."
+        ),
+        Topic::GaveUp => format!(
+            "no answer is an answer as well: {own} cannot tell whether a SYN got lost, a firewall swallows it, or the \
+             machine of {other} is off. It waits no longer, and nothing is sent to say so."
+        ),
         Topic::Refused => format!(
             "RST, \"reset\", answers the SYN: the machine of {own} is there, but no program listens on that port."
         ),
@@ -121,6 +129,10 @@ fn trouble(topic: &Topic, own: &str, other: &str) -> Option<String> {
         ),
         Topic::Damaged => format!(
             "A bit was turned over on the way, and the checksum no longer fits, so {other} throws the segment away without a word: to {own} that is a loss like any other."
+        ),
+        Topic::ReadLate { after } => format!(
+            "the kernel of {other} took it and acknowledged it as soon as it came. The program was busy with something \
+             else, and fetched it {after} later: meanwhile it lay in the socket's receive buffer."
         ),
         Topic::DuplicateSack => {
             format!("{own} reports bytes that came twice: sending them again was not needed.")

@@ -15,6 +15,8 @@ use crate::step::KeyLog;
 pub(crate) struct Frame {
     pub(crate) frame: u64,
     pub(crate) time: i64,
+    /// When our program has read it, if `time` is what the kernel says.
+    pub(crate) read: Option<i64>,
     pub(crate) id: Option<u32>,
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use wire::packet::{Body, Packet, RAW};
 
-use super::{Live, original, vantage};
+use super::{Live, original};
 use crate::course::{Course, END, Row, Said};
+use crate::diagram::names;
 use crate::event::{Side, Step};
 use crate::flow::{Flow, Frame};
 
@@ -39,6 +40,26 @@ impl Live {
             flow.infer(at, (from, what), said(facts));
         }
         self.heard(number);
+    }
+
+    /// A dial of ours has failed: it was `refused`, or nobody waits for it any longer. The kernel has said so, or was told.
+    pub fn failed(
+        &mut self,
+        time: u64,
+        (here, there): (SocketAddr, SocketAddr),
+        refused: bool,
+        facts: String,
+    ) {
+        let Some(ends) = self.ends_of(here, there) else {
+            return;
+        };
+        match refused {
+            true => self.infer(time, (there, here), "RST", Some(facts)),
+            false => self.infer(time, (here, there), "close", Some(facts)),
+        }
+        let own = canonical(here);
+        let said = ends.map(|end| (end == own).then_some(Said::Gone));
+        self.told(time, ends, said, Vec::new());
     }
 
     /// Another connection between the same ends begins.
@@ -83,11 +104,9 @@ impl Live {
 
     /// The flow of a connection: another one if this `begins` it.
     fn connection(&mut self, ends: [SocketAddr; 2], begins: bool) -> usize {
-        let sight = self.sight;
         let (number, new) = self.sorter.flows.connection(ends, begins);
-        if new && let Some(flow) = self.sorter.flows.at(number) {
-            flow.sight = sight;
-            flow.vantage = vantage(flow.ends);
+        if new {
+            self.begun(number);
         }
         number
     }
@@ -214,6 +233,13 @@ impl Live {
         flows.get(number).map(|flow| flow.ends)
     }
 
+    /// How its ends are called.
+    pub(crate) fn names(&self, ends: [SocketAddr; 2]) -> [&'static str; 2] {
+        let number = self.sorter.flows.connected(ends[0], ends[1]);
+        let flow = number.and_then(|number| self.sorter.flows.get(number));
+        flow.map_or(["client", "server"], names)
+    }
+
     /// Whether it is known that both ends are through with it.
     pub(crate) fn is_over(&self, ends: [SocketAddr; 2]) -> bool {
         let flows = &self.sorter.flows;
@@ -229,6 +255,7 @@ impl Live {
         Frame {
             frame: capture.frames,
             time: time.wrapping_sub(started).cast_signed(),
+            read: None,
             id: None,
             source: ends[0].ip(),
             destination: ends[1].ip(),

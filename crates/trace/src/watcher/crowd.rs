@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 
-use super::{Whose, lingering, said};
+use super::{Whose, lingering, said, sent_again};
 use crate::course::Said;
 use crate::event::{Side, State, Step};
 use crate::kernel::{Info, Kernel, Socket, facts_of};
@@ -206,7 +206,7 @@ impl Known {
         }
         changed |= self.count(pair, live, time);
         if now != self.said {
-            let steps = lingering(pair);
+            let steps = lingering(pair, live.names(self.ends));
             live.told(time, self.ends, now, steps);
             self.said = now;
         }
@@ -234,10 +234,8 @@ impl Known {
             let more = now[at].saturating_sub(self.again[at]);
             if more > 0 {
                 self.again[at] = now[at];
-                let plural = if more == 1 { "" } else { "s" };
-                let text = format!("{} segment{plural} sent again", grouped(more));
                 let row = (side, "sent again");
-                live.noted(time, self.ends, row, vec![kernel(text)]);
+                live.noted(time, self.ends, row, vec![sent_again(more)]);
                 changed = true;
             }
         }
