@@ -88,7 +88,7 @@ impl Watch {
     }
 
     pub(super) fn run(mut self) -> Result<()> {
-        let mut eye = self.hand.lookout.as_ref().map(trace::Lookout::eye);
+        let mut eye = self.hand.lookout.as_ref().and_then(trace::Lookout::eye);
         loop {
             self.listen();
             let more = match &mut eye {
