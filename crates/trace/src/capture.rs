@@ -195,14 +195,15 @@ fn see_outgoing(socket: &Socket, yes: bool) -> io::Result<()> {
     }
 }
 
-/// Waits until something is there on `socket`, or for this long.
+/// Waits until something is there on `socket`, or for this long. Whether something is.
 ///
 /// # Errors
 /// As ppoll(2).
-pub fn wait(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
+pub fn wait(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<bool> {
     let mut sockets = [PollFd::new(socket, PollFlags::POLLIN)];
     match ppoll(&mut sockets, Some(limit.into()), None) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::EINTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -248,3 +249,6 @@ pub(crate) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_nanos() as u64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,23 +73,28 @@ impl Eye {
         }))
     }
 
-    /// Waits until a packet is there, or something on `also`, or for this long.
+    #[cfg(test)]
+    pub(super) fn has_ring(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    /// Waits until a packet is there, or something on `also`, or for this long. Whether something is on `also`.
     ///
     /// # Errors
     /// As ppoll(2).
-    pub fn wait(&self, also: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
+    pub fn wait(&self, also: BorrowedFd<'_>, limit: Duration) -> io::Result<bool> {
         let socket = &self.lookout.0.socket;
         let mut sockets =
             [socket.as_fd(), also].map(|socket| PollFd::new(socket, PollFlags::POLLIN));
         match ppoll(&mut sockets, Some(limit.into()), None) {
             Ok(_) => {
-                // An interface went down: the others are still there, and nobody else takes note of it.
-                if self.ring.is_some() && failed(&sockets[0]) {
+                // An interface went down: the others are still there, and of a ring nobody else takes note of it.
+                if self.ring.is_some() && has(&sockets[0], PollFlags::POLLERR) {
                     socket.take_error()?;
                 }
-                Ok(())
+                Ok(has(&sockets[1], PollFlags::POLLIN | PollFlags::POLLHUP))
             }
-            Err(Errno::EINTR) => Ok(()),
+            Err(Errno::EINTR) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -106,8 +111,7 @@ impl Eye {
     }
 }
 
-fn failed(socket: &PollFd<'_>) -> bool {
-    socket
-        .revents()
-        .is_some_and(|events| events.contains(PollFlags::POLLERR))
+fn has(socket: &PollFd<'_>, one_of: PollFlags) -> bool {
+    let events = socket.revents();
+    events.is_some_and(|events| events.intersects(one_of))
 }
