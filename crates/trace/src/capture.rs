@@ -3,7 +3,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
@@ -144,8 +144,16 @@ impl Lookout {
         self.change(|wanted| wanted.keep(snap))
     }
 
+    fn wanted(&self) -> MutexGuard<'_, filter::Wanted> {
+        self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn snap(&self) -> u32 {
+        self.wanted().snap()
+    }
+
     fn change(&self, change: impl FnOnce(&mut filter::Wanted) -> bool) -> io::Result<()> {
-        let mut wanted = self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = self.wanted();
         if !change(&mut wanted) {
             return Ok(());
         }

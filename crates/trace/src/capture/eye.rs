@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::GetSockOpt as _;
 use nix::sys::socket::sockopt::GetStruct;
 
+use super::filter;
 use super::queue::Queue;
 use super::ring::Ring;
 use super::{Lookout, Seen};
@@ -63,7 +64,8 @@ impl Eye {
             // The kernel puts it there before it says that the frame is ready, and both are in one order.
             let queue = self.queue.get_or_insert_with(Queue::new);
             if let Some(whole) = queue.look(socket, true)? {
-                data = whole.data;
+                // The kernel has not cut it.
+                data = &whole.data[..filter::kept(whole.data, self.lookout.snap())];
             }
         }
         Ok(Some(Seen {

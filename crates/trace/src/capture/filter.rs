@@ -39,7 +39,20 @@ const ICMP: u32 = 1;
 const ICMPV6: u32 = 58;
 
 /// As long the headers of IP and TCP are at most.
-const HEADERS: u32 = 128;
+pub(super) const HEADERS: u32 = 128;
+
+/// How much of a packet is kept that the program let through as more than its headers.
+pub(super) fn kept(packet: &[u8], snap: u32) -> usize {
+    let protocol = match packet.first().map(|first| first >> 4) {
+        Some(6) => packet.get(6),
+        _ => packet.get(9),
+    };
+    match protocol.copied().map(u32::from) {
+        // A segment that is to be cut is one of which the headers are kept.
+        Some(TCP) => packet.len(),
+        _ => packet.len().min(snap as usize),
+    }
+}
 
 /// What is to be seen.
 #[derive(Clone, Debug)]
@@ -84,6 +97,10 @@ impl Wanted {
     /// Whether anything may pass another interface than the loopback.
     pub(super) fn is_far(&self) -> bool {
         self.far
+    }
+
+    pub(super) fn snap(&self) -> u32 {
+        self.snap
     }
 
     pub(super) fn keep(&mut self, snap: u32) -> bool {

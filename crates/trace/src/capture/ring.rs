@@ -18,21 +18,21 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::SetStruct;
 use socket2::Socket;
 
-use super::SNAP;
+use super::filter::HEADERS;
 
 /// The kernel takes memory in pieces of this size, each without a gap: it has many of them, also after a long time.
 const BLOCK: usize = 64 * 1024;
 const BLOCKS: usize = 256;
 
-/// One packet, up to [`SNAP`] bytes of it, behind what the kernel says of it (TPACKET2_HDRLEN, aligned, and 16 bytes).
-/// As many lines of the cache as that takes.
-const FRAME: usize = 2176;
-const _: () = assert!(FRAME >= SNAP as usize + libc::TPACKET2_HDRLEN.next_multiple_of(16) + 16);
-const _: () = assert!(FRAME.is_multiple_of(64));
+/// One packet, behind what the kernel says of it (TPACKET2_HDRLEN, aligned, and 16 bytes). There is room for all headers
+/// and for a short message, so that very many fit: what is longer stands in the queue of the socket.
+const FRAME: usize = 512;
+const ROOM: usize = FRAME - (libc::TPACKET2_HDRLEN.next_multiple_of(16) + 16);
+const _: () = assert!(ROOM >= HEADERS as usize && FRAME.is_multiple_of(64));
 
 const IN_A_BLOCK: usize = BLOCK / FRAME;
 
-/// As many packets may wait: a tenth of a second of the fastest transfer over the loopback.
+/// As many packets may wait: a third of a second of the fastest transfer over the loopback.
 pub(super) const FRAMES: usize = BLOCKS * IN_A_BLOCK;
 
 /// Where the sender's address stands, behind the header.

@@ -138,7 +138,7 @@ fn data(length: usize) -> Vec<u8> {
 fn converse(talks: &[Talk; 2], listener: &TcpListener) {
     for talk in talks {
         for length in [
-            0, 1, 47, 100, 128, 1200, 2020, 2021, 2068, 2069, 9000, 60_000,
+            0, 1, 47, 100, 404, 405, 1200, 2020, 2021, 2068, 2069, 9000, 60_000,
         ] {
             talk.say(&data(length));
         }
@@ -171,7 +171,7 @@ fn both_ways_see_the_same() {
             sight.lookout.admit(end).unwrap();
         }
     }
-    for snap in [WHOLE, SNAP, 60] {
+    for snap in [WHOLE, SNAP, 1000, 60] {
         for sight in &sights {
             sight.lookout.keep(snap).unwrap();
         }
@@ -264,7 +264,7 @@ fn a_wait_ends_with_a_packet_and_not_before_when_all_were_looked_at() {
     for mut sight in [ring, queue] {
         sight.lookout.admit(talk.end).unwrap();
         // Some find room in a frame of the ring, and some do not.
-        for length in [1, 9000, 1, 9000, 9000] {
+        for length in [1, 404, 405, 9000, 1, 9000, 9000] {
             talk.say(&data(length));
             assert!(sight.waits(LONG) < LONG, "{length}");
             assert_eq!(sight.look().unwrap().data.len(), 28 + length);
