@@ -21,7 +21,7 @@ const IF_EQUAL: u16 = 0x15;
 const IF_MORE: u16 = 0x25;
 const IF_LESS: u16 = 0x35;
 const IF_BITS: u16 = 0x45;
-const RETURN: u16 = 0x06;
+pub(super) const RETURN: u16 = 0x06;
 const GO: u16 = 0x05;
 
 // Beside the packet: SKF_AD_OFF and what is there.
