@@ -98,7 +98,7 @@ impl Lookout {
         let Ok(ring) = Ring::of(&socket) else {
             return Self::queued(snap);
         };
-        Ok(Self::new(socket, wanted, Way::Ring(ring)))
+        Self::new(socket, wanted, Way::Ring(ring))
     }
 
     /// The same without a ring.
@@ -109,15 +109,17 @@ impl Lookout {
         let mut queue = Queue::new();
         while queue.look(&socket, false)?.is_some() {}
         wait_for_stamps()?;
-        Ok(Self::new(socket, wanted, Way::Queue))
+        Self::new(socket, wanted, Way::Queue)
     }
 
-    fn new(socket: Socket, wanted: filter::Wanted, way: Way) -> Self {
-        Self(Arc::new(Inner {
+    fn new(socket: Socket, wanted: filter::Wanted, way: Way) -> io::Result<Self> {
+        // What passed before the filter was there, and found no room, is nothing that was missed.
+        eye::missed_since(&socket)?;
+        Ok(Self(Arc::new(Inner {
             socket,
             wanted: Mutex::new(wanted),
             way: Mutex::new(Some(way)),
-        }))
+        })))
     }
 
     /// Sees packets of this port from now on. If it is that of a loopback address, those on the loopback are enough.

@@ -9,6 +9,8 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::GetSockOpt as _;
 use nix::sys::socket::sockopt::GetStruct;
 
+use socket2::Socket;
+
 use super::filter;
 use super::queue::Queue;
 use super::ring::Ring;
@@ -106,11 +108,14 @@ impl Eye {
     /// # Errors
     /// As getsockopt(2).
     pub fn missed(&mut self) -> io::Result<u64> {
-        // The kernel counts from the last time that it was asked.
-        let since = Statistics.get(&self.lookout.0.socket)?;
-        self.missed += u64::from(since.tp_drops);
+        self.missed += missed_since(&self.lookout.0.socket)?;
         Ok(self.missed)
     }
+}
+
+/// How many packets a socket has missed since this was asked last.
+pub(super) fn missed_since(socket: &Socket) -> io::Result<u64> {
+    Ok(Statistics.get(socket)?.tp_drops.into())
 }
 
 fn has(socket: &PollFd<'_>, one_of: PollFlags) -> bool {
