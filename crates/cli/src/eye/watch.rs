@@ -134,7 +134,7 @@ impl Watch {
         }
         let nap = match self.thick {
             0 => wait,
-            ..GOES_ON => wait.min(NAP),
+            1..GOES_ON => wait.min(NAP),
             _ => wait.min(LONG_NAP),
         };
         let waking = self.waking.as_fd();
