@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{self, Sender};
@@ -179,22 +179,26 @@ impl Eye {
         }
         for end in listening {
             if let Endpoint::Net(at) = &end.at {
-                self.watch_port(at.port())?;
+                self.watch_end(*at)?;
             }
         }
         Ok(())
     }
 
-    /// Watches a port of ours, and whoever comes to it.
+    /// Watches a port, whosever it is and wherever it listens, and whoever comes to it.
     pub(crate) fn watch_port(&self, port: u16) -> Result<()> {
-        self.hand.wanted().ports.insert(port);
-        self.admit(Some(port))
+        self.watch_end((Ipv4Addr::UNSPECIFIED, port).into())
+    }
+
+    fn watch_end(&self, end: SocketAddr) -> Result<()> {
+        self.hand.wanted().ports.insert(end.port());
+        self.admit(Some(end))
     }
 
     /// Watches the connections with one address, or with one port of it.
     pub(crate) fn watch_peer(&self, peer: SocketAddr) -> Result<()> {
         self.hand.wanted().peers.insert(wanted::canonical(peer));
-        self.admit(Some(peer.port()))
+        self.admit(Some(peer))
     }
 
     /// Watches the connections of a program.
@@ -208,7 +212,7 @@ impl Eye {
         self.admit(None)
     }
 
-    fn admit(&self, port: Option<u16>) -> Result<()> {
+    fn admit(&self, end: Option<SocketAddr>) -> Result<()> {
         let Some(lookout) = &self.hand.lookout else {
             let whose = self.hand.wanted().whose();
             let (done, looked) = mpsc::channel();
@@ -217,8 +221,8 @@ impl Eye {
             let _ = looked.recv_timeout(FIRST_LOOK);
             return Ok(());
         };
-        let admitted = match port {
-            Some(port) => lookout.admit(port),
+        let admitted = match end {
+            Some(end) => lookout.admit(end),
             None => lookout.admit_all(),
         };
         admitted.context("cannot watch")

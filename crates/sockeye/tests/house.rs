@@ -14,10 +14,7 @@ const EMPTY_WORDS: &[&str] = &[
 
 #[test]
 fn every_source_file_keeps_the_house_rules() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)
-        .unwrap();
+    let root = root();
     let mut files = Vec::new();
     for member in members(root) {
         for part in ["src", "tests", "benches", "examples"] {
@@ -33,6 +30,51 @@ fn every_source_file_keeps_the_house_rules() {
         })
         .collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// The crate that has a place for unsafe code, and the place.
+const UNSAFE: (&str, &str) = ("crates/trace", "crates/trace/src/capture/ring.rs");
+
+#[test]
+fn unsafe_code_is_forbidden_but_for_one_place() {
+    let root = root();
+    let workspace = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let rules = lints(&workspace, "workspace.lints.");
+    assert!(rules.iter().any(|rule| rule == "unsafe_code = \"forbid\""));
+    for member in members(root) {
+        let manifest = fs::read_to_string(member.join("Cargo.toml")).unwrap();
+        if !member.ends_with(UNSAFE.0) {
+            let all = "[lints]\nworkspace = true";
+            assert!(manifest.contains(all), "{}", member.display());
+            continue;
+        }
+        let but = |rule: &String| rule.replace("\"forbid\"", "\"deny\"");
+        let expected: Vec<_> = rules.iter().map(but).collect();
+        assert_eq!(lints(&manifest, "lints."), expected);
+    }
+    let mut files = Vec::new();
+    rust_files(&root.join(UNSAFE.0), &mut files);
+    files.retain(|file| {
+        let text = fs::read_to_string(file).unwrap();
+        text.contains("unsafe_code")
+    });
+    assert_eq!(files, [root.join(UNSAFE.1)]);
+}
+
+/// The lines of the tables of a manifest whose names begin so, and what follows in their names.
+fn lints(manifest: &str, table: &str) -> Vec<String> {
+    let mut inside = false;
+    let mut found = Vec::new();
+    for line in manifest.lines() {
+        if let Some(head) = line.strip_prefix('[') {
+            let name = head.strip_prefix(table);
+            inside = name.is_some();
+            found.extend(name.map(str::to_owned));
+        } else if inside && line.contains('=') {
+            found.push(line.to_owned());
+        }
+    }
+    found
 }
 
 #[test]
@@ -71,6 +113,11 @@ fn the_check_can_fail() {
         found("a.rs", &format!("{tested}{}", lines(97))),
         ["a.rs: 801 lines, 800 are allowed with tests"]
     );
+}
+
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap()
 }
 
 /// The folders of the workspace's crates.

@@ -207,6 +207,26 @@ fn a_transfer_of_a_gibibyte_stays_under_200_lines_and_its_end_is_seen_at_once() 
 }
 
 #[test]
+fn rows_that_come_at_once_are_folded_as_if_they_had_come_one_by_one() {
+    let mut live = live();
+    let mut growing = Growing::new(Style::default(), "");
+    let mut clock = 1_000_000_000;
+    let mut seq = 1;
+    for _ in 0..150 {
+        for (back, seq, ack, len) in [(false, seq, 1, 1000), (true, 1, seq + 1000, 0)] {
+            clock += 10_000;
+            live.packet(RAW, clock, &segment(back, 16, seq, ack, len));
+        }
+        seq += 1000;
+    }
+    let fresh = live.fresh();
+    let mut drawn = growing.grow(live.flows(), &fresh, Instant::now());
+    drawn.push_str(&growing.finish(live.flows()));
+    let lines = drawn.lines().count();
+    assert!((60..90).contains(&lines), "{lines} lines:\n{drawn}");
+}
+
+#[test]
 fn of_a_long_transfer_little_is_kept_and_its_picture_is_the_same() {
     let (whole, all) = gibibyte(true, false);
     let (drawn, most) = gibibyte(true, true);

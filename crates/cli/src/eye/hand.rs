@@ -91,7 +91,7 @@ impl sockeye::Lookout for Hand {
         if let Some(lookout) = &self.lookout {
             self.wanted().pairs.insert(pair);
             // Without it the connection is made all the same, and not seen.
-            let _ = lookout.admit(local.port());
+            let _ = lookout.admit(SocketAddr::new(peer.ip(), local.port()));
         }
     }
 

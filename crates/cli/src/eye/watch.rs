@@ -19,9 +19,12 @@ use super::{Easel, Hand, Told};
 const BATCH: usize = 64;
 
 /// If so many came since one looked last, they come faster than anybody reads rows: the next ones may gather, because
-/// to be woken up for each would take the time of those who talk.
+/// to be woken up for each would take the time of those who talk. If that goes on, longer: a row is still there after a
+/// millisecond.
 const THICK: usize = 16;
 const NAP: Duration = Duration::from_micros(500);
+const GOES_ON: u32 = 16;
+const LONG_NAP: Duration = Duration::from_micros(900);
 
 /// Then this thread stands back, too: what it reads waits in the kernel, and those who talk do not. (The niceness that
 /// is added, sched(7).)
@@ -51,6 +54,8 @@ pub(super) struct Watch {
     seen: u64,
     /// How many since one waited last.
     gathered: usize,
+    /// How often in a row they were many.
+    thick: u32,
     /// Whether it has stood back: not everybody may come forward again.
     is_back: bool,
     /// The ends of the latest packet that was wanted: the next one is mostly between them.
@@ -80,6 +85,7 @@ impl Watch {
             live,
             seen: 0,
             gathered: 0,
+            thick: 0,
             is_back: false,
             latest: None,
             over: None,
@@ -88,7 +94,7 @@ impl Watch {
     }
 
     pub(super) fn run(mut self) -> Result<()> {
-        let mut eye = self.hand.lookout.as_ref().map(trace::Lookout::eye);
+        let mut eye = self.hand.lookout.as_ref().and_then(trace::Lookout::eye);
         loop {
             self.listen();
             let more = match &mut eye {
@@ -118,21 +124,29 @@ impl Watch {
     /// Waits for packets, or for what our own sockets tell, or until something is due.
     fn wait(&mut self, eye: Option<&trace::Eye>) -> Result<()> {
         let wait = self.due();
-        let thick = std::mem::take(&mut self.gathered) >= THICK;
-        if thick && !std::mem::replace(&mut self.is_back, true) {
+        self.thick = match std::mem::take(&mut self.gathered) >= THICK {
+            true => self.thick.saturating_add(1),
+            false => 0,
+        };
+        if self.thick > 0 && !std::mem::replace(&mut self.is_back, true) {
             // Who may not be nicer sees as much, only at a higher price.
             let _ = rustix::process::nice(BACK);
         }
+        let nap = match self.thick {
+            0 => wait,
+            1..GOES_ON => wait.min(NAP),
+            _ => wait.min(LONG_NAP),
+        };
         let waking = self.waking.as_fd();
-        match eye {
-            Some(eye) if !thick => eye.wait(waking, wait).context("cannot see packets")?,
-            Some(_) => trace::wait(waking, wait.min(NAP)).context("cannot wait")?,
-            None => trace::wait(waking, wait).context("cannot wait")?,
-        }
+        let told = match eye {
+            Some(eye) if self.thick == 0 => eye.wait(waking, nap).context("cannot see packets")?,
+            _ => trace::wait(waking, nap).context("cannot wait")?,
+        };
         let mut bytes = [0; 256];
-        while (&self.waking)
-            .read(&mut bytes)
-            .is_ok_and(|count| count == bytes.len())
+        while told
+            && (&self.waking)
+                .read(&mut bytes)
+                .is_ok_and(|count| count == bytes.len())
         {}
         Ok(())
     }

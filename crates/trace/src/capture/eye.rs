@@ -1,21 +1,20 @@
-//! Reads what a lookout lets through, many packets with one system call.
+//! Looks at what a lookout lets through, in one of two ways that see the same.
 
-use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::socket::GetSockOpt as _;
 use nix::sys::socket::sockopt::GetStruct;
-use nix::sys::socket::{
-    ControlMessageOwned, GetSockOpt as _, LinkAddr, MsgFlags, MultiHeaders, RecvMsg, recvmmsg,
-};
-use nix::sys::time::TimeSpec;
 
-use super::{Lookout, Seen, WHOLE, nanoseconds, now};
+use socket2::Socket;
 
-/// As many packets are read at once.
-const BATCH: usize = 64;
+use super::filter;
+use super::queue::Queue;
+use super::ring::Ring;
+use super::{Lookout, Seen};
 
 #[derive(Clone, Copy, Debug)]
 struct Statistics;
@@ -32,50 +31,19 @@ nix::getsockopt_impl!(
 #[derive(Debug)]
 pub struct Eye {
     lookout: Lookout,
-    headers: MultiHeaders<LinkAddr>,
-    /// Room for a batch; what was never needed takes no memory.
-    room: Vec<u8>,
-    batch: Vec<Kept>,
-    next: usize,
+    /// Where the kernel has one; else everything stands in the queue.
+    ring: Option<Ring>,
+    /// Made when something stands there.
+    queue: Option<Queue>,
     missed: u64,
 }
 
-/// What stands in one part of the room.
-#[derive(Clone, Copy, Debug)]
-struct Kept {
-    time: u64,
-    length: usize,
-    outbound: bool,
-}
-
-impl Kept {
-    fn of(message: &RecvMsg<'_, '_, LinkAddr>) -> Self {
-        let mut said = message.cmsgs().into_iter().flatten();
-        let time = said.find_map(|said| match said {
-            ControlMessageOwned::ScmTimestampns(stamp) => Some(nanoseconds(stamp)),
-            _ => None,
-        });
-        let outgoing = i32::from(libc::PACKET_OUTGOING);
-        Self {
-            time: time.unwrap_or_else(now),
-            length: message.bytes,
-            outbound: message
-                .address
-                .is_some_and(|from| i32::from(from.pkttype()) == outgoing),
-        }
-    }
-}
-
 impl Eye {
-    pub(super) fn new(lookout: Lookout) -> Self {
-        // Times alone are said beside packets, so that what a batch was told does not limit what the next one is.
-        let said = nix::cmsg_space!(TimeSpec);
+    pub(super) fn new(lookout: Lookout, ring: Option<Ring>) -> Self {
         Self {
             lookout,
-            headers: MultiHeaders::preallocate(BATCH, Some(said)),
-            room: vec![0; BATCH * WHOLE as usize],
-            batch: Vec::with_capacity(BATCH),
-            next: 0,
+            ring,
+            queue: None,
             missed: 0,
         }
     }
@@ -85,55 +53,52 @@ impl Eye {
     /// # Errors
     /// As reading a socket.
     pub fn look(&mut self) -> io::Result<Option<Seen<'_>>> {
-        if self.next == self.batch.len() {
-            // Where less came than there is room for, nothing is left.
-            let drained = !self.batch.is_empty() && self.batch.len() < BATCH;
-            self.batch.clear();
-            self.next = 0;
-            if drained || !self.read()? {
-                return Ok(None);
+        let socket = &self.lookout.0.socket;
+        let Some(ring) = &mut self.ring else {
+            let queue = self.queue.get_or_insert_with(Queue::new);
+            return queue.look(socket, false);
+        };
+        let Some(frame) = ring.look() else {
+            return Ok(None);
+        };
+        let mut data = frame.data;
+        if frame.is_queued {
+            // The kernel puts it there before it says that the frame is ready, and both are in one order.
+            let queue = self.queue.get_or_insert_with(Queue::new);
+            if let Some(whole) = queue.look(socket, true)? {
+                // The kernel has not cut it.
+                data = &whole.data[..filter::kept(whole.data, self.lookout.snap())];
             }
         }
-        let kept = self.batch[self.next];
-        let start = self.next * WHOLE as usize;
-        self.next += 1;
         Ok(Some(Seen {
-            time: kept.time,
-            data: &self.room[start..start + kept.length],
-            outbound: kept.outbound,
+            time: frame.time,
+            data,
+            outbound: frame.outbound,
         }))
     }
 
-    /// Reads a batch, if something is there.
-    fn read(&mut self) -> io::Result<bool> {
-        let socket = self.lookout.0.socket.as_raw_fd();
-        let flags = MsgFlags::MSG_DONTWAIT;
-        loop {
-            let parts = self.room.chunks_exact_mut(WHOLE as usize);
-            let mut slices: Vec<_> = parts.map(|part| [IoSliceMut::new(part)]).collect();
-            match recvmmsg(socket, &mut self.headers, &mut slices, flags, None) {
-                Ok(messages) => {
-                    self.batch
-                        .extend(messages.map(|message| Kept::of(&message)));
-                    return Ok(!self.batch.is_empty());
-                }
-                Err(Errno::EAGAIN) => return Ok(false),
-                // An interface went down: the others are still there.
-                Err(Errno::EINTR | Errno::ENETDOWN) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+    #[cfg(test)]
+    pub(super) fn has_ring(&self) -> bool {
+        self.ring.is_some()
     }
 
-    /// Waits until a packet is there, or something on `also`, or for this long.
+    /// Waits until a packet is there, or something on `also`, or for this long. Whether something is on `also`.
     ///
     /// # Errors
     /// As ppoll(2).
-    pub fn wait(&self, also: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
-        let socket = self.lookout.0.socket.as_fd();
-        let mut sockets = [socket, also].map(|socket| PollFd::new(socket, PollFlags::POLLIN));
+    pub fn wait(&self, also: BorrowedFd<'_>, limit: Duration) -> io::Result<bool> {
+        let socket = &self.lookout.0.socket;
+        let mut sockets =
+            [socket.as_fd(), also].map(|socket| PollFd::new(socket, PollFlags::POLLIN));
         match ppoll(&mut sockets, Some(limit.into()), None) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Ok(_) => {
+                // An interface went down: the others are still there, and of a ring nobody else takes note of it.
+                if self.ring.is_some() && has(&sockets[0], PollFlags::POLLERR) {
+                    socket.take_error()?;
+                }
+                Ok(has(&sockets[1], PollFlags::POLLIN | PollFlags::POLLHUP))
+            }
+            Err(Errno::EINTR) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -143,9 +108,17 @@ impl Eye {
     /// # Errors
     /// As getsockopt(2).
     pub fn missed(&mut self) -> io::Result<u64> {
-        // The kernel counts from the last time that it was asked.
-        let since = Statistics.get(&self.lookout.0.socket)?;
-        self.missed += u64::from(since.tp_drops);
+        self.missed += missed_since(&self.lookout.0.socket)?;
         Ok(self.missed)
     }
+}
+
+/// How many packets a socket has missed since this was asked last.
+pub(super) fn missed_since(socket: &Socket) -> io::Result<u64> {
+    Ok(Statistics.get(socket)?.tp_drops.into())
+}
+
+fn has(socket: &PollFd<'_>, one_of: PollFlags) -> bool {
+    let events = socket.revents();
+    events.is_some_and(|events| events.intersects(one_of))
 }

@@ -1,6 +1,8 @@
 //! Which packets the kernel hands over: a small program that it runs on each of them (classic BPF), and which does
 //! not depend on the kind of link.
 
+use std::net::SocketAddr;
+
 use socket2::SockFilter;
 
 /// More ports are not asked for one by one: a program has a limit, and its jumps a shorter one.
@@ -19,7 +21,7 @@ const IF_EQUAL: u16 = 0x15;
 const IF_MORE: u16 = 0x25;
 const IF_LESS: u16 = 0x35;
 const IF_BITS: u16 = 0x45;
-const RETURN: u16 = 0x06;
+pub(super) const RETURN: u16 = 0x06;
 const GO: u16 = 0x05;
 
 // Beside the packet: SKF_AD_OFF and what is there.
@@ -37,13 +39,28 @@ const ICMP: u32 = 1;
 const ICMPV6: u32 = 58;
 
 /// As long the headers of IP and TCP are at most.
-const HEADERS: u32 = 128;
+pub(super) const HEADERS: u32 = 128;
+
+/// How much of a packet is kept that the program let through as more than its headers.
+pub(super) fn kept(packet: &[u8], snap: u32) -> usize {
+    let protocol = match packet.first().map(|first| first >> 4) {
+        Some(6) => packet.get(6),
+        _ => packet.get(9),
+    };
+    match protocol.copied().map(u32::from) {
+        // A segment that is to be cut is one of which the headers are kept.
+        Some(TCP) => packet.len(),
+        _ => packet.len().min(snap as usize),
+    }
+}
 
 /// What is to be seen.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     ports: Vec<u16>,
     all: bool,
+    /// Whether anything may pass another interface than the loopback.
+    far: bool,
     snap: u32,
 }
 
@@ -52,22 +69,38 @@ impl Wanted {
         Self {
             ports: Vec::new(),
             all: false,
+            far: false,
             snap,
         }
     }
 
     /// Whether that changes anything; so do the others.
-    pub(super) fn admit(&mut self, port: u16) -> bool {
-        if self.all || self.ports.contains(&port) {
-            return false;
+    pub(super) fn admit(&mut self, end: SocketAddr) -> bool {
+        let farther = !end.ip().to_canonical().is_loopback() && self.go_far();
+        if self.all || self.ports.contains(&end.port()) {
+            return farther;
         }
-        self.ports.push(port);
+        self.ports.push(end.port());
         self.all = self.ports.len() > PORTS;
         true
     }
 
     pub(super) fn admit_all(&mut self) -> bool {
-        !std::mem::replace(&mut self.all, true)
+        let farther = self.go_far();
+        !std::mem::replace(&mut self.all, true) || farther
+    }
+
+    fn go_far(&mut self) -> bool {
+        !std::mem::replace(&mut self.far, true)
+    }
+
+    /// Whether anything may pass another interface than the loopback.
+    pub(super) fn is_far(&self) -> bool {
+        self.far
+    }
+
+    pub(super) fn snap(&self) -> u32 {
+        self.snap
     }
 
     pub(super) fn keep(&mut self, snap: u32) -> bool {
@@ -87,7 +120,8 @@ impl Wanted {
         if self.all || !self.ports.is_empty() {
             // On the loopback every packet passes twice, on its way out and on its way in.
             program.put(LOAD_WORD, HARDWARE);
-            program.check(IF_EQUAL, LOOPBACK, Go::On, Go::Skip(2));
+            let elsewhere = if self.far { Go::Skip(2) } else { Go::Drop };
+            program.check(IF_EQUAL, LOOPBACK, Go::On, elsewhere);
             program.put(LOAD_WORD, KIND);
             program.check(IF_EQUAL, OUTGOING, Go::Drop, Go::On);
             program.put(LOAD_WORD, PROTOCOL);
@@ -221,10 +255,27 @@ impl Program {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
-    /// What the kernel does with a program: how many bytes of a packet are kept.
+    /// An address on the loopback.
+    fn here(port: u16) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    /// What the kernel does with a program: how many bytes of a packet are kept that the loopback carries.
     fn kept(program: &[Instruction], packet: &[u8], protocol: u32, length: u32) -> u32 {
+        kept_of(program, packet, (protocol, LOOPBACK, 0), length)
+    }
+
+    /// The same for a packet of any kind of link and direction.
+    fn kept_of(
+        program: &[Instruction],
+        packet: &[u8],
+        (protocol, hardware, kind): (u32, u32, u32),
+        length: u32,
+    ) -> u32 {
         let byte = |at: usize| u32::from(packet[at]);
         let (mut a, mut x, mut at) = (0, 0, 0);
         loop {
@@ -233,8 +284,8 @@ mod tests {
             let mut jump = |holds: bool| at += usize::from(if holds { yes } else { no });
             match code {
                 LOAD_WORD if k == PROTOCOL => a = protocol,
-                LOAD_WORD if k == KIND => a = 0,
-                LOAD_WORD if k == HARDWARE => a = LOOPBACK,
+                LOAD_WORD if k == KIND => a = kind,
+                LOAD_WORD if k == HARDWARE => a = hardware,
                 LOAD_LENGTH => a = length,
                 LOAD_BYTE => a = byte(k as usize),
                 LOAD_HALF => a = byte(k as usize) << 8 | byte(k as usize + 1),
@@ -265,7 +316,7 @@ mod tests {
     #[test]
     fn of_long_segments_the_headers_are_kept_and_of_everything_else_what_was_asked_for() {
         let mut wanted = Wanted::nothing(2048);
-        wanted.admit(3000);
+        wanted.admit(here(3000));
         let program = wanted.instructions();
         for (version, ethertype) in [(4, IPV4), (6, IPV6)] {
             let kept = |protocol: u32, port, length| {
@@ -290,7 +341,7 @@ mod tests {
     fn as_many_ports_as_there_can_be_are_all_seen() {
         let mut wanted = Wanted::nothing(2048);
         for port in 1..=PORTS as u16 {
-            wanted.admit(port);
+            wanted.admit(here(port));
         }
         let program = wanted.instructions();
         for port in 1..=PORTS as u16 {
@@ -298,5 +349,35 @@ mod tests {
             assert_eq!(kept(&program, &packet(6, 6, port), IPV6, 9999), HEADERS);
         }
         assert_eq!(kept(&program, &packet(6, 17, 999), IPV6, 60), 0);
+    }
+
+    #[test]
+    fn what_other_interfaces_carry_is_seen_when_something_of_it_is_wanted() {
+        const ETHERNET: u32 = 1;
+        let packet = packet(4, 6, 3000);
+        let seen = |wanted: &Wanted| {
+            let program = wanted.instructions();
+            let links = [
+                (LOOPBACK, 0),
+                (LOOPBACK, OUTGOING),
+                (ETHERNET, 0),
+                (ETHERNET, OUTGOING),
+            ];
+            links.map(|(hardware, kind)| kept_of(&program, &packet, (IPV4, hardware, kind), 60) > 0)
+        };
+        let mut wanted = Wanted::nothing(2048);
+        assert!(wanted.admit(here(3000)));
+        assert_eq!(seen(&wanted), [true, false, false, false]);
+        assert!(!wanted.admit("[::1]:3000".parse().unwrap()), "nothing new");
+        assert!(!wanted.admit("[::ffff:127.0.0.9]:3000".parse().unwrap()));
+        assert!(
+            wanted.admit("0.0.0.0:3000".parse().unwrap()),
+            "from anywhere"
+        );
+        assert_eq!(seen(&wanted), [true, false, true, true]);
+        assert!(!wanted.admit(here(3000)), "it has gone far before");
+        let mut wanted = Wanted::nothing(2048);
+        assert!(wanted.admit_all());
+        assert_eq!(seen(&wanted), [true, false, true, true]);
     }
 }

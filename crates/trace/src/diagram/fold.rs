@@ -206,7 +206,7 @@ impl<'a> Row<'a> {
     }
 
     /// How many lines it takes, about.
-    fn height(&self) -> usize {
+    pub(super) fn height(&self) -> usize {
         match self.single() {
             Some(event) => {
                 1 + event.steps.len() + event.notes.iter().filter_map(Note::line).count()

@@ -196,7 +196,7 @@ impl Growing {
         };
         growth.drawn += rows.iter().map(|row| row.events().len()).sum::<usize>();
         growth.since = (growth.drawn < flow.rows()).then_some(now);
-        if growth.level(self.style.all) >= Level::Exchanges && waited {
+        if level(growth.lines, self.style.all) >= Level::Exchanges && waited {
             growth.hold *= 2;
         }
         let begins = growth.lines == 0;
@@ -240,35 +240,30 @@ impl Growth {
         self.over = flow.is_over();
     }
 
-    fn level(&self, all: bool) -> Level {
-        match self.lines {
-            _ if all => Level::None,
-            0..RUNS => Level::Runs,
-            RUNS..EXCHANGES => Level::Exchanges,
-            _ => Level::Everything,
-        }
-    }
-
     /// The rows that can be drawn; with `at_once` all of them.
     fn due<'a>(&mut self, flow: &'a Flow, at_once: bool, all: bool) -> Vec<Row<'a>> {
         let events = &flow.events[..];
-        let level = self.level(all);
+        let mut lines = self.lines;
         let mut rows = Vec::new();
         let mut start = self.drawn - flow.gone;
         let known = std::mem::take(&mut self.known);
-        if known > 0 && !at_once && fold::goes_on(events, start, known, level) {
+        if known > 0 && !at_once && fold::goes_on(events, start, known, level(lines, all)) {
             self.known = events.len() - start;
             self.gather(flow);
             return rows;
         }
         while start < events.len() {
+            // Many may have come at once.
+            let level = level(lines, all);
             let (length, grows) = fold::next(events, start, level, self.sheaf.is_some());
             if grows && !at_once {
                 self.known = events.len() - start;
                 break;
             }
             let before = self.sheaf.take();
-            rows.push(Row::of(&events[start..start + length], before));
+            let row = Row::of(&events[start..start + length], before);
+            lines += row.height();
+            rows.push(row);
             start += length;
         }
         rows
@@ -288,6 +283,16 @@ impl Growth {
         self.progress.explain(flow, events);
         self.drawn += events.len();
         self.known = 1;
+    }
+}
+
+/// How much is folded after so many lines.
+fn level(lines: usize, all: bool) -> Level {
+    match lines {
+        _ if all => Level::None,
+        0..RUNS => Level::Runs,
+        RUNS..EXCHANGES => Level::Exchanges,
+        _ => Level::Everything,
     }
 }
 
