@@ -98,6 +98,14 @@ pub(crate) struct Connection {
     pub(crate) webtransport: bool,
 }
 
+impl Connection {
+    /// Where only WebSocket is spoken there is none.
+    fn page(&self) -> Option<&Page> {
+        let page = self.settings.page.as_ref();
+        page.filter(|_| !self.only_websocket)
+    }
+}
+
 /// What a port was told about HTTP.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {

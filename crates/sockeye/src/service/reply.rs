@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, header};
 use wire::text::Encoding;
 
@@ -41,6 +42,21 @@ impl Reply {
         HeaderValue::try_from(format!("text/{kind}; charset={encoding}"))
             .unwrap_or(HeaderValue::from_static("application/octet-stream"))
     }
+
+    /// The answer over HTTP, to who speaks in this encoding.
+    fn response(&self, encoding: Encoding) -> Response {
+        let mut response = Response::new(self.answer.clone().into());
+        let kind = self.content_type.clone();
+        let kind = kind.unwrap_or_else(|| Self::kind(&self.answer, encoding));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, kind);
+        let exactly = HeaderValue::from_static("nosniff");
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, exactly);
+        if self.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
 }
 
 impl Service for Reply {
@@ -60,19 +76,13 @@ impl Service for Reply {
         while let Some(data) = request.body_mut().data().await {
             data.map_err(|source| Error::io(Operation::Receive, peer(&request), source))?;
         }
-        let mut response = Response::new(self.answer.clone().into());
-        let kind = self.content_type.clone().unwrap_or_else(|| {
-            let encoding = identity(&request).map(|identity| identity.text_encoding());
-            Self::kind(&self.answer, encoding.unwrap_or_default())
-        });
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, kind);
-        let exactly = HeaderValue::from_static("nosniff");
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, exactly);
-        if self.close {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
+        let encoding = identity(&request).map(|identity| identity.text_encoding());
+        let response = self.response(encoding.unwrap_or_default());
         Ok(Answer::Response(response))
+    }
+
+    fn at_once(&self, _: &Parts, who: &Identity) -> Option<Response> {
+        Some(self.response(who.text_encoding()))
     }
 }
 
