@@ -4,11 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::request::Parts;
+use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::error::Result;
-use crate::request::{Answer, Request, Response};
+use crate::request::{Answer, Head, Request};
 use crate::session::{Identity, Session};
 
 mod cat;
@@ -50,8 +50,9 @@ pub trait Service: Send + Sync + 'static {
     }
 
     /// The answer to a request without a body, where its head says all: nobody has to wait for it, which makes it
-    /// cheaper than one of [`http`](Self::http). That is asked when this gives `None`.
-    fn at_once(&self, head: &Parts, who: &Identity) -> Option<Response> {
+    /// cheaper than one of [`http`](Self::http). That is asked when this gives `None`. May be asked twice for one
+    /// request, so it has no effect but the answer.
+    fn at_once(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
         let _ = (head, who);
         None
     }
@@ -151,7 +152,7 @@ impl Service for AnyService {
         self.0.http_boxed(request)
     }
 
-    fn at_once(&self, head: &Parts, who: &Identity) -> Option<Response> {
+    fn at_once(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
         self.0.at_once_dyn(head, who)
     }
 
@@ -181,7 +182,7 @@ impl<S: Service> Service for Arc<S> {
         S::http(self, request)
     }
 
-    fn at_once(&self, head: &Parts, who: &Identity) -> Option<Response> {
+    fn at_once(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
         S::at_once(self, head, who)
     }
 
@@ -214,7 +215,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 trait DynService: Send + Sync {
     fn serve_boxed(&self, session: Session) -> BoxFuture<'_, Result<()>>;
     fn http_boxed(&self, request: Request) -> BoxFuture<'_, Result<Answer>>;
-    fn at_once_dyn(&self, head: &Parts, who: &Identity) -> Option<Response>;
+    fn at_once_dyn(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>>;
     fn methods_dyn(&self) -> &'static [Method];
     fn options_dyn(&self, headers: &mut HeaderMap);
     fn speaks_first_dyn(&self) -> bool;
@@ -230,7 +231,7 @@ impl<S: Service> DynService for S {
         Box::pin(self.http(request))
     }
 
-    fn at_once_dyn(&self, head: &Parts, who: &Identity) -> Option<Response> {
+    fn at_once_dyn(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
         self.at_once(head, who)
     }
 

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::request::Parts;
 use http::{HeaderValue, header};
 use wire::text::Encoding;
 
 use super::Service;
 use crate::error::{Error, Operation, Result};
-use crate::request::{Answer, Request, Response};
+use crate::request::{Answer, Body, Head, Request};
 use crate::session::{Identity, Message, Session};
 
 /// Answers every message with the same bytes, and every HTTP request, whatever its body.
@@ -44,8 +43,8 @@ impl Reply {
     }
 
     /// The answer over HTTP, to who speaks in this encoding.
-    fn response(&self, encoding: Encoding) -> Response {
-        let mut response = Response::new(self.answer.clone().into());
+    fn response(&self, encoding: Encoding) -> http::Response<Bytes> {
+        let mut response = http::Response::new(self.answer.clone());
         let kind = self.content_type.clone();
         let kind = kind.unwrap_or_else(|| Self::kind(&self.answer, encoding));
         let headers = response.headers_mut();
@@ -78,10 +77,10 @@ impl Service for Reply {
         }
         let encoding = identity(&request).map(|identity| identity.text_encoding());
         let response = self.response(encoding.unwrap_or_default());
-        Ok(Answer::Response(response))
+        Ok(Answer::Response(response.map(Body::from)))
     }
 
-    fn at_once(&self, _: &Parts, who: &Identity) -> Option<Response> {
+    fn at_once(&self, _: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
         Some(self.response(who.text_encoding()))
     }
 }

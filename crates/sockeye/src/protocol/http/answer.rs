@@ -1,9 +1,11 @@
 //! One request on the accepting side: checked, given to the service, answered.
 
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use bytes::Bytes;
 use http_body::Body as _;
 use wire::text::printable;
 
@@ -13,36 +15,49 @@ use super::{
     Connection, Refusal, Shared, TARGET_MAX, exchange, host, page, token, unread, upgrade, view,
 };
 use crate::protocol::ws;
-use crate::request::{Answer, Body, HasPage, Request, Response};
+use crate::request::{Answer, Body, HasPage, Response};
 use crate::service::Service;
 use crate::session::{Answered, Ending};
 
 mod bodies;
+mod quick;
 
 use bodies::inbound;
 pub(in crate::protocol) use bodies::{Arriving, Sent};
+pub(super) use quick::{Left, Quick};
 
 /// Answers one request.
 ///
+/// Not an `async fn`: that would keep its arguments twice.
+///
 /// # Errors
 /// In HTTP/2, for a malformed one: a stream error (RFC 9113, section 8.1.1).
-pub(in crate::protocol) async fn answer<B: Arriving>(
+pub(in crate::protocol) fn answer<B: Arriving>(
     shared: Arc<Shared>,
     request: ::http::Request<B>,
-) -> Result<::http::Response<Sent>, h2::Error> {
-    let mut asked = Asked::new(shared, &request);
-    let leave = Leave::of(&asked.shared.connection.websocket, request.headers());
-    let mut response = match asked.at_once(request, leave.is_given()) {
-        Ok(response) => response,
-        // Boxed, because the future of a connection's request is moved about and kept for the next one.
-        Err(question) => Box::pin(asked.ask(question)).await,
-    };
-    leave.tell(response.headers_mut());
-    if asked.version > Version::HTTP_11 && asked.malformed {
-        asked.tell(response.status(), 0, false);
-        return Err(h2::Reason::PROTOCOL_ERROR.into());
+) -> impl Future<Output = Result<::http::Response<Sent>, h2::Error>> + Send {
+    async move {
+        let mut asked = Asked::new(shared, &request);
+        let leave = Leave::of(&asked.shared.connection.websocket, request.headers());
+        let has_body = !request.body().is_end_stream();
+        let mut response = match asked.judge(&request, has_body, leave.is_given()) {
+            Verdict::Answered(response) => response,
+            Verdict::ByHead(response) => asked.of_service(response.map(Body::from)),
+            Verdict::Refused(response) => {
+                unread::leave(&asked.shared, request);
+                response
+            }
+            Verdict::Upgrade => asked.upgrade(request),
+            // Boxed, because the future of a connection's request is moved about and kept for the next one.
+            Verdict::Ask { may_come } => Box::pin(asked.ask(request, may_come)).await,
+        };
+        leave.tell(response.headers_mut());
+        if asked.version > Version::HTTP_11 && asked.malformed {
+            asked.tell(response.status(), 0, false);
+            return Err(h2::Reason::PROTOCOL_ERROR.into());
+        }
+        Ok(asked.sent(response))
     }
-    Ok(asked.sent(response))
 }
 
 /// In a request: it asks for a session that its connection carries apart from its requests (WebTransport). Who may
@@ -63,13 +78,18 @@ struct Asked {
     malformed: bool,
 }
 
-/// A request as the service is asked it.
-struct Question {
-    request: Request,
-    /// Says that its body may come as slowly as it likes.
-    patient: Option<Arc<AtomicBool>>,
-    /// Pages of the site that it comes from may ask.
-    may_come: bool,
+/// What is to be done with a request, by its head.
+enum Verdict {
+    /// This is the answer, by HTTP's own rules.
+    Answered(Response),
+    /// The same, and a body that may come is of no use.
+    Refused(Response),
+    /// This is the service's answer.
+    ByHead(::http::Response<Bytes>),
+    /// It becomes a WebSocket session.
+    Upgrade,
+    /// The service is asked; `may_come`: pages of the site that it comes from may ask.
+    Ask { may_come: bool },
 }
 
 /// Who answers.
@@ -95,43 +115,40 @@ impl Asked {
         }
     }
 
-    /// What HTTP itself says to a request, or the service by its head alone; or what the service is asked.
-    ///
     /// `is_named`: pages of the site that it comes from may ask.
-    fn at_once<B: Arriving>(
+    fn judge(
         &mut self,
-        request: ::http::Request<B>,
+        request: &::http::Request<impl Sized>,
+        has_body: bool,
         is_named: bool,
-    ) -> Result<Response, Question> {
-        let asks_websocket = ws::handshake::is_asked(&request);
+    ) -> Verdict {
+        let asks_websocket = ws::handshake::is_asked(request);
         let asks_apart = request.extensions().get::<Apart>().is_some();
         // Sessions have a rule of their own for that.
         let may_come = is_named || asks_websocket || asks_apart;
         if let Err(refusal) = self.check(request.headers(), may_come) {
             self.malformed = refusal.status == StatusCode::BAD_REQUEST;
-            unread::leave(&self.shared, request);
-            return Ok(refusal.response());
-        }
-        view::claim(&self.shared.connection, &request);
-        match self.method {
-            _ if asks_websocket || asks_apart || self.shared.connection.only_websocket => {}
-            Method::CONNECT | Method::TRACE => return Ok(self.not_allowed()),
-            Method::OPTIONS => return Ok(self.options(request.headers(), is_named)),
-            _ => {}
-        }
-        if let Some(response) = self.of_page(&request) {
-            return Ok(response);
+            return Verdict::Refused(refusal.response());
         }
         let connection = &self.shared.connection;
+        view::claim(connection, request);
+        match self.method {
+            _ if asks_websocket || asks_apart || connection.only_websocket => {}
+            Method::CONNECT | Method::TRACE => return Verdict::Answered(self.not_allowed()),
+            Method::OPTIONS => return Verdict::Answered(self.options(request.headers(), is_named)),
+            _ => {}
+        }
+        if let Some(response) = self.of_page(request) {
+            return Verdict::Answered(response);
+        }
         if let Some(token) = &connection.token
             && !token::says(token, &self.uri, request.headers())
         {
-            unread::leave(&self.shared, request);
-            return Ok(token::ask());
+            return Verdict::Refused(token::ask());
         }
         if asks_apart {
-            return Ok(
-                match ws::handshake::check_origin(&request, &connection.websocket) {
+            return Verdict::Answered(
+                match ws::handshake::check_origin(request, &connection.websocket) {
                     Ok(()) => {
                         self.by = By::Session;
                         Response::new(Body::empty())
@@ -141,29 +158,29 @@ impl Asked {
             );
         }
         if asks_websocket {
-            return Ok(match upgrade::answer(&self.shared, request) {
-                Ok(response) => {
-                    self.by = By::Session;
-                    response
-                }
-                Err(refusal) => upgrade::refuse(refusal),
-            });
+            return Verdict::Upgrade;
         }
         if connection.only_websocket {
-            return Ok(upgrade::ask());
+            return Verdict::Answered(upgrade::ask());
         }
-        let (head, body) = request.into_parts();
-        if body.is_end_stream()
-            && let Some(response) = connection.service.at_once(&head, &connection.identity)
+        if !has_body
+            && let Some(response) = connection
+                .service
+                .at_once(request.into(), &connection.identity)
         {
-            return Ok(self.of_service(response));
+            return Verdict::ByHead(response);
         }
-        let (request, patient) = inbound(head, body, &self.shared.pace);
-        Err(Question {
-            request,
-            patient,
-            may_come,
-        })
+        Verdict::Ask { may_come }
+    }
+
+    fn upgrade<B: Arriving>(&mut self, request: ::http::Request<B>) -> Response {
+        match upgrade::answer(&self.shared, request) {
+            Ok(response) => {
+                self.by = By::Session;
+                response
+            }
+            Err(refusal) => upgrade::refuse(refusal),
+        }
     }
 
     /// What the page has, and what it shows.
@@ -183,12 +200,8 @@ impl Asked {
     }
 
     /// Asks the service.
-    async fn ask(&mut self, question: Question) -> Response {
-        let Question {
-            mut request,
-            patient,
-            may_come,
-        } = question;
+    async fn ask<B: Arriving>(&mut self, request: ::http::Request<B>, may_come: bool) -> Response {
+        let (mut request, patient) = inbound(request, &self.shared.pace);
         let shared = self.shared.clone();
         let Connection {
             service, identity, ..

@@ -23,6 +23,7 @@ mod at_once;
 mod both_ends;
 mod floods;
 mod payloads;
+mod quick;
 mod view;
 
 /// A port in memory.

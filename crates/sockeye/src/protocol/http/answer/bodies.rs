@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
-use ::http::request::Parts;
 use ::http::{StatusCode, Version};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -32,10 +31,10 @@ impl Arriving for Incoming {
 
 /// A body as ours, and a word with which it waits for its client as long as it takes.
 pub(super) fn inbound<B: Arriving>(
-    parts: Parts,
-    body: B,
+    request: ::http::Request<B>,
     pace: &Arc<Pace>,
 ) -> (Request, Option<Arc<AtomicBool>>) {
+    let (parts, body) = request.into_parts();
     if http_body::Body::is_end_stream(&body) {
         return (Request::from_parts(parts, Body::empty()), None);
     }

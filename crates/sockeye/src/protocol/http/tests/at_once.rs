@@ -1,9 +1,9 @@
 //! Answers that a service knows by the head of a request alone.
 
-use ::http::request::Parts;
+use bytes::Bytes;
 
 use super::*;
-use crate::request::{Answer, Body, Request, Response};
+use crate::request::{Answer, Body, Head, Request, Response};
 
 /// Knows its answer to whoever sends no body, and says otherwise what came.
 struct Quick;
@@ -21,10 +21,10 @@ impl Service for Quick {
         Ok(Response::new(said.into()).into())
     }
 
-    fn at_once(&self, head: &Parts, who: &Identity) -> Option<Response> {
+    fn at_once(&self, head: Head<'_>, who: &Identity) -> Option<::http::Response<Bytes>> {
         let peer = who.peer();
         let path = head.uri.path();
-        (path != "/slow").then(|| Response::new(format!("quick:{path} {peer}").into()))
+        (path != "/slow").then(|| ::http::Response::new(format!("quick:{path} {peer}").into()))
     }
 }
 
@@ -134,9 +134,8 @@ async fn reply_says_the_same_with_and_without_a_future() {
         };
         let end = Endpoint::Memory;
         let who = Identity::new(Side::Accepted, "http", end.clone(), end).encoding(encoding);
-        let (head, ()) = ::http::Request::new(()).into_parts();
-        let quick = service.at_once(&head, &who).unwrap();
-        let mut request = Request::from_parts(head, Body::empty());
+        let mut request = Request::new(Body::empty());
+        let quick = service.at_once((&request).into(), &who).unwrap();
         request.extensions_mut().insert(Arc::new(who));
         let Ok(Answer::Response(slow)) = service.http(request).await else {
             panic!("not an answer");
