@@ -36,8 +36,8 @@ pub(in crate::protocol) fn answer<B: Arriving>(
     shared: Arc<Shared>,
     request: ::http::Request<B>,
 ) -> impl Future<Output = Result<::http::Response<Sent>, h2::Error>> + Send {
+    let mut asked = Asked::new(shared, &request);
     async move {
-        let mut asked = Asked::new(shared, &request);
         let leave = Leave::of(&asked.shared.connection.websocket, request.headers());
         let has_body = !request.body().is_end_stream();
         let mut response = match asked.judge(&request, has_body, leave.is_given()) {
