@@ -26,7 +26,7 @@ pub(super) fn asked<'a>(
     }
     let named = match field {
         Some(field) => {
-            let text = std::str::from_utf8(field.as_bytes()).ok();
+            let text = field.to_str().ok();
             let read = text.and_then(Authority::read);
             Some(read.ok_or_else(|| refuse("the Host field is not a host and port\n"))?)
         }
