@@ -1,13 +1,16 @@
 //! Plain requests before hyper has a connection: nobody can tell the difference.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use ::http::StatusCode;
 use bytes::Bytes;
 
 use super::*;
 use crate::request::Head;
 
-/// Says by the head alone what came, in answers of several kinds.
-struct Mirror;
+/// Says by the head alone what came, in answers of several kinds; counts how often it is asked.
+#[derive(Clone, Default)]
+struct Mirror(Arc<AtomicUsize>);
 
 impl Service for Mirror {
     async fn serve(&self, _: Session) -> Result<()> {
@@ -15,6 +18,7 @@ impl Service for Mirror {
     }
 
     fn at_once(&self, head: Head<'_>, _: &Identity) -> Option<::http::Response<Bytes>> {
+        self.0.fetch_add(1, Relaxed);
         let path = head.uri.path();
         let body = match path {
             "/long" => "x".repeat(100_000),
@@ -68,7 +72,7 @@ async fn answers_are_those_of_hyper_byte_by_byte() {
     ] {
         let mut heard = Vec::new();
         for before in ["", OTHER] {
-            let mut client = Client::of(Mirror);
+            let mut client = Client::of(Mirror::default());
             client.say(before).await;
             if !before.is_empty() {
                 client.until("/other 2").await;
@@ -86,14 +90,35 @@ async fn answers_are_those_of_hyper_byte_by_byte() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_answer_leaves_the_connection_to_hyper() {
+    // It is asked for once before hyper and once by it; what comes after it only by hyper.
+    for (target, after, times) in [("/a", "/b", 2), ("/long", "/b", 3), ("/long", "/long", 3)] {
+        let service = Mirror::default();
+        let mut client = Client::of(service.clone());
+        for target in [target, after] {
+            let ask = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            client.say(ask).await;
+            client.until("\r\n\r\n").await;
+            let length = if target == "/long" {
+                100_000
+            } else {
+                "/a 1".len()
+            };
+            client.wire.read_exact(&mut vec![0; length]).await.unwrap();
+        }
+        assert_eq!(service.0.load(Relaxed), times, "{target} {after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_may_be_cut_anywhere() {
     let all = format!("{GET}{GET}{LAST}");
-    let mut whole = Client::of(Mirror);
+    let mut whole = Client::of(Mirror::default());
     whole.say(&all).await;
     let expected = undated(&whole.rest().await);
     assert_eq!(expected.matches("HTTP/1.1 200 OK").count(), 3, "{expected}");
     for at in 1..all.len() {
-        let mut client = Client::of(Mirror);
+        let mut client = Client::of(Mirror::default());
         client.say(&all[..at]).await;
         // What has come is looked at before the rest comes.
         tokio::task::yield_now().await;
@@ -105,7 +130,7 @@ async fn a_request_may_be_cut_anywhere() {
 #[tokio::test(start_paused = true)]
 async fn plain_and_other_requests_are_answered_in_their_order() {
     let post = "POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
-    let mut client = Client::of(Mirror);
+    let mut client = Client::of(Mirror::default());
     client.say(format!("{GET}{GET}{post}{GET}{LAST}")).await;
     let answers = client.rest().await;
     let bodies: Vec<_> = answers.split("HTTP/1.1 200 OK").skip(1).map(body).collect();
@@ -119,7 +144,7 @@ async fn plain_and_other_requests_are_answered_in_their_order() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_has_finished_is_answered() {
-    let mut client = Client::of(Mirror);
+    let mut client = Client::of(Mirror::default());
     client.say(format!("{GET}{GET}")).await;
     client.wire.shutdown().await.unwrap();
     let answers = client.rest().await;
@@ -130,7 +155,7 @@ async fn a_client_that_has_finished_is_answered() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_that_are_not_taken_are_not_gathered() {
-    let mut client = Client::of(Mirror);
+    let mut client = Client::of(Mirror::default());
     let began = Instant::now();
     let mut said = 0;
     // Both directions have 16 KiB: then nothing more is read.
