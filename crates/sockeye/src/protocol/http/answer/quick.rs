@@ -181,12 +181,13 @@ fn read(bytes: &Bytes) -> Option<(Request<()>, usize)> {
     Some((request, length))
 }
 
-/// Whether a field says nothing of the connection, or of a body.
+/// Whether a field says nothing of the connection, of what it shall become, or of a body.
 fn is_plain(name: &HeaderName, value: &[u8]) -> bool {
     match *name {
         header::CONNECTION => value.eq_ignore_ascii_case(b"keep-alive"),
         header::CONTENT_LENGTH
         | header::EXPECT
+        | header::SEC_WEBSOCKET_PROTOCOL
         | header::TE
         | header::TRAILER
         | header::TRANSFER_ENCODING
@@ -198,7 +199,9 @@ fn is_plain(name: &HeaderName, value: &[u8]) -> bool {
 /// Writes the answer to `out`. `false`: it is not known by the head, or is none that is written here.
 fn answer(shared: &Arc<Shared>, request: &Request<()>, out: &mut BytesMut) -> bool {
     let connection = &shared.connection;
-    if page::is_part(request.uri()) {
+    // Who says a key in the query claims the connection, and does that once.
+    let may_claim = connection.settings.view.is_some() && request.uri().query().is_some();
+    if may_claim || page::is_part(request.uri()) {
         return false;
     }
     let mut asked = Asked::new(shared.clone(), request);
@@ -341,6 +344,7 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, upgrade\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Protocol: wire.1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n",
             "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
