@@ -7,6 +7,7 @@ use sockeye::{
 };
 
 pub(crate) mod announce;
+mod answer;
 pub(crate) mod conversation;
 pub(crate) mod json;
 mod log;
@@ -101,7 +102,7 @@ impl Observer for Reporter {
     fn answered(&self, answered: &Answered<'_>) {
         self.log.write(match self.form {
             Form::Json => json::answered(answered),
-            Form::Text | Form::Hex => text::answered(answered),
+            Form::Text | Form::Hex => answer::line(answered),
         });
     }
 

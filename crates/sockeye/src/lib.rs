@@ -81,7 +81,7 @@ pub use protocol::tls::{
     TlsServerOptions, TlsVersion,
 };
 pub use protocol::ws::Settings as WsSettings;
-pub use request::{Answer, Body, HasPage, Request, Response, basic_authorization};
+pub use request::{Answer, Body, HasPage, Head, Request, Response, basic_authorization};
 pub use resolve::Family;
 pub use service::{AnyService, Service, service_fn};
 pub use session::{

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use http_body::{Frame, SizeHint};
 
 /// A request: the head, and a body that is read as it comes. An `Arc` of [`Identity`](crate::Identity) in its
@@ -18,6 +18,30 @@ pub type Request = http::Request<Body>;
 
 /// An answer: the head, and a body that is sent as it is made.
 pub type Response = http::Response<Body>;
+
+/// The head of a request, where nobody needs the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// `GET`, `POST`, …
+    pub method: &'a Method,
+    /// The target as it was sent.
+    pub uri: &'a Uri,
+    /// The version that carries it.
+    pub version: Version,
+    /// The header fields.
+    pub headers: &'a HeaderMap,
+}
+
+impl<'a, B> From<&'a http::Request<B>> for Head<'a> {
+    fn from(request: &'a http::Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            version: request.version(),
+            headers: request.headers(),
+        }
+    }
+}
 
 /// What a service does with a request.
 #[derive(Debug)]

@@ -4,11 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::error::Result;
-use crate::request::{Answer, Request};
-use crate::session::Session;
+use crate::request::{Answer, Head, Request};
+use crate::session::{Identity, Session};
 
 mod cat;
 mod chat;
@@ -46,6 +47,14 @@ pub trait Service: Send + Sync + 'static {
     /// Answers a request, or makes a session of it.
     fn http(&self, request: Request) -> impl Future<Output = Result<Answer>> + Send {
         async move { Ok(Answer::Session(request)) }
+    }
+
+    /// The answer to a request without a body, where its head says all: nobody has to wait for it, which makes it
+    /// cheaper than one of [`http`](Self::http). That is asked when this gives `None`. May be asked twice for one
+    /// request, so it has no effect but the answer.
+    fn at_once(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
+        let _ = (head, who);
+        None
     }
 
     /// The methods that requests may have here, for who asks which (`Allow`). OPTIONS is answered for every service.
@@ -143,6 +152,10 @@ impl Service for AnyService {
         self.0.http_boxed(request)
     }
 
+    fn at_once(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
+        self.0.at_once_dyn(head, who)
+    }
+
     fn methods(&self) -> &'static [Method] {
         self.0.methods_dyn()
     }
@@ -167,6 +180,10 @@ impl<S: Service> Service for Arc<S> {
 
     fn http(&self, request: Request) -> impl Future<Output = Result<Answer>> + Send {
         S::http(self, request)
+    }
+
+    fn at_once(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
+        S::at_once(self, head, who)
     }
 
     fn methods(&self) -> &'static [Method] {
@@ -198,6 +215,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 trait DynService: Send + Sync {
     fn serve_boxed(&self, session: Session) -> BoxFuture<'_, Result<()>>;
     fn http_boxed(&self, request: Request) -> BoxFuture<'_, Result<Answer>>;
+    fn at_once_dyn(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>>;
     fn methods_dyn(&self) -> &'static [Method];
     fn options_dyn(&self, headers: &mut HeaderMap);
     fn speaks_first_dyn(&self) -> bool;
@@ -211,6 +229,10 @@ impl<S: Service> DynService for S {
 
     fn http_boxed(&self, request: Request) -> BoxFuture<'_, Result<Answer>> {
         Box::pin(self.http(request))
+    }
+
+    fn at_once_dyn(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
+        self.at_once(head, who)
     }
 
     fn methods_dyn(&self) -> &'static [Method] {

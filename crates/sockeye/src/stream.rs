@@ -167,18 +167,23 @@ impl ByteStream {
 
     /// Waits until something is in [`head`](Self::head). `false`: the peer has finished. Cancel-safe.
     pub(crate) async fn arrives(&mut self) -> io::Result<bool> {
+        poll_fn(|cx| self.poll_arrives(cx)).await
+    }
+
+    /// See [`arrives`](Self::arrives).
+    pub(crate) fn poll_arrives(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if !self.head.is_empty() {
-            return Ok(true);
+            return Poll::Ready(Ok(true));
         }
         let Self { io, head, tally } = self;
-        let n = poll_fn(|cx| poll_fill(io, head, cx)).await?;
+        let n = ready!(poll_fill(io, head, cx))?;
         if let Some(tally) = tally {
             match n {
                 0 => tally.ended(),
                 n => tally.counters().add_bytes_in(n),
             }
         }
-        Ok(n > 0)
+        Poll::Ready(Ok(n > 0))
     }
 
     /// The kernel socket behind the stream, duplicated, when it is one.

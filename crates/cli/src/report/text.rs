@@ -1,11 +1,11 @@
 //! Reports as lines for a person.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use sockeye::{
-    AnswerHead, Answered, Certificate, Counters, Direction, EarlyData, Ending, Endpoint, Info,
-    Message, OwnCertificate, Path, Tls, minute,
+    AnswerHead, Certificate, Counters, Direction, EarlyData, Ending, Endpoint, Info, Message,
+    OwnCertificate, Path, Tls, minute,
 };
 use wire::quic::version_name;
 use wire::text::printable;
@@ -129,43 +129,6 @@ pub(crate) fn closed(info: &Info, ending: &Ending) -> String {
         traffic(info.counters()),
         age(info.age())
     )
-}
-
-/// `answer http GET /path 127.0.0.1:51234: 200; out 6 bytes, 0.1ms`
-///
-/// There may be 100,000 a second: it is written in one go, and in whole numbers.
-pub(crate) fn answered(answered: &Answered<'_>) -> String {
-    let identity = answered.identity;
-    let tenths = (answered.took.as_micros() + 50) / 100;
-    let mut line = String::with_capacity(128);
-    // A string takes everything.
-    let _ = writeln!(
-        line,
-        "answer {} {} {} {}: {}; out {} {}{}, {}.{}ms",
-        identity.protocol(),
-        answered.method,
-        printable(&answered.target()),
-        Shown(identity.peer()),
-        answered.status.as_u16(),
-        answered.bytes,
-        if answered.bytes == 1 { "byte" } else { "bytes" },
-        if answered.whole { "" } else { ", cut off" },
-        tenths / 10,
-        tenths % 10,
-    );
-    line
-}
-
-/// An end as it is shown: a path may be anything.
-struct Shown<'a>(&'a Endpoint);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Endpoint::Net(address) => address.fmt(f),
-            other => f.write_str(&printable(&other.to_string())),
-        }
-    }
 }
 
 /// `answered HTTP/1.1 200 OK`, and with `fields` a line for each of the header.

@@ -41,6 +41,7 @@ pub(crate) mod upgrade;
 mod view;
 
 pub(super) use answer::{Apart, Arriving, answer};
+use answer::{Left, Quick};
 pub use page::Page;
 
 pub use ask::{Ask, Sends};
@@ -96,6 +97,14 @@ pub(crate) struct Connection {
     pub(crate) elsewhere: Option<HeaderValue>,
     /// Whether WebTransport is spoken at the same number.
     pub(crate) webtransport: bool,
+}
+
+impl Connection {
+    /// Where only WebSocket is spoken there is none.
+    fn page(&self) -> Option<&Page> {
+        let page = self.settings.page.as_ref();
+        page.filter(|_| !self.only_websocket)
+    }
 }
 
 /// What a port was told about HTTP.
@@ -161,25 +170,50 @@ pub(crate) async fn serve(
 }
 
 async fn one(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
-    let io = TokioIo::new(Wire::new(stream, shared.pace.clone()));
+    let mut wire = Wire::new(stream, shared.pace.clone());
+    if !shared.connection.only_websocket {
+        let mut quick = Quick::new(wire, shared.clone());
+        let driven = drive(Pin::new(&mut quick), &shared, |quick| {
+            quick.get_mut().leave()
+        });
+        let driven = match driven.await {
+            Driven::Done(Ok(Left::Others)) => None,
+            Driven::Done(Ok(Left::Nothing)) => Some(Driven::Done(Ok(()))),
+            Driven::Done(Err(error)) => Some(Driven::Done(Err(error))),
+            Driven::Late(late) => Some(Driven::Late(late)),
+            Driven::Cut => Some(Driven::Cut),
+        };
+        wire = quick.into_wire();
+        if let Some(driven) = driven {
+            return end(wire, &shared, driven).await;
+        }
+    }
     let asked = shared.clone();
     let service = service_fn(move |request| answer(asked.clone(), request));
     let mut serving = http1::Builder::new()
         .half_close(true)
         .max_buf_size(HEAD_MAX.into())
-        .serve_connection(io, service)
+        .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
     let driven = drive(Pin::new(&mut serving), &shared, |serving| {
         serving.graceful_shutdown();
     });
-    let driven = driven.await;
-    // Nothing is left of a connection that was upgraded.
-    let Some(parts) = serving.into_parts() else {
-        return Ok(());
+    let driven = match driven.await {
+        Driven::Done(ended) => Driven::Done(explained(ended)),
+        Driven::Late(late) => Driven::Late(late),
+        Driven::Cut => Driven::Cut,
     };
-    let wire = parts.io.into_inner();
+    // Nothing is left of a connection that was upgraded.
+    match serving.into_parts() {
+        Some(parts) => end(parts.io.into_inner(), &shared, driven).await,
+        None => Ok(()),
+    }
+}
+
+/// Leaves a connection of HTTP/1.
+async fn end(wire: Wire, shared: &Shared, driven: Driven<io::Result<()>>) -> io::Result<()> {
     let ended = match driven {
-        Driven::Done(ended) => explained(ended),
+        Driven::Done(ended) => ended,
         Driven::Late(Late::Head) => {
             farewell(wire).await;
             return Err(Late::Head.error());

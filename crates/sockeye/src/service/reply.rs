@@ -8,7 +8,7 @@ use wire::text::Encoding;
 
 use super::Service;
 use crate::error::{Error, Operation, Result};
-use crate::request::{Answer, Request, Response};
+use crate::request::{Answer, Body, Head, Request};
 use crate::session::{Identity, Message, Session};
 
 /// Answers every message with the same bytes, and every HTTP request, whatever its body.
@@ -41,6 +41,21 @@ impl Reply {
         HeaderValue::try_from(format!("text/{kind}; charset={encoding}"))
             .unwrap_or(HeaderValue::from_static("application/octet-stream"))
     }
+
+    /// The answer over HTTP, to who speaks in this encoding.
+    fn response(&self, encoding: Encoding) -> http::Response<Bytes> {
+        let mut response = http::Response::new(self.answer.clone());
+        let kind = self.content_type.clone();
+        let kind = kind.unwrap_or_else(|| Self::kind(&self.answer, encoding));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, kind);
+        let exactly = HeaderValue::from_static("nosniff");
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, exactly);
+        if self.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
 }
 
 impl Service for Reply {
@@ -60,19 +75,13 @@ impl Service for Reply {
         while let Some(data) = request.body_mut().data().await {
             data.map_err(|source| Error::io(Operation::Receive, peer(&request), source))?;
         }
-        let mut response = Response::new(self.answer.clone().into());
-        let kind = self.content_type.clone().unwrap_or_else(|| {
-            let encoding = identity(&request).map(|identity| identity.text_encoding());
-            Self::kind(&self.answer, encoding.unwrap_or_default())
-        });
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, kind);
-        let exactly = HeaderValue::from_static("nosniff");
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, exactly);
-        if self.close {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        Ok(Answer::Response(response))
+        let encoding = identity(&request).map(|identity| identity.text_encoding());
+        let response = self.response(encoding.unwrap_or_default());
+        Ok(Answer::Response(response.map(Body::from)))
+    }
+
+    fn at_once(&self, _: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
+        Some(self.response(who.text_encoding()))
     }
 }
 

@@ -1,44 +1,63 @@
 //! One request on the accepting side: checked, given to the service, answered.
 
-use std::io;
-use std::pin::Pin;
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering::Relaxed;
 
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::Body as _;
 use wire::text::printable;
 
 use super::cors::{self, Leave};
-use super::pace::{Moment, Pace};
+use super::pace::Moment;
 use super::{
     Connection, Refusal, Shared, TARGET_MAX, exchange, host, page, token, unread, upgrade, view,
 };
 use crate::protocol::ws;
-use crate::request::{Answer, Body, HasPage, Request, Response};
+use crate::request::{Answer, Body, HasPage, Response};
 use crate::service::Service;
 use crate::session::{Answered, Ending};
 
+mod bodies;
+mod quick;
+
+use bodies::inbound;
+pub(in crate::protocol) use bodies::{Arriving, Sent};
+pub(super) use quick::{Left, Quick};
+
 /// Answers one request.
+///
+/// Not an `async fn`: that would keep its arguments twice.
 ///
 /// # Errors
 /// In HTTP/2, for a malformed one: a stream error (RFC 9113, section 8.1.1).
-pub(in crate::protocol) async fn answer<B: Arriving>(
+pub(in crate::protocol) fn answer<B: Arriving>(
     shared: Arc<Shared>,
     request: ::http::Request<B>,
-) -> Result<::http::Response<Sent>, h2::Error> {
+) -> impl Future<Output = Result<::http::Response<Sent>, h2::Error>> + Send {
     let mut asked = Asked::new(shared, &request);
-    let leave = Leave::of(&asked.shared.connection.websocket, request.headers());
-    let mut response = asked.respond(request, leave.is_given()).await;
-    leave.tell(response.headers_mut());
-    if asked.version > Version::HTTP_11 && asked.malformed {
-        asked.tell(response.status(), 0, false);
-        return Err(h2::Reason::PROTOCOL_ERROR.into());
+    async move {
+        let leave = Leave::of(&asked.shared.connection.websocket, request.headers());
+        let has_body = !request.body().is_end_stream();
+        let mut response = match asked.judge(&request, has_body, leave.is_given()) {
+            Verdict::Answered(response) => response,
+            Verdict::ByHead(response) => asked.of_service(response.map(Body::from)),
+            Verdict::Refused(response) => {
+                unread::leave(&asked.shared, request);
+                response
+            }
+            Verdict::Upgrade => asked.upgrade(request),
+            // Boxed, because the future of a connection's request is moved about and kept for the next one.
+            Verdict::Ask { may_come } => Box::pin(asked.ask(request, may_come)).await,
+        };
+        leave.tell(response.headers_mut());
+        if asked.version > Version::HTTP_11 && asked.malformed {
+            asked.tell(response.status(), 0, false);
+            return Err(h2::Reason::PROTOCOL_ERROR.into());
+        }
+        Ok(asked.sent(response))
     }
-    Ok(asked.sent(response))
 }
 
 /// In a request: it asks for a session that its connection carries apart from its requests (WebTransport). Who may
@@ -57,6 +76,20 @@ struct Asked {
     by: By,
     /// It is none by the rules of its version.
     malformed: bool,
+}
+
+/// What is to be done with a request, by its head.
+enum Verdict {
+    /// This is the answer, by HTTP's own rules.
+    Answered(Response),
+    /// The same, and a body that may come is of no use.
+    Refused(Response),
+    /// This is the service's answer.
+    ByHead(::http::Response<Bytes>),
+    /// It becomes a WebSocket session.
+    Upgrade,
+    /// The service is asked; `may_come`: pages of the site that it comes from may ask.
+    Ask { may_come: bool },
 }
 
 /// Who answers.
@@ -83,88 +116,103 @@ impl Asked {
     }
 
     /// `is_named`: pages of the site that it comes from may ask.
-    async fn respond<B: Arriving>(
+    fn judge(
         &mut self,
-        request: ::http::Request<B>,
+        request: &::http::Request<impl Sized>,
+        has_body: bool,
         is_named: bool,
-    ) -> Response {
-        let asks_websocket = ws::handshake::is_asked(&request);
+    ) -> Verdict {
+        let asks_websocket = ws::handshake::is_asked(request);
         let asks_apart = request.extensions().get::<Apart>().is_some();
         // Sessions have a rule of their own for that.
         let may_come = is_named || asks_websocket || asks_apart;
         if let Err(refusal) = self.check(request.headers(), may_come) {
             self.malformed = refusal.status == StatusCode::BAD_REQUEST;
-            unread::leave(&self.shared, request);
-            return refusal.response();
+            return Verdict::Refused(refusal.response());
         }
-        view::claim(&self.shared.connection, &request);
+        let connection = &self.shared.connection;
+        view::claim(connection, request);
         match self.method {
-            _ if asks_websocket || asks_apart || self.shared.connection.only_websocket => {}
-            Method::CONNECT | Method::TRACE => return self.not_allowed(),
-            Method::OPTIONS => return self.options(request.headers(), is_named),
+            _ if asks_websocket || asks_apart || connection.only_websocket => {}
+            Method::CONNECT | Method::TRACE => return Verdict::Answered(self.not_allowed()),
+            Method::OPTIONS => return Verdict::Answered(self.options(request.headers(), is_named)),
             _ => {}
         }
-        let shared = self.shared.clone();
-        let Connection {
-            service,
-            identity,
-            settings,
-            token,
-            ..
-        } = &shared.connection;
-        let page = settings.page.as_ref();
-        let page = page.filter(|_| !shared.connection.only_websocket);
-        if let (Some(view), Some(_)) = (&settings.view, page)
-            && view::is_asked(&self.method, &self.uri)
-        {
-            return match self.is_cross_site(request.headers()) {
-                true => foreign().response(),
-                false => view::look(&**view, &shared.connection, &request),
-            };
+        if let Some(response) = self.of_page(request) {
+            return Verdict::Answered(response);
         }
-        if let Some(part) = page.and_then(|page| page::part(page, &shared.connection, &request)) {
-            return self.without_body_for_head(part);
-        }
-        if let Some(token) = token
+        if let Some(token) = &connection.token
             && !token::says(token, &self.uri, request.headers())
         {
-            unread::leave(&shared, request);
-            return token::ask();
+            return Verdict::Refused(token::ask());
         }
         if asks_apart {
-            return match ws::handshake::check_origin(&request, &shared.connection.websocket) {
-                Ok(()) => {
-                    self.by = By::Session;
-                    Response::new(Body::empty())
-                }
-                Err(refusal) => upgrade::refuse(refusal),
-            };
+            return Verdict::Answered(
+                match ws::handshake::check_origin(request, &connection.websocket) {
+                    Ok(()) => {
+                        self.by = By::Session;
+                        Response::new(Body::empty())
+                    }
+                    Err(refusal) => upgrade::refuse(refusal),
+                },
+            );
         }
         if asks_websocket {
-            return match upgrade::answer(&shared, request) {
-                Ok(response) => {
-                    self.by = By::Session;
-                    response
-                }
-                Err(refusal) => upgrade::refuse(refusal),
-            };
+            return Verdict::Upgrade;
         }
-        if shared.connection.only_websocket {
-            return upgrade::ask();
+        if connection.only_websocket {
+            return Verdict::Answered(upgrade::ask());
         }
-        let (mut request, patient) = inbound(request, &shared.pace);
+        if !has_body
+            && let Some(response) = connection
+                .service
+                .at_once(request.into(), &connection.identity)
+        {
+            return Verdict::ByHead(response);
+        }
+        Verdict::Ask { may_come }
+    }
+
+    fn upgrade<B: Arriving>(&mut self, request: ::http::Request<B>) -> Response {
+        match upgrade::answer(&self.shared, request) {
+            Ok(response) => {
+                self.by = By::Session;
+                response
+            }
+            Err(refusal) => upgrade::refuse(refusal),
+        }
+    }
+
+    /// What the page has, and what it shows.
+    fn of_page(&self, request: &::http::Request<impl Sized>) -> Option<Response> {
+        let connection = &self.shared.connection;
+        let page = connection.page()?;
+        if let Some(view) = &connection.settings.view
+            && view::is_asked(&self.method, &self.uri)
+        {
+            return Some(match self.is_cross_site(request.headers()) {
+                true => foreign().response(),
+                false => view::look(&**view, connection, request),
+            });
+        }
+        let part = page::part(page, connection, request)?;
+        Some(self.without_body_for_head(part))
+    }
+
+    /// Asks the service.
+    async fn ask<B: Arriving>(&mut self, request: ::http::Request<B>, may_come: bool) -> Response {
+        let (mut request, patient) = inbound(request, &self.shared.pace);
+        let shared = self.shared.clone();
+        let Connection {
+            service, identity, ..
+        } = &shared.connection;
+        let page = shared.connection.page();
         request.extensions_mut().insert(identity.clone());
         if page.is_some() && page::is_wanted(&request) {
             request.extensions_mut().insert(HasPage);
         }
         match service.http(request).await {
-            Ok(Answer::Response(response)) => match shared.connection.host.admit() {
-                true => {
-                    self.by = By::Service;
-                    self.without_body_for_head(response)
-                }
-                false => full().response(),
-            },
+            Ok(Answer::Response(response)) => self.of_service(response),
             Ok(Answer::Session(request)) if !may_come && self.is_cross_site(request.headers()) => {
                 foreign().response()
             }
@@ -187,6 +235,17 @@ impl Asked {
                 identity.note(&error.to_string());
                 exchange::refusal(&Ending::Failed(error), false).response()
             }
+        }
+    }
+
+    /// What the service answers without a session counts as one.
+    fn of_service(&mut self, response: Response) -> Response {
+        match self.shared.connection.host.admit() {
+            true => {
+                self.by = By::Service;
+                self.without_body_for_head(response)
+            }
+            false => full().response(),
         }
     }
 
@@ -331,134 +390,4 @@ fn foreign() -> Refusal {
 pub(super) fn full() -> Refusal {
     let words = "no more sessions are taken\n";
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words)
-}
-
-/// The body of a request as the stack below brings it.
-pub(in crate::protocol) trait Arriving:
-    http_body::Body<Data = Bytes> + Send + Unpin + 'static
-{
-    /// What broke it off.
-    fn broken(error: Self::Error) -> io::Error;
-}
-
-impl Arriving for Incoming {
-    fn broken(error: hyper::Error) -> io::Error {
-        super::broken(error)
-    }
-}
-
-/// A body as ours, and a word with which it waits for its client as long as it takes.
-fn inbound<B: Arriving>(
-    request: ::http::Request<B>,
-    pace: &Arc<Pace>,
-) -> (Request, Option<Arc<AtomicBool>>) {
-    let (parts, body) = request.into_parts();
-    if http_body::Body::is_end_stream(&body) {
-        return (Request::from_parts(parts, Body::empty()), None);
-    }
-    let patient = Arc::new(AtomicBool::new(false));
-    let body = Body::stream(Inbound {
-        body,
-        pace: pace.clone(),
-        patient: patient.clone(),
-        owed: false,
-    });
-    (Request::from_parts(parts, body), Some(patient))
-}
-
-struct Inbound<B: Arriving> {
-    body: B,
-    pace: Arc<Pace>,
-    patient: Arc<AtomicBool>,
-    owed: bool,
-}
-
-impl<B: Arriving> http_body::Body for Inbound<B> {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Self {
-            body,
-            pace,
-            patient,
-            owed,
-        } = &mut *self;
-        let polled = Pin::new(body).poll_frame(cx);
-        pace.owe(owed, polled.is_pending() && !patient.load(Relaxed));
-        polled.map_err(B::broken)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl<B: Arriving> Drop for Inbound<B> {
-    fn drop(&mut self) {
-        self.pace.owe(&mut self.owed, false);
-        if !self.body.is_end_stream() {
-            self.pace.leave_unread();
-        }
-    }
-}
-
-/// The body of an answer as hyper sends it.
-pub(in crate::protocol) struct Sent {
-    body: Body,
-    asked: Asked,
-    status: StatusCode,
-    bytes: u64,
-    /// Whether it is for the client to take what there is.
-    owed: bool,
-    ended: bool,
-}
-
-impl http_body::Body for Sent {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.ended = self.body.is_end_stream();
-            }
-            Poll::Ready(Some(Err(_))) if self.asked.version < Version::HTTP_11 => {
-                self.asked.shared.pace.break_off();
-            }
-            Poll::Ready(None) => self.ended = true,
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
-        }
-        let Self { asked, owed, .. } = &mut *self;
-        asked.shared.pace.owe(owed, polled.is_ready());
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Sent {
-    fn drop(&mut self) {
-        let Self { asked, owed, .. } = self;
-        asked.shared.pace.owe(owed, false);
-        self.asked.tell(self.status, self.bytes, self.ended);
-    }
 }

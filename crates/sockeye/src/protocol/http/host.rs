@@ -26,7 +26,7 @@ pub(super) fn asked<'a>(
     }
     let named = match field {
         Some(field) => {
-            let text = std::str::from_utf8(field.as_bytes()).ok();
+            let text = field.to_str().ok();
             let read = text.and_then(Authority::read);
             Some(read.ok_or_else(|| refuse("the Host field is not a host and port\n"))?)
         }
@@ -67,9 +67,10 @@ impl<'a> Authority<'a> {
                 text.split_at(end + 2)
             }
             None => {
-                let end = text.find(':').unwrap_or(text.len());
-                let (host, rest) = text.split_at(end);
-                host.bytes().all(is_of_name).then_some((host, rest))?
+                let is_other = |byte: &u8| !IS_OF_NAME[usize::from(*byte)];
+                let end = text.as_bytes().iter().position(is_other);
+                // What comes before it is ASCII.
+                text.split_at_checked(end.unwrap_or(text.len()))?
             }
         };
         let port = match rest.strip_prefix(':') {
@@ -87,10 +88,20 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// What a registered name may be made of (RFC 3986, section 3.2.2).
-fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
-}
+/// What a registered name may be made of (RFC 3986, section 3.2.2), by byte: every request asks for it.
+const IS_OF_NAME: [bool; 256] = {
+    let (mut is, mut byte) = ([false; 256], 0_u8);
+    while byte < 128 {
+        is[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let (marks, mut at) = (b"-._~%!$&'()*+,;=", 0);
+    while at < marks.len() {
+        is[marks[at] as usize] = true;
+        at += 1;
+    }
+    is
+};
 
 /// Whether `host` is this machine whoever resolves it: a page that has bound its own name to our address says
 /// that name here ("DNS rebinding").

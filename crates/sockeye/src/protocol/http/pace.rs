@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -188,6 +189,26 @@ impl Wire {
 
     pub(super) fn into_stream(self) -> ByteStream {
         self.stream
+    }
+
+    /// Waits until something can be taken with [`take`](Self::take). `false`: the client has finished.
+    pub(super) fn poll_arrives(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let arrived = ready!(self.stream.poll_arrives(cx))?;
+        match arrived {
+            true => self.pace.received(),
+            false => self.ended = true,
+        }
+        Poll::Ready(Ok(arrived))
+    }
+
+    /// What has been read and nobody has looked at.
+    pub(super) fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.stream.head).freeze()
+    }
+
+    /// Gives back what was [taken](Self::take): it is read again.
+    pub(super) fn give_back(&mut self, bytes: Bytes) {
+        self.stream.head = bytes.into();
     }
 
     fn count<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {

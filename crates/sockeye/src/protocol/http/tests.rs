@@ -19,9 +19,11 @@ use crate::service::{AnyService, Echo, Reply, Service, Sink, Site, SiteOptions, 
 use crate::session::{Answered, Endpoint, Identity, Session, Side};
 use crate::stream::ByteStream;
 
+mod at_once;
 mod both_ends;
 mod floods;
 mod payloads;
+mod quick;
 mod view;
 
 /// A port in memory.

@@ -161,12 +161,14 @@ async fn a_key_that_is_said_claims_the_connection() {
         ("/", upgrade.as_str()),
         ("/.sockeye/facts.json?wire=0123456789abcdef", ""),
         ("/.sockeye/trace.jsonl?wire=0123456789abcdef", ""),
+        ("/?wire=0123456789abcdef", "Accept: text/html\r\n"),
     ] {
         let window = Arc::new(Window::default());
         let mut client = client(&window, None, "192.0.2.7:50000", |_| {});
         client.say(get(target, fields)).await;
         client.until("\r\n\r\n").await;
         let claims = window.claims.lock().unwrap();
+        assert_eq!(claims.len(), 1, "{target}");
         let (course, said) = claims[0];
         assert_eq!((course.peer.port(), Some(said)), (50000, key), "{target}");
         if let Some(viewer) = window.viewers.lock().unwrap().first() {
