@@ -1,9 +1,11 @@
 //! How a file gets its name: made durable first, one or many at once, and never over another one that was not meant.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
-    AtFlags, Mode, RenameFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, fdatasync, fsync,
+    AtFlags, CWD, Mode, RenameFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, fdatasync, fsync,
     futimens, linkat, renameat, renameat_with, syncfs, unlinkat,
 };
 use rustix::io::Errno;
@@ -11,7 +13,7 @@ use wire::transfer::RelativePath;
 use wire::transfer::path::MAX_NAME;
 
 use super::already::is_there;
-use super::part::Part;
+use super::part::{OPEN_FILES, Part, remove, spare};
 use super::{Clash, Declared, Fault, failed};
 use crate::transfer::root::Folder;
 use crate::transfer::{Hash, Root};
@@ -188,13 +190,41 @@ impl Settled {
 }
 
 fn overwrite(part: &Part) -> rustix::io::Result<RelativePath> {
-    let Part { folder, name, .. } = part;
-    renameat(folder, &name[..], folder, part.path.name())?;
-    Ok(part.path.clone())
+    let Part { folder, path, .. } = part;
+    match &part.name {
+        Some(name) => renameat(folder, &name[..], folder, path.name())?,
+        None => match link(&part.file, folder, path.name()) {
+            Err(Errno::EXIST) => {
+                let between = spare(path.name());
+                link(&part.file, folder, &between)?;
+                let renamed = renameat(folder, &between[..], folder, path.name());
+                renamed.or_else(|errno| remove(folder, &between).and(Err(errno)))?;
+            }
+            done => done?,
+        },
+    }
+    Ok(path.clone())
 }
 
 fn place(part: &Part, path: &RelativePath) -> rustix::io::Result<()> {
-    rename(&part.folder, &part.name, &part.folder, path.name())
+    match &part.name {
+        Some(name) => rename(&part.folder, name, &part.folder, path.name()),
+        None => link(&part.file, &part.folder, path.name()),
+    }
+}
+
+/// Gives a file that has no name one, unless that is taken.
+fn link(file: &File, folder: &Folder, name: &[u8]) -> rustix::io::Result<()> {
+    match linkat(file, "", folder, name, AtFlags::EMPTY_PATH) {
+        // Before Linux 6.10 only who may read everything may do it like this (open(2), O_TMPFILE).
+        Err(Errno::NOENT) => link_as_opened(file, folder, name),
+        done => done,
+    }
+}
+
+fn link_as_opened(file: &File, folder: &Folder, name: &[u8]) -> rustix::io::Result<()> {
+    let opened = format!("{OPEN_FILES}/{}", file.as_raw_fd());
+    linkat(CWD, opened, folder, name, AtFlags::SYMLINK_FOLLOW)
 }
 
 fn place_numbered(part: &Part) -> rustix::io::Result<RelativePath> {
@@ -271,6 +301,7 @@ fn timespec(time: SystemTime) -> Option<Timespec> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::part::nameless;
     use super::*;
 
     #[test]
@@ -290,6 +321,25 @@ mod tests {
         let numbered = numbered(&long, 17);
         assert_eq!(numbered.len(), 255);
         assert!(numbered.ends_with(b"x (17).txt"));
+    }
+
+    #[test]
+    fn a_file_without_a_name_leaves_nothing_and_gets_one_that_is_free() {
+        // What is in memory has such files everywhere.
+        let folder = tempfile::TempDir::new_in("/dev/shm").unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let made = || nameless(root.top(), None).unwrap().expect("tmpfile");
+        let there = || std::fs::read_dir(folder.path()).unwrap().count();
+        for link in [link, link_as_opened] {
+            drop(made());
+            let (one, other) = (made(), made());
+            assert_eq!(there(), 0);
+            link(&one, root.top(), b"x").unwrap();
+            assert_eq!(link(&other, root.top(), b"x"), Err(Errno::EXIST));
+            drop((one, other));
+            assert_eq!(there(), 1);
+            std::fs::remove_file(folder.path().join("x")).unwrap();
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Small files that came whole: many at once are written, made durable and named.
 
+use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,7 +10,7 @@ use rustix::io::Errno;
 use wire::transfer::RelativePath;
 
 use super::naming::{Stage, commit_within, is_taken};
-use super::part::{Part, create, remove, spare, with_word};
+use super::part::{Part, can_be_named, create, nameless, remove, spare, with_word};
 use super::{Clash, Declared, Fault, Hash, Landed, Landing, Settled, failed, kept};
 use crate::transfer::Root;
 use crate::transfer::root::Folder;
@@ -53,11 +54,21 @@ pub(in crate::transfer) fn land(
     content: &[u8],
     arrived: Vec<Arrived>,
 ) -> Vec<Result<Landed, Fault>> {
+    land_with(root, content, arrived, can_be_named())
+}
+
+fn land_with(
+    root: &Root,
+    content: &[u8],
+    arrived: Vec<Arrived>,
+    nameless: bool,
+) -> Vec<Result<Landed, Fault>> {
     let within = root.top();
     let mut writing = Writing {
         root,
         content,
         near: None,
+        nameless,
         meets_others: true,
     };
     let (mut all, mut stages) = (Vec::with_capacity(arrived.len()), Vec::new());
@@ -90,6 +101,8 @@ struct Writing<'a> {
     content: &'a [u8],
     /// The folder of the last file: they come folder by folder.
     near: Option<(Option<RelativePath>, Folder)>,
+    /// A file can be without a name until it is durable.
+    nameless: bool,
     /// All files so far were here already, or others of their names: the next one is looked for before it is written,
     /// and not only when it gets its name.
     meets_others: bool,
@@ -123,7 +136,8 @@ impl Writing<'_> {
             self.meets_others = false;
         }
         let failed = |source| failed("write", &shown, source);
-        let part = part(&folder, small).map_err(|errno| failed(errno.into()))?;
+        let part = self.part(folder, small);
+        let part = part.map_err(|errno| failed(errno.into()))?;
         let bytes = &self.content[small.at.clone()];
         part.file.write_all_at(bytes, 0).map_err(failed)?;
         Ok(Stage::Waits(Settled {
@@ -133,6 +147,28 @@ impl Writing<'_> {
             size: bytes.len() as u64,
             hash: *hash,
         }))
+    }
+
+    /// Where it is until it is durable: nowhere to be found, if the file system has that.
+    fn part(&mut self, folder: Folder, small: &Small) -> Result<Part, Errno> {
+        let file = match self.nameless {
+            true => nameless(&folder, small.declared.mode)?,
+            false => None,
+        };
+        self.nameless = file.is_some();
+        let (name, file) = match file {
+            Some(file) => (None, file),
+            None => named(&folder, small).map(|(name, file)| (Some(name), file))?,
+        };
+        Ok(Part {
+            folder,
+            path: small.path.clone(),
+            name,
+            file,
+            clash: small.clash,
+            has_state: false,
+            stays: false,
+        })
     }
 
     fn folder(&mut self, path: &RelativePath) -> Result<Folder, Fault> {
@@ -150,7 +186,7 @@ impl Writing<'_> {
 
 /// A new part with a word that the content gives, so that what is left of it after `kill -9` is found when it comes
 /// again. It is never gone on with, and so nobody writes to it but the one who has made it.
-fn part(folder: &Folder, small: &Small) -> Result<Part, Errno> {
+fn named(folder: &Folder, small: &Small) -> Result<(Vec<u8>, File), Errno> {
     let wanted = small.path.name();
     let new = |name: &[u8]| create(folder, name, small.declared.mode, OFlags::EXCL);
     let mut name = with_word(wanted, format!("whole {}", small.id).as_bytes());
@@ -169,15 +205,7 @@ fn part(folder: &Folder, small: &Small) -> Result<Part, Errno> {
             new(&name)?
         }
     };
-    Ok(Part {
-        folder: folder.clone(),
-        path: small.path.clone(),
-        name,
-        file,
-        clash: small.clash,
-        has_state: false,
-        stays: false,
-    })
+    Ok((name, file))
 }
 
 /// Removes a part that nobody holds any more.
@@ -244,9 +272,15 @@ mod tests {
         (all, files)
     }
 
-    fn landed(root: &Root, contents: &[(&str, &str)], clash: Clash) -> Vec<Result<String, Fault>> {
+    /// What becomes of them, `nameless` until they are durable or beside their names.
+    fn landed(
+        root: &Root,
+        contents: &[(&str, &str)],
+        clash: Clash,
+        nameless: bool,
+    ) -> Vec<Result<String, Fault>> {
         let (content, files) = arrived(contents, clash);
-        let landed = land(root, &content, files).into_iter();
+        let landed = land_with(root, &content, files, nameless).into_iter();
         landed
             .map(|one| one.map(|one| one.path.to_string()))
             .collect()
@@ -272,20 +306,28 @@ mod tests {
 
     #[test]
     fn each_gets_its_own_piece_of_what_came() {
-        let (folder, root) = folder();
-        let files = [("a", "one"), ("b", ""), ("c", "three")];
-        for result in landed(&root, &files, Clash::Rename) {
-            result.unwrap();
+        for nameless in [true, false] {
+            let (folder, root) = folder();
+            let files = [("a", "one"), ("b", ""), ("c", "three")];
+            for result in landed(&root, &files, Clash::Rename, nameless) {
+                result.unwrap();
+            }
+            assert_eq!(there(&folder), pairs(&files));
+            let facts = folder.path().join("b").metadata().unwrap();
+            assert_eq!(facts.modified().unwrap(), modified());
         }
-        assert_eq!(there(&folder), pairs(&files));
-        let facts = folder.path().join("b").metadata().unwrap();
-        assert_eq!(facts.modified().unwrap(), modified());
     }
 
     #[test]
     fn what_is_here_already_stays_alone() {
+        for nameless in [true, false] {
+            stays_alone(nameless);
+        }
+    }
+
+    fn stays_alone(nameless: bool) {
         let (folder, root) = folder();
-        landed(&root, &[("x", "old")], Clash::Rename);
+        landed(&root, &[("x", "old")], Clash::Rename, nameless);
         for (clash, content, expected) in [
             (Clash::Rename, "old", Some("x")),
             (Clash::Refuse, "old", Some("x")),
@@ -294,7 +336,7 @@ mod tests {
             (Clash::Overwrite, "old", Some("x")),
             (Clash::Overwrite, "now", Some("x")),
         ] {
-            let mut results = landed(&root, &[("x", content)], clash);
+            let mut results = landed(&root, &[("x", content)], clash, nameless);
             match (results.remove(0), expected) {
                 (Ok(name), Some(expected)) => assert_eq!(name, expected, "{clash:?} {content}"),
                 (Err(Fault::Exists { .. }), None) => {}
@@ -306,17 +348,16 @@ mod tests {
 
     #[test]
     fn what_somebody_else_lands_meanwhile_is_not_landed_twice() {
-        let (folder, root) = folder();
-        let (content, files) = arrived(
-            &[("x", "same"), ("x", "same"), ("x", "else")],
-            Clash::Rename,
-        );
-        let names: Vec<_> = land(&root, &content, files)
-            .into_iter()
-            .map(|one| one.unwrap().path.to_string())
-            .collect();
-        assert_eq!(names, ["x", "x", "x (1)"]);
-        assert_eq!(there(&folder), pairs(&[("x", "same"), ("x (1)", "else")]));
+        let files = [("x", "same"), ("x", "same"), ("x", "else")];
+        for nameless in [true, false] {
+            let (folder, root) = folder();
+            let names: Vec<_> = landed(&root, &files, Clash::Rename, nameless)
+                .into_iter()
+                .map(Result::unwrap)
+                .collect();
+            assert_eq!(names, ["x", "x", "x (1)"]);
+            assert_eq!(there(&folder), pairs(&[("x", "same"), ("x (1)", "else")]));
+        }
     }
 
     #[test]
@@ -325,15 +366,15 @@ mod tests {
         let own = String::from_utf8(with_word(b"x", b"whole id")).unwrap();
         let part = folder.path().join(&own);
         std::fs::write(&part, "half").unwrap();
-        landed(&root, &[("x", "new")], Clash::Rename);
+        landed(&root, &[("x", "new")], Clash::Rename, false);
         assert_eq!(there(&folder), pairs(&[("x", "new")]));
         // It has just been made, and is about to be locked.
-        let held = std::fs::File::create(&part).unwrap();
-        landed(&root, &[("x", "more")], Clash::Rename);
+        let held = File::create(&part).unwrap();
+        landed(&root, &[("x", "more")], Clash::Rename, false);
         assert!(part.exists());
         std::fs::write(&part, "held").unwrap();
         flock(&held, FlockOperation::LockExclusive).unwrap();
-        landed(&root, &[("x", "most")], Clash::Rename);
+        landed(&root, &[("x", "most")], Clash::Rename, false);
         let all = [
             (&own[..], "held"),
             ("x", "new"),
@@ -344,10 +385,10 @@ mod tests {
         all.sort();
         assert_eq!(there(&folder), all);
         drop(held);
-        let old = std::fs::File::create(&part).unwrap();
+        let old = File::create(&part).unwrap();
         old.set_modified(modified()).unwrap();
         drop(old);
-        landed(&root, &[("x", "last")], Clash::Rename);
+        landed(&root, &[("x", "last")], Clash::Rename, false);
         assert!(
             !part.exists(),
             "an empty one that is old is cleared as well"
@@ -362,6 +403,7 @@ mod tests {
             &root,
             &[("a", "1"), ("file/x", "2"), ("b", "3")],
             Clash::Rename,
+            true,
         );
         let told: Vec<_> = results.iter().map(Result::is_ok).collect();
         assert_eq!(told, [true, false, true]);
