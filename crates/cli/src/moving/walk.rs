@@ -1,7 +1,7 @@
 //! Which files are meant: those that are named, and what is in folders.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{DirEntry, File};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -109,10 +109,11 @@ fn inside(
     let mut entries = std::fs::read_dir(folder)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(wrong)?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
+    entries.sort_by_cached_key(DirEntry::file_name);
     for entry in entries {
         let (from, kind) = (entry.path(), entry.file_type().with_context(wrong)?);
-        if !filter.wants(within, &entry.file_name(), kind.is_dir()) {
+        let name = entry.file_name();
+        if !filter.wants(within, &name, kind.is_dir()) {
             continue;
         }
         if !kind.is_dir() && !kind.is_file() {
@@ -122,7 +123,7 @@ fn inside(
             ));
             continue;
         }
-        let told = [path.as_bytes(), b"/", entry.file_name().as_bytes()].concat();
+        let told = [path.as_bytes(), b"/", name.as_bytes()].concat();
         let told = match RelativePath::new(told) {
             Ok(told) => told,
             Err(why) => {
@@ -130,12 +131,15 @@ fn inside(
                 continue;
             }
         };
-        let item = Item::new(from.clone(), told.clone());
-        items.push(item.with_context(|| format!("cannot send {}", shown(&from)))?);
+        let facts = entry.metadata();
+        let facts = facts.with_context(|| format!("cannot send {}", shown(&from)))?;
         if kind.is_dir() {
-            within.push(entry.file_name().into());
+            items.push(Item::found(from.clone(), told.clone(), &facts));
+            within.push(name.into());
             inside(&from, &told, within, filter, tell, items)?;
             within.pop();
+        } else {
+            items.push(Item::found(from, told, &facts));
         }
     }
     Ok(())

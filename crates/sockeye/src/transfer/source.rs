@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io;
+use std::iter::Enumerate;
 use std::os::unix::fs::FileExt;
+use std::slice::Iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,9 @@ use crate::stream::ByteStream;
 
 /// How long is listened for why a peer has left.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Files that are announced ahead of the one that is sent: the target answers while it gets others.
+const AHEAD: usize = 1024;
 
 const CHANGED_BEFORE: &str = "it changed since it was looked at";
 
@@ -129,16 +134,14 @@ struct Telling<'a> {
 
 impl Telling<'_> {
     async fn all(&mut self, mut wished: UnboundedReceiver<Wish>) -> Result<(), Failure> {
-        let mut open = 0_usize;
-        for (index, item) in self.items.clone().iter().enumerate() {
-            if item.outcome.get().is_none() {
-                let index = u32::try_from(index)
-                    .map_err(|_| Failure::protocol("there are more files than numbers for them"))?;
-                self.out.say(&Frame::Entry(item.entry(index))).await?;
-                open += usize::from(!matches!(item.origin, Origin::Folder));
+        let items = self.items.clone();
+        let mut items = items.iter().enumerate();
+        let mut open = 0;
+        loop {
+            self.announce(&mut items, &mut open).await?;
+            if open == 0 {
+                break;
             }
-        }
-        while open > 0 {
             let wish = match wished.try_recv() {
                 Ok(wish) => Some(wish),
                 Err(_) => {
@@ -157,6 +160,25 @@ impl Telling<'_> {
         }
         self.out.say(&Frame::Done).await?;
         Ok(self.out.flush().await?)
+    }
+
+    /// Says what comes, until enough is `open`: announced, and neither sent nor refused.
+    async fn announce(
+        &mut self,
+        items: &mut Enumerate<Iter<'_, Item>>,
+        open: &mut usize,
+    ) -> Result<(), Failure> {
+        while *open < AHEAD
+            && let Some((index, item)) = items.next()
+        {
+            if item.outcome.get().is_none() {
+                let index = u32::try_from(index)
+                    .map_err(|_| Failure::protocol("there are more files than numbers for them"))?;
+                self.out.say(&Frame::Entry(item.entry(index))).await?;
+                *open += usize::from(!matches!(item.origin, Origin::Folder));
+            }
+        }
+        Ok(())
     }
 
     /// One file, from the chunk that is wanted if the target has what we have until there.
