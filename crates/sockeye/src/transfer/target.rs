@@ -20,7 +20,7 @@ mod asking;
 mod batch;
 mod telling;
 
-use batch::{Batch, Committing};
+use batch::{AT_ONCE, Batch, Committing};
 
 /// Large files whose parts are held open ahead of the one that comes.
 const AHEAD: usize = 4;
@@ -64,7 +64,7 @@ pub async fn receive(
         current: Current::Nothing,
         batch: Batch::default(),
         spare: Vec::new(),
-        committing: None,
+        committing: VecDeque::new(),
         alive_due: Instant::now() + ALIVE,
         near: None,
         neighbours: Neighbours::default(),
@@ -159,10 +159,10 @@ struct Receiving<'a> {
     open: HashMap<u32, Box<Landing>>,
     current: Current,
     batch: Batch,
-    /// Room for the content of the next one.
-    spare: Vec<u8>,
-    /// The batch before, which is made durable while the next one comes.
-    committing: Option<Committing>,
+    /// Room for the content of the next ones.
+    spare: Vec<Vec<u8>>,
+    /// The batches before, which are made durable while the next one comes.
+    committing: VecDeque<Committing>,
     /// When the source has to hear that we are there.
     alive_due: Instant,
     /// The folder that the last file went to, until a batch ends: files come folder by folder.
@@ -188,8 +188,8 @@ impl Receiving<'_> {
         &mut self,
         incoming: &mut Incoming<ReadHalf<ByteStream>>,
     ) -> Result<Option<Heard>, Failure> {
-        if let Some(committing) = &self.committing
-            && committing.work.is_finished()
+        if let Some(first) = self.committing.front()
+            && first.work.is_finished()
         {
             self.landed().await?;
         }
@@ -202,14 +202,14 @@ impl Receiving<'_> {
         if !incoming.is_ready() && self.out.has_gathered() {
             self.out.flush().await?;
         }
-        // What is whole waits for the batch before.
-        let batch_due = match self.committing {
-            None => self.batch.due(),
-            Some(_) => None,
+        // What is whole waits for the batches before.
+        let batch_due = match self.committing.len() {
+            AT_ONCE => None,
+            _ => self.batch.due(),
         };
         let due = batch_due.map_or(self.alive_due, |due| due.min(self.alive_due));
         let coming = timeout_at(due, incoming.next(self.current.room()));
-        let heard = match &mut self.committing {
+        let heard = match self.committing.front_mut() {
             None => coming.await,
             Some(Committing { work, .. }) => tokio::select! {
                 biased;

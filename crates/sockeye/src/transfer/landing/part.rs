@@ -35,9 +35,8 @@ pub(super) struct Part {
 
 impl Part {
     pub(super) fn remove(&self) -> Result<(), Errno> {
-        match &self.name {
-            Some(name) => remove(&self.folder, name)?,
-            None => {}
+        if let Some(name) = &self.name {
+            remove(&self.folder, name)?;
         }
         self.forget()
     }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, openat};
@@ -72,22 +73,40 @@ fn land_with(
         meets_others: true,
     };
     let (mut all, mut stages) = (Vec::with_capacity(arrived.len()), Vec::new());
+    let (mut beside, mut alone) = (Some(beside_others()), None);
     for one in arrived {
         let stage = match one {
             Arrived::Settled(settled) => Ok(Stage::Waits(settled)),
-            Arrived::Small(small) => match writing.write(&small) {
-                // Those that wait to be made durable are open, too.
-                Err(fault) if is_out_of_files(&fault) && !stages.is_empty() => {
-                    all.extend(commit_within(within, std::mem::take(&mut stages)));
-                    writing.write(&small)
+            Arrived::Small(small) => loop {
+                match writing.write(&small) {
+                    // Those that wait to be made durable are open, too.
+                    Err(fault) if is_out_of_files(&fault) && !stages.is_empty() => {
+                        all.extend(commit_within(within, std::mem::take(&mut stages)));
+                    }
+                    Err(fault) if is_out_of_files(&fault) && alone.is_none() => {
+                        beside = None;
+                        alone = Some(after_others());
+                    }
+                    written => break written,
                 }
-                written => written,
             },
         };
         stages.push(stage.unwrap_or_else(|fault| Stage::Over(Err(fault))));
     }
     all.extend(commit_within(within, stages));
+    drop((beside, alone));
     all
+}
+
+/// Those who land files have them open until they have their names.
+static LANDING: RwLock<()> = RwLock::new(());
+
+fn beside_others() -> RwLockReadGuard<'static, ()> {
+    LANDING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn after_others() -> RwLockWriteGuard<'static, ()> {
+    LANDING.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a process has as many files open as it may.

@@ -211,7 +211,7 @@ impl Receiving<'_> {
             // Those that wait to be made durable are open, too.
             Err(fault)
                 if is_out_of_files(&fault)
-                    && !(self.batch.is_empty() && self.committing.is_none()) =>
+                    && !(self.batch.is_empty() && self.committing.is_empty()) =>
             {
                 // A connection that broke meanwhile is noticed with what is said next.
                 let _ = self.land_all().await;

@@ -11,12 +11,17 @@ use super::Current;
 use crate::transfer::landing::{Arrived, land};
 use crate::transfer::{CHUNK, Fault, Hash, Landed, Root};
 
-/// So many files are worth the way to the disk, and so long the first one waits for others.
+/// So many batches are made durable at once: one waits for the disk while the other one is written.
+pub(super) const AT_ONCE: usize = 2;
+
+/// So many files are worth the way to the disk, more of them where others are on it, and so long the first one waits
+/// for others.
 const ENOUGH: usize = 64;
+const ENOUGH_BESIDE: usize = 128;
 const WAITS: Duration = Duration::from_millis(200);
 
 /// Files, and bytes of small ones, that wait at most while those before are made durable.
-const MOST: usize = 512;
+const MOST: usize = 256;
 const MOST_BYTES: usize = 2 * CHUNK;
 
 /// Files that are whole.
@@ -60,8 +65,14 @@ impl Batch {
         self.due
     }
 
-    pub(super) fn is_due(&self) -> bool {
-        self.files.len() >= ENOUGH || self.due.is_some_and(|due| Instant::now() >= due)
+    /// Whether it is to be made durable while so many others are.
+    pub(super) fn is_due(&self, others: usize) -> bool {
+        let enough = match others {
+            0 => ENOUGH,
+            AT_ONCE => return false,
+            _ => ENOUGH_BESIDE,
+        };
+        self.files.len() >= enough || self.due.is_some_and(|due| Instant::now() >= due)
     }
 
     /// Whether it can take no more. What is large has kept others waiting already.
