@@ -138,7 +138,7 @@ impl Passing<'_> {
                 };
                 if let Some(entry) = &self.file {
                     let size = entry.size.unwrap_or_default();
-                    self.watch.ended(&entry.path.to_string(), size, &outcome);
+                    self.watch.ended(&entry.path, size, &outcome);
                 }
                 Ok(())
             }
@@ -176,8 +176,7 @@ impl Passing<'_> {
             return Err(Failure::Changed { passed });
         }
         self.has_begun = true;
-        let name = file.path.to_string();
-        self.watch.began(&name, self.digest.len(), file.size);
+        self.watch.began(&file.path, self.digest.len(), file.size);
         Ok(())
     }
 
@@ -209,7 +208,7 @@ impl Passing<'_> {
             return Ok(());
         };
         let (index, outcome) = (entry.index, Outcome::Landed(entry.path.clone()));
-        self.watch.ended(&entry.path.to_string(), size, &outcome);
+        self.watch.ended(&entry.path, size, &outcome);
         Ok(self.out.say(&Frame::Receipt { index, outcome }).await?)
     }
 }

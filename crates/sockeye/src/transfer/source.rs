@@ -98,7 +98,7 @@ async fn hear(
             },
             Heard::Frame(Frame::Receipt { index, outcome }) => settle(item(index)?, outcome, watch),
             Heard::Frame(Frame::Note { index, text }) => {
-                watch.noted(&item(index)?.path.to_string(), &text);
+                watch.noted(&item(index)?.path, &text);
             }
             Heard::Frame(Frame::Bye) => return Ok(()),
             Heard::Frame(Frame::Error { reason, text }) => {
@@ -117,7 +117,7 @@ fn settle(item: &Item, outcome: Outcome, watch: &dyn Watch) {
         (&item.origin, &outcome),
         (Origin::Folder, Outcome::Landed(_))
     ) {
-        watch.ended(&item.path.to_string(), item.size(), &outcome);
+        watch.ended(&item.path, item.size(), &outcome);
     }
     // It is heard once: what was told before stays.
     let _ = item.outcome.set(outcome);
@@ -196,8 +196,7 @@ impl Telling<'_> {
             Err(error) => Some(self.unreadable(item, &error)),
             Ok((file, now)) if item.facts.size.is_none() || item.facts.still_holds(&now) => {
                 let (file, digest) = self.begin(file, index, from, proof).await?;
-                let name = item.path.to_string();
-                self.watch.began(&name, digest.len(), item.facts.size);
+                self.watch.began(&item.path, digest.len(), item.facts.size);
                 self.content(item, &file, digest).await?
             }
             Ok(_) => Some(CHANGED_BEFORE.to_owned()),
@@ -217,8 +216,7 @@ impl Telling<'_> {
         let text = match read_small(item, content) {
             Ok(true) => {
                 let hash = blake3::hash(content);
-                let name = item.path.to_string();
-                self.watch.began(&name, 0, item.facts.size);
+                self.watch.began(&item.path, 0, item.facts.size);
                 self.out.say(&Frame::File { index, from: 0 }).await?;
                 if size > 0 {
                     self.out.data(&mut self.piece[..HEAD + size]).await?;

@@ -240,7 +240,7 @@ impl Receiving<'_> {
                     let reason = Reason::Other;
                     let outcome = Outcome::Failed { reason, text };
                     let size = entry.size.unwrap_or_default();
-                    self.watch.ended(&entry.path.to_string(), size, &outcome);
+                    self.watch.ended(&entry.path, size, &outcome);
                 }
                 self.ask().await
             }

@@ -6,7 +6,7 @@ use super::Files;
 use crate::error::Result;
 use crate::service::folder::{point_to_http, pointer};
 use crate::session::Session;
-use crate::transfer::{Errand, Failure, MAGIC, Outcome, Watch};
+use crate::transfer::{Errand, Failure, MAGIC, Outcome, RelativePath, Watch};
 
 impl Files {
     /// The transfer protocol if that is spoken, and a word on where to go if not.
@@ -48,10 +48,10 @@ impl Files {
 struct Teller<'a>(&'a crate::session::Info);
 
 impl Watch for Teller<'_> {
-    fn ended(&self, name: &str, size: u64, outcome: &Outcome) {
+    fn ended(&self, path: &RelativePath, size: u64, outcome: &Outcome) {
         if let Outcome::Landed { .. } = outcome {
             let Self(info) = self;
-            info.note(&format!("saved {name}: {size} bytes, from {}", info.peer()));
+            info.note(&format!("saved {path}: {size} bytes, from {}", info.peer()));
         }
     }
 }

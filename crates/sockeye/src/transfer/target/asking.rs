@@ -25,7 +25,7 @@ impl Receiving<'_> {
         }
         if let Some(beside) = self.neighbours.alike(&self.target.root, &entry.path) {
             let text = crate::transfer::mistakable(&entry.path, &beside);
-            self.watch.noted(&entry.path.to_string(), &text);
+            self.watch.noted(&entry.path, &text);
             self.out.say(&Frame::Note { index, text }).await?;
         }
         if entry.is_folder {
@@ -140,8 +140,7 @@ impl Receiving<'_> {
         let begun = match waiting {
             Waiting::Whole => return self.begin_whole(index, entry, from),
             Waiting::Same(digest) if from > 0 && from == digest.chunks() => {
-                self.watch
-                    .began(&entry.path.to_string(), digest.len(), entry.size);
+                self.watch.began(&entry.path, digest.len(), entry.size);
                 self.current = Current::Kept {
                     index,
                     entry,
@@ -162,8 +161,7 @@ impl Receiving<'_> {
         };
         match begun {
             Ok(landing) if landing.offset() == from * CHUNK as u64 => {
-                self.watch
-                    .began(&entry.path.to_string(), landing.len(), entry.size);
+                self.watch.began(&entry.path, landing.len(), entry.size);
                 self.current = Current::File {
                     index,
                     entry,
@@ -182,7 +180,7 @@ impl Receiving<'_> {
         if from != 0 {
             return Err(Failure::protocol(ELSEWHERE));
         }
-        self.watch.began(&entry.path.to_string(), 0, entry.size);
+        self.watch.began(&entry.path, 0, entry.size);
         let start = self.batch.content.len();
         self.current = Current::Small {
             index,

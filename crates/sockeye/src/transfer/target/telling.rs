@@ -115,11 +115,8 @@ impl Receiving<'_> {
         entry: &Entry,
         outcome: Outcome,
     ) -> Result<(), Failure> {
-        self.watch.ended(
-            &entry.path.to_string(),
-            entry.size.unwrap_or_default(),
-            &outcome,
-        );
+        self.watch
+            .ended(&entry.path, entry.size.unwrap_or_default(), &outcome);
         Ok(self.out.say(&Frame::Receipt { index, outcome }).await?)
     }
 }
