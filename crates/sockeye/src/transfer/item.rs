@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
-use wire::transfer::{Entry, Outcome, RelativePath};
+use wire::transfer::{Entry, LOT, Outcome, RelativePath};
 
 use super::{Root, Sort};
 
@@ -118,10 +118,11 @@ impl Item {
         }
     }
 
-    /// Bytes of a file that is so small that it is read at once.
+    /// Bytes of a file that is so small that it comes without being asked for.
     pub(super) fn small(&self) -> Option<usize> {
         let size = usize::try_from(self.facts.size?).ok()?;
-        (size <= PIECE && !self.facts.is_sparse).then_some(size)
+        (size <= LOT && !self.facts.is_sparse && !matches!(self.origin, Origin::Folder))
+            .then_some(size)
     }
 
     /// The same as it is now, with what became of it.

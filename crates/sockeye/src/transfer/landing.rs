@@ -23,7 +23,7 @@ pub use already::kept;
 pub(super) use naming::rename;
 pub use naming::{Landed, Settled, commit};
 use part::{Part, is_small, open_part};
-pub(super) use small::{Arrived, Small, is_out_of_files, is_whole_at_once, land};
+pub(super) use small::{Arrived, Small, is_out_of_files, land};
 use state::State;
 
 /// What is written goes to the disk at least this often, in bytes: a power cut costs no more.
@@ -322,7 +322,7 @@ impl Landing {
             shown: self.shown,
             declared: self.declared,
             size: came,
-            hash,
+            hash: Some(hash),
         })
     }
 

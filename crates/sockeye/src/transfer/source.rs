@@ -19,10 +19,14 @@ use super::talk::Outgoing;
 use super::{CHUNK, Digest, Failure, Pace, Talk, Watch};
 use crate::stream::ByteStream;
 
+mod lot;
+
+use lot::Lot;
+
 /// How long is listened for why a peer has left.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Files that are announced ahead of the one that is sent: the target answers while it gets others.
+/// Large files that are announced ahead of the one that is sent: the target answers while it gets others.
 const AHEAD: usize = 1024;
 
 const CHANGED_BEFORE: &str = "it changed since it was looked at";
@@ -46,6 +50,7 @@ pub async fn send(
         out: &mut talk.out,
         piece: vec![0; HEAD + PIECE],
         items,
+        lot: Lot::default(),
         pace,
         watch,
     };
@@ -87,13 +92,17 @@ async fn hear(
         match incoming.next(CHUNK).await? {
             Heard::Frame(Frame::Answer { index, answer }) => match answer {
                 Answer::Want { from, proof } => {
-                    item(index)?;
+                    if item(index)?.small().is_some() {
+                        return Err(Failure::protocol("it asks for what comes by itself"));
+                    }
                     // Nobody hears it when all was said: then it is asked too late.
                     let _ = wishes.send((index, from, proof));
                 }
                 Answer::Refused { reason, text } => {
                     settle(item(index)?, Outcome::Failed { reason, text }, watch);
-                    let _ = wishes.send((index, u64::MAX, [0; 32]));
+                    if item(index)?.small().is_none() {
+                        let _ = wishes.send((index, u64::MAX, [0; 32]));
+                    }
                 }
             },
             Heard::Frame(Frame::Receipt { index, outcome }) => settle(item(index)?, outcome, watch),
@@ -128,6 +137,7 @@ struct Telling<'a> {
     /// Room for a head, and the piece after it: they leave together.
     piece: Vec<u8>,
     items: &'a Arc<[Item]>,
+    lot: Lot,
     pace: Option<&'a mut Pace>,
     watch: &'a dyn Watch,
 }
@@ -138,12 +148,11 @@ impl Telling<'_> {
         let mut items = items.iter().enumerate();
         let mut open = 0;
         loop {
-            self.announce(&mut items, &mut open).await?;
-            if open == 0 {
-                break;
-            }
+            let goes_on = self.announce(&mut items, &mut open).await?;
             let wish = match wished.try_recv() {
                 Ok(wish) => Some(wish),
+                Err(_) if goes_on => continue,
+                Err(_) if open == 0 => break,
                 Err(_) => {
                     self.out.flush().await?;
                     wished.recv().await
@@ -162,22 +171,74 @@ impl Telling<'_> {
         Ok(self.out.flush().await?)
     }
 
-    /// Says what comes, until enough is `open`: announced, and neither sent nor refused.
+    /// Says what comes, and the small ones with it, until a lot of those has left or enough is `open`: announced, and
+    /// neither sent nor refused. Whether it would go on.
     async fn announce(
         &mut self,
         items: &mut Enumerate<Iter<'_, Item>>,
         open: &mut usize,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         while *open < AHEAD
             && let Some((index, item)) = items.next()
         {
-            if item.outcome.get().is_none() {
-                let index = u32::try_from(index)
-                    .map_err(|_| Failure::protocol("there are more files than numbers for them"))?;
-                self.out.say(&Frame::Entry(item.entry(index))).await?;
+            if item.outcome.get().is_some() {
+                continue;
+            }
+            let index = u32::try_from(index)
+                .map_err(|_| Failure::protocol("there are more files than numbers for them"))?;
+            self.out.say(&Frame::Entry(item.entry(index))).await?;
+            let Some(size) = item.small() else {
                 *open += usize::from(!matches!(item.origin, Origin::Folder));
+                continue;
+            };
+            let is_full = !self.lot.has_room(size, self.pace.as_deref());
+            if is_full {
+                self.leave().await?;
+            }
+            if let Some(text) = self.small(index, item, size) {
+                self.out.say(&Frame::Gone { index, text }).await?;
+            }
+            if is_full {
+                return Ok(true);
             }
         }
+        self.leave().await?;
+        Ok(false)
+    }
+
+    /// A small file goes to the lot; why not, if it does not.
+    fn small(&mut self, index: u32, item: &Item, size: usize) -> Option<String> {
+        match self.lot.take(index, item, size) {
+            Ok(true) => {
+                self.watch.began(&item.path, 0, item.facts.size);
+                None
+            }
+            Ok(false) => Some(CHANGED_BEFORE.to_owned()),
+            Err(error) => Some(self.unreadable(item, &error)),
+        }
+    }
+
+    /// The lot leaves, if there is something in it.
+    async fn leave(&mut self) -> Result<(), Failure> {
+        let mut lot = std::mem::take(&mut self.lot);
+        if let Some((frame, content)) = lot.closed() {
+            self.out.say(&frame).await?;
+            let size = content.len() - HEAD;
+            match &self.pace {
+                Some(pace) => {
+                    let most = pace.piece().min(PIECE);
+                    for part in content[HEAD..].chunks(most) {
+                        self.piece[HEAD..HEAD + part.len()].copy_from_slice(part);
+                        self.data(part.len()).await?;
+                    }
+                }
+                None if size > 0 => self.out.data(content).await?,
+                None => {}
+            }
+            self.watch.moved(size as u64);
+            lot.clear();
+        }
+        self.lot = lot;
         Ok(())
     }
 
@@ -185,9 +246,6 @@ impl Telling<'_> {
     async fn file(&mut self, index: u32, from: u64, proof: [u8; 32]) -> Result<(), Failure> {
         let items = self.items.clone();
         let item = &items[index as usize];
-        if let (0, Some(size)) = (from, item.small()) {
-            return self.small(index, item, size).await;
-        }
         let opened = item.open().and_then(|file| {
             let now = Facts::from(&file.metadata()?);
             Ok((file, now))
@@ -205,30 +263,6 @@ impl Telling<'_> {
             self.out.say(&Frame::Gone { index, text }).await?;
         }
         Ok(())
-    }
-
-    /// A small file is read before anything is said of it: one look afterwards tells that it is what was announced.
-    async fn small(&mut self, index: u32, item: &Item, size: usize) -> Result<(), Failure> {
-        if let Some(pace) = &mut self.pace {
-            pace.wait(size).await;
-        }
-        let content = &mut self.piece[HEAD..HEAD + size];
-        let text = match read_small(item, content) {
-            Ok(true) => {
-                let hash = blake3::hash(content);
-                self.watch.began(&item.path, 0, item.facts.size);
-                self.out.say(&Frame::File { index, from: 0 }).await?;
-                if size > 0 {
-                    self.out.data(&mut self.piece[..HEAD + size]).await?;
-                }
-                self.watch.moved(size as u64);
-                let (size, hash) = (size as u64, *hash.as_bytes());
-                return Ok(self.out.say(&Frame::End { size, hash }).await?);
-            }
-            Ok(false) => CHANGED_BEFORE.to_owned(),
-            Err(error) => self.unreadable(item, &error),
-        };
-        Ok(self.out.say(&Frame::Gone { index, text }).await?)
     }
 
     /// What is told of an item that cannot be read.
@@ -385,16 +419,6 @@ impl Telling<'_> {
             false => Ok(()),
         }
     }
-}
-
-/// Reads an item as it was announced; whether it still was that afterwards.
-fn read_small(item: &Item, content: &mut [u8]) -> io::Result<bool> {
-    let file = item.open()?;
-    match file.read_exact_at(content, 0) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-        read => read?,
-    }
-    Ok(item.facts.still_holds(&Facts::from(&file.metadata()?)))
 }
 
 /// The digest of the first `length` bytes.

@@ -28,7 +28,10 @@ impl Files {
             stream.part().await;
             return Ok(());
         }
-        let teller = Teller(&info);
+        let teller = Teller {
+            info: &info,
+            peer: info.peer().to_string(),
+        };
         match self.desk.attend(stream, &teller).await {
             Ok(Errand::Fetched) => {
                 if let Some(offer) = &self.offer {
@@ -45,13 +48,16 @@ impl Files {
 }
 
 /// Tells the person who serves what has landed.
-struct Teller<'a>(&'a crate::session::Info);
+struct Teller<'a> {
+    info: &'a crate::session::Info,
+    peer: String,
+}
 
 impl Watch for Teller<'_> {
     fn ended(&self, path: &RelativePath, size: u64, outcome: &Outcome) {
         if let Outcome::Landed { .. } = outcome {
-            let Self(info) = self;
-            info.note(&format!("saved {path}: {size} bytes, from {}", info.peer()));
+            let Self { info, peer } = self;
+            info.note(&format!("saved {path}: {size} bytes, from {peer}"));
         }
     }
 }

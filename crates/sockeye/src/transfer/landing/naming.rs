@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use wire::transfer::RelativePath;
 use wire::transfer::path::MAX_NAME;
 
-use super::already::is_there;
+use super::already::{is_there, read};
 use super::part::{OPEN_FILES, Part, remove, spare};
 use super::{Clash, Declared, Fault, failed};
 use crate::transfer::root::Folder;
@@ -32,7 +32,8 @@ pub struct Settled {
     pub(super) shown: String,
     pub(super) declared: Declared,
     pub(super) size: u64,
-    pub(super) hash: Hash,
+    /// Of what was proved by itself, and not with others.
+    pub(super) hash: Option<Hash>,
 }
 
 /// A file that has landed: it is on the disk, under its name.
@@ -42,8 +43,8 @@ pub struct Landed {
     pub path: RelativePath,
     /// Bytes.
     pub size: u64,
-    /// BLAKE3 of all of it.
-    pub hash: Hash,
+    /// BLAKE3 of all of it; `None` where it was proved with others.
+    pub hash: Option<Hash>,
 }
 
 /// What has become of a file so far.
@@ -168,6 +169,15 @@ impl Settled {
         })
     }
 
+    fn own_hash(&self) -> Option<Hash> {
+        let known = self.hash.map(Ok);
+        let read = || read(&self.part.file, self.size).map(|digest| digest.map(|all| all.hash()));
+        known
+            .map_or_else(read, |known| known.map(Some))
+            .ok()
+            .flatten()
+    }
+
     /// Under its name, or what becomes of it if that is taken by another file.
     fn place_somewhere(&self) -> rustix::io::Result<RelativePath> {
         let Part { folder, path, .. } = &self.part;
@@ -178,7 +188,7 @@ impl Settled {
             Err(Errno::EXIST) => {}
             done => return done.map(|()| path.clone()),
         }
-        if is_there(folder, path.name(), &self.declared, &self.hash) {
+        if is_there(folder, path.name(), &self.declared, || self.own_hash()) {
             self.part.remove()?;
             return Ok(path.clone());
         }

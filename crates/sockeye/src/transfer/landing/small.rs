@@ -12,12 +12,9 @@ use wire::transfer::RelativePath;
 
 use super::naming::{Stage, commit_within, is_taken};
 use super::part::{Part, can_be_named, create, nameless, remove, spare, with_word};
-use super::{Clash, Declared, Fault, Hash, Landed, Landing, Settled, failed, kept};
+use super::{Clash, Declared, Fault, Landed, Landing, Settled, failed, kept};
 use crate::transfer::Root;
 use crate::transfer::root::Folder;
-
-/// What is no longer waits in memory until it is whole, in bytes: it needs no part to go on with.
-const AT_ONCE: u64 = 64 * 1024;
 
 /// An empty part may be that of somebody who has just made it, for so long.
 const NEW: Duration = Duration::from_secs(10);
@@ -28,11 +25,8 @@ pub(in crate::transfer) struct Small {
     pub(in crate::transfer) path: RelativePath,
     pub(in crate::transfer) declared: Declared,
     pub(in crate::transfer) clash: Clash,
-    /// Which content it is, as [`Landing::begin`] has it.
-    pub(in crate::transfer) id: String,
     /// Where it stands in what came.
     pub(in crate::transfer) at: Range<usize>,
-    pub(in crate::transfer) hash: Hash,
 }
 
 /// A file that is whole and proved.
@@ -42,11 +36,6 @@ pub(in crate::transfer) enum Arrived {
     Settled(Settled),
     /// It waits in memory.
     Small(Small),
-}
-
-/// Whether a file waits in memory until it is whole. One with holes is written around them.
-pub(in crate::transfer) fn is_whole_at_once(declared: &Declared) -> bool {
-    !declared.is_sparse && declared.size.is_some_and(|size| size <= AT_ONCE)
 }
 
 /// Makes files durable and gives them their names; `content` is what the small ones are of.
@@ -134,18 +123,19 @@ impl Writing<'_> {
             path,
             declared,
             clash,
-            hash,
-            ..
+            at,
         } = small;
+        let bytes = &self.content[at.clone()];
         let folder = self.folder(path)?;
         let shown = self.root.shown(path);
         if self.meets_others && is_taken(&folder, path.name()) {
             let there = kept(self.root, path, declared).ok().flatten();
-            if there.is_some_and(|there| there.hash() == *hash) {
+            let hash = blake3::hash(bytes);
+            if there.is_some_and(|there| there.hash() == hash) {
                 return Ok(Stage::Over(Ok(Landed {
                     path: path.clone(),
-                    size: small.at.len() as u64,
-                    hash: *hash,
+                    size: bytes.len() as u64,
+                    hash: Some(hash),
                 })));
             }
             if *clash == Clash::Refuse {
@@ -155,21 +145,20 @@ impl Writing<'_> {
             self.meets_others = false;
         }
         let failed = |source| failed("write", &shown, source);
-        let part = self.part(folder, small);
+        let part = self.part(folder, small, bytes);
         let part = part.map_err(|errno| failed(errno.into()))?;
-        let bytes = &self.content[small.at.clone()];
         part.file.write_all_at(bytes, 0).map_err(failed)?;
         Ok(Stage::Waits(Settled {
             part,
             shown,
             declared: declared.clone(),
             size: bytes.len() as u64,
-            hash: *hash,
+            hash: None,
         }))
     }
 
     /// Where it is until it is durable: nowhere to be found, if the file system has that.
-    fn part(&mut self, folder: Folder, small: &Small) -> Result<Part, Errno> {
+    fn part(&mut self, folder: Folder, small: &Small, bytes: &[u8]) -> Result<Part, Errno> {
         let file = match self.nameless {
             true => nameless(&folder, small.declared.mode)?,
             false => None,
@@ -177,7 +166,7 @@ impl Writing<'_> {
         self.nameless = file.is_some();
         let (name, file) = match file {
             Some(file) => (None, file),
-            None => named(&folder, small).map(|(name, file)| (Some(name), file))?,
+            None => named(&folder, small, bytes).map(|(name, file)| (Some(name), file))?,
         };
         Ok(Part {
             folder,
@@ -205,10 +194,10 @@ impl Writing<'_> {
 
 /// A new part with a word that the content gives, so that what is left of it after `kill -9` is found when it comes
 /// again. It is never gone on with, and so nobody writes to it but the one who has made it.
-fn named(folder: &Folder, small: &Small) -> Result<(Vec<u8>, File), Errno> {
+fn named(folder: &Folder, small: &Small, bytes: &[u8]) -> Result<(Vec<u8>, File), Errno> {
     let wanted = small.path.name();
     let new = |name: &[u8]| create(folder, name, small.declared.mode, OFlags::EXCL);
-    let mut name = with_word(wanted, format!("whole {}", small.id).as_bytes());
+    let mut name = with_word(wanted, blake3::hash(bytes).as_bytes());
     let lock = FlockOperation::NonBlockingLockExclusive;
     let file = match new(&name) {
         // Where there are no locks it is written without.
@@ -283,9 +272,7 @@ mod tests {
                     ..Declared::default()
                 },
                 clash,
-                id: "id".to_owned(),
                 at: start..all.len(),
-                hash: blake3::hash(content.as_bytes()),
             }));
         }
         (all, files)
@@ -382,20 +369,25 @@ mod tests {
     #[test]
     fn a_part_that_nobody_holds_is_cleared_and_one_that_is_held_is_not() {
         let (folder, root) = folder();
-        let own = String::from_utf8(with_word(b"x", b"whole id")).unwrap();
-        let part = folder.path().join(&own);
-        std::fs::write(&part, "half").unwrap();
-        landed(&root, &[("x", "new")], Clash::Rename, false);
+        let own = |content: &str| {
+            let word = blake3::hash(content.as_bytes());
+            String::from_utf8(with_word(b"x", word.as_bytes())).unwrap()
+        };
+        let part = |content: &str| folder.path().join(own(content));
+        let land = |content: &str| landed(&root, &[("x", content)], Clash::Rename, false);
+        std::fs::write(part("new"), "half").unwrap();
+        land("new");
         assert_eq!(there(&folder), pairs(&[("x", "new")]));
         // It has just been made, and is about to be locked.
-        let held = File::create(&part).unwrap();
-        landed(&root, &[("x", "more")], Clash::Rename, false);
-        assert!(part.exists());
-        std::fs::write(&part, "held").unwrap();
+        File::create(part("more")).unwrap();
+        land("more");
+        std::fs::write(part("most"), "held").unwrap();
+        let held = File::open(part("most")).unwrap();
         flock(&held, FlockOperation::LockExclusive).unwrap();
-        landed(&root, &[("x", "most")], Clash::Rename, false);
+        land("most");
         let all = [
-            (&own[..], "held"),
+            (&own("more")[..], ""),
+            (&own("most")[..], "held"),
             ("x", "new"),
             ("x (1)", "more"),
             ("x (2)", "most"),
@@ -403,13 +395,12 @@ mod tests {
         let mut all = pairs(&all);
         all.sort();
         assert_eq!(there(&folder), all);
-        drop(held);
-        let old = File::create(&part).unwrap();
+        let old = File::create(part("last")).unwrap();
         old.set_modified(modified()).unwrap();
         drop(old);
-        landed(&root, &[("x", "last")], Clash::Rename, false);
+        land("last");
         assert!(
-            !part.exists(),
+            !part("last").exists(),
             "an empty one that is old is cleared as well"
         );
     }

@@ -19,6 +19,10 @@ impl Receiving<'_> {
         file: Arrived,
     ) -> Result<(), Failure> {
         self.batch.push(index, entry, file);
+        self.land_if_due().await
+    }
+
+    pub(super) async fn land_if_due(&mut self) -> Result<(), Failure> {
         match self.batch.is_full() || self.batch.is_due(self.committing.len()) {
             true => self.land().await,
             false => Ok(()),
@@ -34,8 +38,8 @@ impl Receiving<'_> {
         self.near = None;
         if !self.batch.is_empty() {
             let mut next = Batch::over(self.spare.pop().unwrap_or_default());
-            if let Current::Small { start, .. } = &mut self.current {
-                *start = self.batch.pass_on(*start, &mut next);
+            if let Current::Lot(lot) = &mut self.current {
+                lot.start = self.batch.pass_on(lot.start, &mut next);
             }
             let batch = std::mem::replace(&mut self.batch, next);
             let committing = batch.commit(&self.target.root);
