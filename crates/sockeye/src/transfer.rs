@@ -38,20 +38,19 @@ pub trait Watch: Send + Sync {
         let _ = bytes;
     }
 
-    /// A file is begun: its number among the items, or what it is called here; how much is there already, and how much
-    /// it is.
-    fn began(&self, name: &str, there: u64, size: Option<u64>) {
-        let _ = (name, there, size);
+    /// A file is begun: how much is there already, and how much it is.
+    fn began(&self, path: &RelativePath, there: u64, size: Option<u64>) {
+        let _ = (path, there, size);
     }
 
     /// This became of a file.
-    fn ended(&self, name: &str, size: u64, outcome: &Outcome) {
-        let _ = (name, size, outcome);
+    fn ended(&self, path: &RelativePath, size: u64, outcome: &Outcome) {
+        let _ = (path, size, outcome);
     }
 
     /// The target wants people to know this of a file.
-    fn noted(&self, name: &str, text: &str) {
-        let _ = (name, text);
+    fn noted(&self, path: &RelativePath, text: &str) {
+        let _ = (path, text);
     }
 }
 

@@ -6,8 +6,8 @@ pub mod frame;
 pub mod path;
 
 pub use frame::{
-    Answer, Entry, Frame, FrameFault, HEAD, Hello, Outcome, Reason, Role, Step, decode, encode,
-    encode_data,
+    Answer, Entry, Frame, FrameFault, HEAD, Hello, LOT, LOT_FILES, Outcome, Reason, Role, Step,
+    decode, encode, encode_data,
 };
 pub use path::{PathFault, RelativePath};
 

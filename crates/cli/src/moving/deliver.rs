@@ -41,7 +41,7 @@ pub(crate) async fn deliver(
         })
         .await?;
         let changed = items.iter().filter(|item| item.outcome.get().is_none());
-        let changed: Vec<_> = changed.map(|item| item.path.to_string()).collect();
+        let changed: Vec<_> = changed.map(|item| item.path.clone()).collect();
         if changed.is_empty() {
             return Ok(());
         }
@@ -61,7 +61,7 @@ fn look_again(items: &[Item], meter: &Meter) -> Arc<[Item]> {
     let looked = items.iter().filter_map(|item| match item.look_again() {
         Ok(again) => Some(again),
         Err(error) => {
-            meter.failed(&item.path.to_string(), &format!("it is gone: {error}"));
+            meter.failed(&item.path, &format!("it is gone: {error}"));
             None
         }
     });

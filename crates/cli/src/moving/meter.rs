@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use sockeye::transfer::{Outcome, Reason, Watch};
+use sockeye::transfer::{Outcome, Reason, RelativePath, Watch};
 use wire::text::printable;
 
 use crate::args::MovingArgs;
@@ -27,11 +27,11 @@ pub(crate) struct Meter {
 #[derive(Default)]
 struct Sum {
     /// Names that have landed; after a cut they may be told again.
-    landed: HashSet<Box<str>>,
+    landed: HashSet<RelativePath>,
     bytes: u64,
-    failed: HashSet<Box<str>>,
+    failed: HashSet<RelativePath>,
     /// What was told of names; after a cut it may be told again.
-    noted: HashSet<Box<str>>,
+    noted: HashSet<RelativePath>,
     damaged: bool,
 }
 
@@ -71,9 +71,9 @@ impl Meter {
     }
 
     /// A file did not come for a reason that the other end has not given.
-    pub(crate) fn failed(&self, name: &str, text: &str) {
+    pub(crate) fn failed(&self, path: &RelativePath, text: &str) {
         let (reason, text) = (Reason::Other, text.to_owned());
-        self.ended(name, 0, &Outcome::Failed { reason, text });
+        self.ended(path, 0, &Outcome::Failed { reason, text });
     }
 
     /// Tells the sum, and gives the exit code.
@@ -115,46 +115,47 @@ impl Watch for Meter {
         }
     }
 
-    fn began(&self, name: &str, there: u64, _: Option<u64>) {
+    fn began(&self, path: &RelativePath, there: u64, _: Option<u64>) {
         if let Some(bar) = &self.bar {
-            bar.set_message(name.to_owned());
+            bar.set_message(path.to_string());
             bar.inc(there);
             // What was there does not make it faster.
             bar.reset_eta();
         }
     }
 
-    fn noted(&self, name: &str, text: &str) {
-        if self.lock().noted.insert(name.into()) {
+    fn noted(&self, path: &RelativePath, text: &str) {
+        if self.lock().noted.insert(path.clone()) {
             self.note(&format!("note: {text}"));
         }
     }
 
-    fn ended(&self, name: &str, size: u64, outcome: &Outcome) {
+    fn ended(&self, path: &RelativePath, size: u64, outcome: &Outcome) {
         let mut sum = self.lock();
         match outcome {
-            Outcome::Landed(path) => {
-                if !sum.landed.insert(name.into()) {
+            Outcome::Landed(landed) => {
+                if !sum.landed.insert(path.clone()) {
                     return;
                 }
                 sum.bytes += size;
-                sum.failed.remove(name);
+                sum.failed.remove(path);
                 drop(sum);
-                let path = path.to_string();
-                if path.rsplit('/').next() != name.rsplit('/').next() {
-                    self.note(&format!("{name} is {path} there: its name was taken"));
+                if landed.name() != path.name() {
+                    self.note(&format!("{path} is {landed} there: its name was taken"));
                 }
                 if self.json {
-                    let told = json!({"event": "landed", "name": name, "as": path, "size": size});
+                    let (name, landed) = (path.to_string(), landed.to_string());
+                    let told = json!({"event": "landed", "name": name, "as": landed, "size": size});
                     println!("{told}");
                 }
             }
             Outcome::Failed { reason, text } => {
-                sum.failed.insert(name.into());
+                sum.failed.insert(path.clone());
                 sum.damaged |= *reason == Reason::Damaged;
                 drop(sum);
-                self.tell(&format!("sockeye: {name} did not land: {text}"));
+                self.tell(&format!("sockeye: {path} did not land: {text}"));
                 if self.json {
+                    let name = path.to_string();
                     let told = json!({"event": "failed", "name": name, "reason": text});
                     println!("{told}");
                 }

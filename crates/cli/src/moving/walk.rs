@@ -1,10 +1,14 @@
 //! Which files are meant: those that are named, and what is in folders.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fmt::Display;
+use std::fs::{DirEntry, File};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
 
 use anyhow::{Context, Result};
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -12,6 +16,9 @@ use sockeye::transfer::{Item, RelativePath};
 use wire::text::printable;
 
 use crate::failure::Usage;
+
+/// More threads look at no more files.
+const MOST_THREADS: usize = 8;
 
 /// Which files of folders are meant.
 #[derive(Debug)]
@@ -33,11 +40,11 @@ impl Filter {
         })
     }
 
-    fn wants(&self, within: &[PathBuf], name: &OsStr, is_folder: bool) -> bool {
+    fn wants(&self, within: &Path, name: &OsStr, is_folder: bool) -> bool {
         if self.include.is_none() && self.exclude.is_empty() {
             return true;
         }
-        let path = within.iter().collect::<PathBuf>().join(name);
+        let path = within.join(name);
         let is_in = |globs: &GlobSet| globs.is_match(&path) || globs.is_match(name);
         !is_in(&self.exclude) && (is_folder || self.include.as_ref().is_none_or(is_in))
     }
@@ -61,6 +68,7 @@ pub(crate) fn walk(
     stdin: &str,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Vec<Item>> {
+    let threads = thread::available_parallelism().map_or(1, |all| all.get().min(MOST_THREADS));
     let mut items = Vec::new();
     for file in files {
         if file.as_os_str() == "-" {
@@ -89,56 +97,127 @@ pub(crate) fn walk(
         let is_folder = file.is_dir();
         items.push(item);
         if is_folder {
-            inside(file, &path, &mut Vec::new(), filter, tell, &mut items)?;
+            let inner = Inner {
+                folder: file.clone(),
+                path,
+                within: PathBuf::new(),
+            };
+            let mut found = inner.all(filter, threads)?;
+            items.append(&mut found.items);
+            found.left_out.iter().for_each(|what| tell(what));
         }
     }
     Ok(items)
 }
 
-/// `within` is where we are in the folder that was named, for patterns.
-fn inside(
-    folder: &Path,
-    path: &RelativePath,
-    within: &mut Vec<PathBuf>,
-    filter: &Filter,
-    tell: &mut dyn FnMut(&str),
-    items: &mut Vec<Item>,
-) -> Result<()> {
-    let shown = |path: &Path| printable(&path.to_string_lossy()).into_owned();
-    let wrong = || format!("cannot read {}", shown(folder));
-    let mut entries = std::fs::read_dir(folder)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(wrong)?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let (from, kind) = (entry.path(), entry.file_type().with_context(wrong)?);
-        if !filter.wants(within, &entry.file_name(), kind.is_dir()) {
-            continue;
+/// A folder of what was named.
+struct Inner {
+    folder: PathBuf,
+    /// What it is called at the other end.
+    path: RelativePath,
+    /// Where it is in the folder that was named, for patterns.
+    within: PathBuf,
+}
+
+/// Things in their order, each folder before what is in it.
+#[derive(Default)]
+struct Found {
+    items: Vec<Item>,
+    left_out: Vec<String>,
+}
+
+impl Inner {
+    /// Everything in it, looked at by so many threads: a file system that is far away answers many at once.
+    fn all(&self, filter: &Filter, threads: usize) -> Result<Found> {
+        let (entries, mut left_out) = self.entries(filter)?;
+        let folders: Vec<_> = entries
+            .iter()
+            .filter_map(|(_, inner)| inner.as_ref())
+            .collect();
+        let alone = if folders.len() > 1 { 1 } else { threads };
+        let mut contents = on_each(&folders, threads, |inner| inner.all(filter, alone)).into_iter();
+        let mut items = Vec::with_capacity(entries.len());
+        for (item, inner) in entries {
+            items.push(item);
+            if inner.is_some()
+                && let Some(content) = contents.next()
+            {
+                let mut content = content?;
+                items.append(&mut content.items);
+                left_out.append(&mut content.left_out);
+            }
         }
-        if !kind.is_dir() && !kind.is_file() {
-            tell(&format!(
-                "{} is left out: it is no file and no folder",
-                shown(&from)
-            ));
-            continue;
-        }
-        let told = [path.as_bytes(), b"/", entry.file_name().as_bytes()].concat();
-        let told = match RelativePath::new(told) {
-            Ok(told) => told,
-            Err(why) => {
-                tell(&format!("{} is left out: {why}", shown(&from)));
+        Ok(Found { items, left_out })
+    }
+
+    /// What is in it itself, and what is left out.
+    fn entries(&self, filter: &Filter) -> Result<(Vec<(Item, Option<Self>)>, Vec<String>)> {
+        let shown = |path: &Path| printable(&path.to_string_lossy()).into_owned();
+        let wrong = || format!("cannot read {}", shown(&self.folder));
+        let mut entries = std::fs::read_dir(&self.folder)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .with_context(wrong)?;
+        entries.sort_by_cached_key(DirEntry::file_name);
+        let (mut found, mut left_out) = (Vec::with_capacity(entries.len()), Vec::new());
+        for entry in entries {
+            let (from, kind) = (entry.path(), entry.file_type().with_context(wrong)?);
+            let name = entry.file_name();
+            if !filter.wants(&self.within, &name, kind.is_dir()) {
                 continue;
             }
-        };
-        let item = Item::new(from.clone(), told.clone());
-        items.push(item.with_context(|| format!("cannot send {}", shown(&from)))?);
-        if kind.is_dir() {
-            within.push(entry.file_name().into());
-            inside(&from, &told, within, filter, tell, items)?;
-            within.pop();
+            let mut leave_out = |why: &dyn Display| {
+                left_out.push(format!("{} is left out: {why}", shown(&from)));
+            };
+            if !kind.is_dir() && !kind.is_file() {
+                leave_out(&"it is no file and no folder");
+                continue;
+            }
+            let path = [self.path.as_bytes(), b"/", name.as_bytes()].concat();
+            let path = match RelativePath::new(path) {
+                Ok(path) => path,
+                Err(why) => {
+                    leave_out(&why);
+                    continue;
+                }
+            };
+            let facts = entry.metadata();
+            let facts = facts.with_context(|| format!("cannot send {}", shown(&from)))?;
+            let inner = kind.is_dir().then(|| Self {
+                folder: from.clone(),
+                path: path.clone(),
+                within: self.within.join(&name),
+            });
+            found.push((Item::found(from, path, &facts), inner));
         }
+        Ok((found, left_out))
     }
-    Ok(())
+}
+
+/// What `work` makes of each, in their order, on so many threads.
+fn on_each<T: Sync, R: Send + Sync>(
+    things: &[T],
+    threads: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    if threads.min(things.len()) < 2 {
+        return things.iter().map(work).collect();
+    }
+    let done: Vec<_> = things.iter().map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    let both: Vec<_> = things.iter().zip(&done).collect();
+    let worker = || {
+        while let Some((thing, place)) = both.get(next.fetch_add(1, Relaxed)) {
+            // Nobody else has this place.
+            let _ = place.set(work(thing));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    done.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
 #[cfg(test)]
@@ -155,6 +234,20 @@ mod tests {
         let filter = Filter::new(&owned(include), &owned(exclude)).unwrap();
         let items = walk(&[folder.join("t")], &filter, "stdin", &mut |_| {}).unwrap();
         items.iter().map(|item| item.path.to_string()).collect()
+    }
+
+    #[test]
+    fn many_folders_are_told_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut expected = vec!["t".to_owned()];
+        for number in 10..60 {
+            let inner = format!("t/{number}");
+            std::fs::create_dir_all(folder.path().join(&inner).join("in")).unwrap();
+            std::fs::write(folder.path().join(&inner).join("file"), "").unwrap();
+            expected.extend(["", "/file", "/in"].map(|what| format!("{inner}{what}")));
+        }
+        assert_eq!(found(folder.path(), &[], &[]), expected);
+        assert_eq!(on_each(&[1, 2, 3], 8, |n| n * 2), [2, 4, 6]);
     }
 
     #[test]

@@ -282,7 +282,10 @@ impl Files {
         let (root, at) = (self.desk.target.root.clone(), path.clone());
         let beside = waiting(move || Ok(alike(&root, &at, LOOKED_THROUGH))).await?;
         let bytes = if *size == 1 { "byte" } else { "bytes" };
-        let mut said = format!("saved {path}: {size} {bytes}, blake3 {hash}");
+        let mut said = format!("saved {path}: {size} {bytes}");
+        if let Some(hash) = hash {
+            said += &format!(", blake3 {hash}");
+        }
         if let Some(beside) = beside {
             said += "; ";
             said += &mistakable(path, &beside);

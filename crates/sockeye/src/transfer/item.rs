@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
-use wire::transfer::{Entry, Outcome, RelativePath};
+use wire::transfer::{Entry, LOT, Outcome, RelativePath};
 
 use super::{Root, Sort};
 
@@ -81,17 +81,23 @@ impl Item {
     /// When it cannot be looked at, or has no content to send.
     pub fn new(from: PathBuf, path: RelativePath) -> io::Result<Self> {
         let facts = std::fs::metadata(&from)?;
-        let origin = match () {
-            () if facts.is_dir() => Origin::Folder,
-            () if facts.is_file() => Origin::File(from),
-            () => return Err(io::Error::other("it is no file and no folder")),
-        };
-        Ok(Self {
-            origin,
+        match facts.is_dir() || facts.is_file() {
+            true => Ok(Self::found(from, path, &facts)),
+            false => Err(io::Error::other("it is no file and no folder")),
+        }
+    }
+
+    /// A file or folder that somebody has looked at: these are its `facts`.
+    pub fn found(from: PathBuf, path: RelativePath, facts: &Metadata) -> Self {
+        Self {
+            origin: match facts.is_dir() {
+                true => Origin::Folder,
+                false => Origin::File(from),
+            },
             path,
-            facts: Facts::from(&facts),
+            facts: Facts::from(facts),
             outcome: OnceLock::new(),
-        })
+        }
     }
 
     /// What comes from `file` until it ends.
@@ -112,10 +118,11 @@ impl Item {
         }
     }
 
-    /// Bytes of a file that is so small that it is read at once.
+    /// Bytes of a file that is so small that it comes without being asked for.
     pub(super) fn small(&self) -> Option<usize> {
         let size = usize::try_from(self.facts.size?).ok()?;
-        (size <= PIECE && !self.facts.is_sparse).then_some(size)
+        (size <= LOT && !self.facts.is_sparse && !matches!(self.origin, Origin::Folder))
+            .then_some(size)
     }
 
     /// The same as it is now, with what became of it.

@@ -23,7 +23,7 @@ pub use already::kept;
 pub(super) use naming::rename;
 pub use naming::{Landed, Settled, commit};
 use part::{Part, is_small, open_part};
-pub(super) use small::{Arrived, Small, is_out_of_files, is_whole_at_once, land};
+pub(super) use small::{Arrived, Small, is_out_of_files, land};
 use state::State;
 
 /// What is written goes to the disk at least this often, in bytes: a power cut costs no more.
@@ -128,7 +128,7 @@ impl Landing {
             part: Part {
                 folder,
                 path: path.clone(),
-                name,
+                name: Some(name.clone()),
                 file,
                 clash,
                 has_state: false,
@@ -145,11 +145,11 @@ impl Landing {
             syncing: None,
         };
         if has_begun {
-            landing.take_up(id).map_err(failed)?;
+            landing.take_up(&name, id).map_err(failed)?;
         }
         if landing.state.is_none() && !is_small(&landing.declared) {
-            let Part { folder, name, .. } = &landing.part;
-            let state = State::create(folder, name, id, landing.declared.size);
+            let size = landing.declared.size;
+            let state = State::create(&landing.part.folder, &name, id, size);
             landing.state = Some(state.map_err(failed)?);
             landing.part.has_state = true;
         }
@@ -322,7 +322,7 @@ impl Landing {
             shown: self.shown,
             declared: self.declared,
             size: came,
-            hash,
+            hash: Some(hash),
         })
     }
 
@@ -396,8 +396,8 @@ impl Landing {
     }
 
     /// Reads what an earlier attempt has left, as far as it is what that one has proved.
-    fn take_up(&mut self, id: &str) -> io::Result<()> {
-        let proofs = State::take_up(&self.part.folder, &self.part.name, id, self.declared.size)?;
+    fn take_up(&mut self, name: &[u8], id: &str) -> io::Result<()> {
+        let proofs = State::take_up(&self.part.folder, name, id, self.declared.size)?;
         if let Some((mut state, proofs)) = proofs {
             let mut buffer = vec![0; 128 * 1024];
             for proof in proofs {

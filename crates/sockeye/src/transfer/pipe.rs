@@ -10,7 +10,7 @@ use wire::transfer::{Answer, Entry, Frame, Outcome, Reason};
 use super::incoming::{Heard, Incoming};
 use super::source::reason_of;
 use super::talk::Outgoing;
-use super::{Digest, Failure, Talk, Watch};
+use super::{Digest, Failure, Hash, Talk, Watch};
 use crate::stream::ByteStream;
 
 /// Where one file goes that is kept nowhere, and how much of it has gone there. It outlives connections: the next one
@@ -48,6 +48,7 @@ impl Pipe {
             pipe: self,
             watch,
             file: None,
+            lot: None,
             has_begun: false,
             chunk: Vec::new(),
             unproved: None,
@@ -74,6 +75,8 @@ struct Passing<'a> {
     pipe: &'a mut Pipe,
     watch: &'a dyn Watch,
     file: Option<Entry>,
+    /// It comes in one piece: its size and hash.
+    lot: Option<(u64, Hash)>,
     /// Its content comes: all that the source has is known.
     has_begun: bool,
     /// What was passed on, and what waits in `chunk` for its proof.
@@ -94,6 +97,11 @@ impl Passing<'_> {
                     self.content(incoming.data().len())?;
                     self.chunk.extend_from_slice(incoming.data());
                     self.unproved = self.digest.update(incoming.data());
+                    if let Some((size, hash)) = self.lot
+                        && self.digest.len() >= size
+                    {
+                        self.whole(size, hash).await?;
+                    }
                 }
                 Heard::Frame(Frame::Done) if self.file.is_some() => return Ok(()),
                 Heard::Frame(Frame::Done) => return Err(Failure::NotOne("nothing is there")),
@@ -122,15 +130,19 @@ impl Passing<'_> {
                 None if self.digest.open() == proof => Ok(()),
                 _ => Err(Failure::Damaged),
             },
-            Frame::End { size, hash } => {
-                let is_right = *self.digest.hash().as_bytes() == hash && self.digest.len() == size;
-                if !self.has_begun || !is_right || self.unproved.is_some() {
-                    return Err(Failure::Damaged);
+            Frame::End { size, hash } => self.whole(size, hash.into()).await,
+            Frame::Lot { files, hash } => match files[..] {
+                [(index, size)] => {
+                    self.begin(index, 0)?;
+                    let (size, hash) = (size.into(), hash.into());
+                    self.lot = Some((size, hash));
+                    match size {
+                        0 => self.whole(size, hash).await,
+                        _ => Ok(()),
+                    }
                 }
-                self.pass().await?;
-                self.pipe.is_whole = true;
-                self.told(size).await
-            }
+                _ => Err(Failure::NotOne("there are several files")),
+            },
             Frame::Gone { text, .. } => {
                 let outcome = Outcome::Failed {
                     reason: Reason::Other,
@@ -138,7 +150,7 @@ impl Passing<'_> {
                 };
                 if let Some(entry) = &self.file {
                     let size = entry.size.unwrap_or_default();
-                    self.watch.ended(&entry.path.to_string(), size, &outcome);
+                    self.watch.ended(&entry.path, size, &outcome);
                 }
                 Ok(())
             }
@@ -157,7 +169,11 @@ impl Passing<'_> {
             return Err(Failure::NotOne("there are several files"));
         }
         let (index, from) = (entry.index, self.pipe.passed.chunks());
+        let comes = entry.is_of_a_lot();
         self.file = Some(entry);
+        if comes {
+            return Ok(());
+        }
         let proof = match from {
             0 => [0; 32],
             _ => *self.pipe.passed.closed().as_bytes(),
@@ -176,9 +192,19 @@ impl Passing<'_> {
             return Err(Failure::Changed { passed });
         }
         self.has_begun = true;
-        let name = file.path.to_string();
-        self.watch.began(&name, self.digest.len(), file.size);
+        self.watch.began(&file.path, self.digest.len(), file.size);
         Ok(())
+    }
+
+    /// All of it has come.
+    async fn whole(&mut self, size: u64, hash: Hash) -> Result<(), Failure> {
+        let is_right = self.digest.hash() == hash && self.digest.len() == size;
+        if !self.has_begun || !is_right || self.unproved.is_some() {
+            return Err(Failure::Damaged);
+        }
+        self.pass().await?;
+        self.pipe.is_whole = true;
+        self.told(size).await
     }
 
     /// Whether content may come now.
@@ -209,7 +235,7 @@ impl Passing<'_> {
             return Ok(());
         };
         let (index, outcome) = (entry.index, Outcome::Landed(entry.path.clone()));
-        self.watch.ended(&entry.path.to_string(), size, &outcome);
+        self.watch.ended(&entry.path, size, &outcome);
         Ok(self.out.say(&Frame::Receipt { index, outcome }).await?)
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io;
+use std::iter::Enumerate;
 use std::os::unix::fs::FileExt;
+use std::slice::Iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +19,15 @@ use super::talk::Outgoing;
 use super::{CHUNK, Digest, Failure, Pace, Talk, Watch};
 use crate::stream::ByteStream;
 
+mod lot;
+
+use lot::Lot;
+
 /// How long is listened for why a peer has left.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Large files that are announced ahead of the one that is sent: the target answers while it gets others.
+const AHEAD: usize = 1024;
 
 const CHANGED_BEFORE: &str = "it changed since it was looked at";
 
@@ -41,6 +50,7 @@ pub async fn send(
         out: &mut talk.out,
         piece: vec![0; HEAD + PIECE],
         items,
+        lot: Lot::default(),
         pace,
         watch,
     };
@@ -82,18 +92,22 @@ async fn hear(
         match incoming.next(CHUNK).await? {
             Heard::Frame(Frame::Answer { index, answer }) => match answer {
                 Answer::Want { from, proof } => {
-                    item(index)?;
+                    if item(index)?.small().is_some() {
+                        return Err(Failure::protocol("it asks for what comes by itself"));
+                    }
                     // Nobody hears it when all was said: then it is asked too late.
                     let _ = wishes.send((index, from, proof));
                 }
                 Answer::Refused { reason, text } => {
                     settle(item(index)?, Outcome::Failed { reason, text }, watch);
-                    let _ = wishes.send((index, u64::MAX, [0; 32]));
+                    if item(index)?.small().is_none() {
+                        let _ = wishes.send((index, u64::MAX, [0; 32]));
+                    }
                 }
             },
             Heard::Frame(Frame::Receipt { index, outcome }) => settle(item(index)?, outcome, watch),
             Heard::Frame(Frame::Note { index, text }) => {
-                watch.noted(&item(index)?.path.to_string(), &text);
+                watch.noted(&item(index)?.path, &text);
             }
             Heard::Frame(Frame::Bye) => return Ok(()),
             Heard::Frame(Frame::Error { reason, text }) => {
@@ -112,7 +126,7 @@ fn settle(item: &Item, outcome: Outcome, watch: &dyn Watch) {
         (&item.origin, &outcome),
         (Origin::Folder, Outcome::Landed(_))
     ) {
-        watch.ended(&item.path.to_string(), item.size(), &outcome);
+        watch.ended(&item.path, item.size(), &outcome);
     }
     // It is heard once: what was told before stays.
     let _ = item.outcome.set(outcome);
@@ -123,24 +137,22 @@ struct Telling<'a> {
     /// Room for a head, and the piece after it: they leave together.
     piece: Vec<u8>,
     items: &'a Arc<[Item]>,
+    lot: Lot,
     pace: Option<&'a mut Pace>,
     watch: &'a dyn Watch,
 }
 
 impl Telling<'_> {
     async fn all(&mut self, mut wished: UnboundedReceiver<Wish>) -> Result<(), Failure> {
-        let mut open = 0_usize;
-        for (index, item) in self.items.clone().iter().enumerate() {
-            if item.outcome.get().is_none() {
-                let index = u32::try_from(index)
-                    .map_err(|_| Failure::protocol("there are more files than numbers for them"))?;
-                self.out.say(&Frame::Entry(item.entry(index))).await?;
-                open += usize::from(!matches!(item.origin, Origin::Folder));
-            }
-        }
-        while open > 0 {
+        let items = self.items.clone();
+        let mut items = items.iter().enumerate();
+        let mut open = 0;
+        loop {
+            let goes_on = self.announce(&mut items, &mut open).await?;
             let wish = match wished.try_recv() {
                 Ok(wish) => Some(wish),
+                Err(_) if goes_on => continue,
+                Err(_) if open == 0 => break,
                 Err(_) => {
                     self.out.flush().await?;
                     wished.recv().await
@@ -159,13 +171,81 @@ impl Telling<'_> {
         Ok(self.out.flush().await?)
     }
 
+    /// Says what comes, and the small ones with it, until a lot of those has left or enough is `open`: announced, and
+    /// neither sent nor refused. Whether it would go on.
+    async fn announce(
+        &mut self,
+        items: &mut Enumerate<Iter<'_, Item>>,
+        open: &mut usize,
+    ) -> Result<bool, Failure> {
+        while *open < AHEAD
+            && let Some((index, item)) = items.next()
+        {
+            if item.outcome.get().is_some() {
+                continue;
+            }
+            let index = u32::try_from(index)
+                .map_err(|_| Failure::protocol("there are more files than numbers for them"))?;
+            self.out.say(&Frame::Entry(item.entry(index))).await?;
+            let Some(size) = item.small() else {
+                *open += usize::from(!matches!(item.origin, Origin::Folder));
+                continue;
+            };
+            let is_full = !self.lot.has_room(size, self.pace.as_deref());
+            if is_full {
+                self.leave().await?;
+            }
+            if let Some(text) = self.small(index, item, size) {
+                self.out.say(&Frame::Gone { index, text }).await?;
+            }
+            if is_full {
+                return Ok(true);
+            }
+        }
+        self.leave().await?;
+        Ok(false)
+    }
+
+    /// A small file goes to the lot; why not, if it does not.
+    fn small(&mut self, index: u32, item: &Item, size: usize) -> Option<String> {
+        match self.lot.take(index, item, size) {
+            Ok(true) => {
+                self.watch.began(&item.path, 0, item.facts.size);
+                None
+            }
+            Ok(false) => Some(CHANGED_BEFORE.to_owned()),
+            Err(error) => Some(self.unreadable(item, &error)),
+        }
+    }
+
+    /// The lot leaves, if there is something in it.
+    async fn leave(&mut self) -> Result<(), Failure> {
+        let mut lot = std::mem::take(&mut self.lot);
+        if let Some((frame, content)) = lot.closed() {
+            self.out.say(&frame).await?;
+            let size = content.len() - HEAD;
+            match &self.pace {
+                Some(pace) => {
+                    let most = pace.piece().min(PIECE);
+                    for part in content[HEAD..].chunks(most) {
+                        self.piece[HEAD..HEAD + part.len()].copy_from_slice(part);
+                        self.data(part.len()).await?;
+                    }
+                }
+                None if size > 0 => self.out.data(content).await?,
+                None => {}
+            }
+            self.watch.moved(size as u64);
+            lot.clear();
+        }
+        self.lot = lot;
+        Ok(())
+    }
+
     /// One file, from the chunk that is wanted if the target has what we have until there.
     async fn file(&mut self, index: u32, from: u64, proof: [u8; 32]) -> Result<(), Failure> {
         let items = self.items.clone();
         let item = &items[index as usize];
-        if let (0, Some(size)) = (from, item.small()) {
-            return self.small(index, item, size).await;
-        }
         let opened = item.open().and_then(|file| {
             let now = Facts::from(&file.metadata()?);
             Ok((file, now))
@@ -174,8 +254,7 @@ impl Telling<'_> {
             Err(error) => Some(self.unreadable(item, &error)),
             Ok((file, now)) if item.facts.size.is_none() || item.facts.still_holds(&now) => {
                 let (file, digest) = self.begin(file, index, from, proof).await?;
-                let name = item.path.to_string();
-                self.watch.began(&name, digest.len(), item.facts.size);
+                self.watch.began(&item.path, digest.len(), item.facts.size);
                 self.content(item, &file, digest).await?
             }
             Ok(_) => Some(CHANGED_BEFORE.to_owned()),
@@ -184,31 +263,6 @@ impl Telling<'_> {
             self.out.say(&Frame::Gone { index, text }).await?;
         }
         Ok(())
-    }
-
-    /// A small file is read before anything is said of it: one look afterwards tells that it is what was announced.
-    async fn small(&mut self, index: u32, item: &Item, size: usize) -> Result<(), Failure> {
-        if let Some(pace) = &mut self.pace {
-            pace.wait(size).await;
-        }
-        let content = &mut self.piece[HEAD..HEAD + size];
-        let text = match read_small(item, content) {
-            Ok(true) => {
-                let hash = blake3::hash(content);
-                let name = item.path.to_string();
-                self.watch.began(&name, 0, item.facts.size);
-                self.out.say(&Frame::File { index, from: 0 }).await?;
-                if size > 0 {
-                    self.out.data(&mut self.piece[..HEAD + size]).await?;
-                }
-                self.watch.moved(size as u64);
-                let (size, hash) = (size as u64, *hash.as_bytes());
-                return Ok(self.out.say(&Frame::End { size, hash }).await?);
-            }
-            Ok(false) => CHANGED_BEFORE.to_owned(),
-            Err(error) => self.unreadable(item, &error),
-        };
-        Ok(self.out.say(&Frame::Gone { index, text }).await?)
     }
 
     /// What is told of an item that cannot be read.
@@ -365,16 +419,6 @@ impl Telling<'_> {
             false => Ok(()),
         }
     }
-}
-
-/// Reads an item as it was announced; whether it still was that afterwards.
-fn read_small(item: &Item, content: &mut [u8]) -> io::Result<bool> {
-    let file = item.open()?;
-    match file.read_exact_at(content, 0) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-        read => read?,
-    }
-    Ok(item.facts.still_holds(&Facts::from(&file.metadata()?)))
 }
 
 /// The digest of the first `length` bytes.

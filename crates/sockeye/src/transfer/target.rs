@@ -1,7 +1,6 @@
 //! The end that gets the files.
 
 use std::collections::{HashMap, VecDeque};
-use std::ops::Range;
 
 use tokio::io::ReadHalf;
 use tokio::time::{Instant, timeout_at};
@@ -9,7 +8,7 @@ use wire::transfer::{Entry, Frame, Outcome, Reason, RelativePath};
 
 use super::alike::Neighbours;
 use super::incoming::{ALIVE, Heard, Incoming};
-use super::landing::{Arrived, Small};
+use super::landing::Arrived;
 use super::root::Folder;
 use super::source::reason_of;
 use super::talk::Outgoing;
@@ -18,9 +17,11 @@ use crate::stream::ByteStream;
 
 mod asking;
 mod batch;
+mod lot;
 mod telling;
 
-use batch::{Batch, Committing};
+use batch::{AT_ONCE, Batch, Committing};
+use lot::Lot;
 
 /// Large files whose parts are held open ahead of the one that comes.
 const AHEAD: usize = 4;
@@ -64,7 +65,7 @@ pub async fn receive(
         current: Current::Nothing,
         batch: Batch::default(),
         spare: Vec::new(),
-        committing: None,
+        committing: VecDeque::new(),
         alive_due: Instant::now() + ALIVE,
         near: None,
         neighbours: Neighbours::default(),
@@ -100,12 +101,8 @@ enum Current {
         entry: Entry,
         digest: Box<Digest>,
     },
-    /// It waits in the batch from there on until it is whole.
-    Small {
-        index: u32,
-        entry: Entry,
-        start: usize,
-    },
+    /// Small ones, which wait in the batch until all of them are proved.
+    Lot(Lot),
     File {
         index: u32,
         entry: Entry,
@@ -120,10 +117,8 @@ enum Current {
 impl Current {
     fn entry(self) -> Option<Entry> {
         match self {
-            Self::Kept { entry, .. } | Self::Small { entry, .. } | Self::File { entry, .. } => {
-                Some(entry)
-            }
-            Self::Nothing | Self::Skipped => None,
+            Self::Kept { entry, .. } | Self::File { entry, .. } => Some(entry),
+            Self::Nothing | Self::Skipped | Self::Lot(_) => None,
         }
     }
 
@@ -137,8 +132,10 @@ impl Current {
 
 /// What an entry waits for.
 enum Waiting {
-    /// Its content, and then it is looked for what is here.
+    /// Its content, which comes by itself. Then it is looked for what is here.
     Whole,
+    /// The same, which nobody wants.
+    Nothing,
     /// Its content.
     Content,
     /// Its content, unless it is what is here.
@@ -159,10 +156,10 @@ struct Receiving<'a> {
     open: HashMap<u32, Box<Landing>>,
     current: Current,
     batch: Batch,
-    /// Room for the content of the next one.
-    spare: Vec<u8>,
-    /// The batch before, which is made durable while the next one comes.
-    committing: Option<Committing>,
+    /// Room for the content of the next ones.
+    spare: Vec<Vec<u8>>,
+    /// The batches before, which are made durable while the next one comes.
+    committing: VecDeque<Committing>,
     /// When the source has to hear that we are there.
     alive_due: Instant,
     /// The folder that the last file went to, until a batch ends: files come folder by folder.
@@ -188,8 +185,8 @@ impl Receiving<'_> {
         &mut self,
         incoming: &mut Incoming<ReadHalf<ByteStream>>,
     ) -> Result<Option<Heard>, Failure> {
-        if let Some(committing) = &self.committing
-            && committing.work.is_finished()
+        if let Some(first) = self.committing.front()
+            && first.work.is_finished()
         {
             self.landed().await?;
         }
@@ -202,14 +199,14 @@ impl Receiving<'_> {
         if !incoming.is_ready() && self.out.has_gathered() {
             self.out.flush().await?;
         }
-        // What is whole waits for the batch before.
-        let batch_due = match self.committing {
-            None => self.batch.due(),
-            Some(_) => None,
+        // What is whole waits for the batches before.
+        let batch_due = match self.committing.len() {
+            AT_ONCE => None,
+            _ => self.batch.due(),
         };
         let due = batch_due.map_or(self.alive_due, |due| due.min(self.alive_due));
         let coming = timeout_at(due, incoming.next(self.current.room()));
-        let heard = match &mut self.committing {
+        let heard = match self.committing.front_mut() {
             None => coming.await,
             Some(Committing { work, .. }) => tokio::select! {
                 biased;
@@ -228,6 +225,7 @@ impl Receiving<'_> {
         match frame {
             Frame::Entry(entry) => self.entry(entry).await,
             Frame::File { index, from } => self.begin(index, from).await,
+            Frame::Lot { files, hash } => self.lot(files, hash.into()).await,
             Frame::Hole(length) => self.hole(length).await,
             Frame::Proof(proof) => self.proof(proof),
             Frame::End { size, hash } => self.end(size, hash.into()).await,
@@ -240,7 +238,7 @@ impl Receiving<'_> {
                     let reason = Reason::Other;
                     let outcome = Outcome::Failed { reason, text };
                     let size = entry.size.unwrap_or_default();
-                    self.watch.ended(&entry.path.to_string(), size, &outcome);
+                    self.watch.ended(&entry.path, size, &outcome);
                 }
                 self.ask().await
             }
@@ -253,7 +251,14 @@ impl Receiving<'_> {
     async fn data(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let written = match &mut self.current {
             Current::Skipped | Current::Kept { .. } => return Ok(()),
-            Current::Small { entry, start, .. } => self.batch.take(entry, *start, bytes),
+            Current::Lot(lot) => {
+                self.watch.moved(bytes.len() as u64);
+                self.batch.content.extend_from_slice(bytes);
+                return match lot.lacks(&self.batch.content) {
+                    0 => self.proved().await,
+                    _ => Ok(()),
+                };
+            }
             Current::File {
                 landing,
                 unproved: unproved @ None,
@@ -296,9 +301,7 @@ impl Receiving<'_> {
         let current = std::mem::replace(&mut self.current, Current::Skipped);
         self.batch.forget(&current);
         match current {
-            Current::Small { index, entry, .. } | Current::File { index, entry, .. } => {
-                self.give_up(index, &entry, &fault).await
-            }
+            Current::File { index, entry, .. } => self.give_up(index, &entry, &fault).await,
             _ => Ok(()),
         }
     }
@@ -309,7 +312,7 @@ impl Receiving<'_> {
             Current::File {
                 landing, unproved, ..
             } => unproved.take().unwrap_or_else(|| landing.digest().open()),
-            Current::Nothing | Current::Small { .. } => {
+            Current::Nothing | Current::Lot(_) => {
                 return Err(Failure::protocol("a proof belongs to no chunk"));
             }
         };
@@ -328,7 +331,9 @@ impl Receiving<'_> {
     async fn end(&mut self, size: u64, hash: super::Hash) -> Result<(), Failure> {
         match std::mem::replace(&mut self.current, Current::Nothing) {
             Current::Skipped => Ok(()),
-            Current::Nothing => Err(Failure::protocol("the end of a file belongs to none")),
+            Current::Nothing | Current::Lot(_) => {
+                Err(Failure::protocol("the end of a file belongs to none"))
+            }
             Current::Kept {
                 index,
                 entry,
@@ -340,21 +345,6 @@ impl Receiving<'_> {
                 let outcome = Outcome::Landed(entry.path.clone());
                 self.tell(index, &entry, outcome).await
             }
-            Current::Small {
-                index,
-                entry,
-                start,
-            } => match self.batch.end(&entry, start, (size, hash)) {
-                None => Err(Failure::Damaged),
-                Some(Err(fault)) => {
-                    self.batch.content.truncate(start);
-                    self.refused(index, &entry, &fault).await
-                }
-                Some(Ok(at)) => {
-                    let small = self.small(&entry, at, hash);
-                    self.arrived(index, entry, Arrived::Small(small)).await
-                }
-            },
             Current::File {
                 landing, unproved, ..
             } if unproved.is_some() || landing.len() != size => Err(Failure::Damaged),
@@ -368,17 +358,6 @@ impl Receiving<'_> {
                 self.whole(index, entry, landing, same, hash).await?;
                 self.ask().await
             }
-        }
-    }
-
-    fn small(&self, entry: &Entry, at: Range<usize>, hash: super::Hash) -> Small {
-        Small {
-            path: entry.path.clone(),
-            declared: asking::declared(entry),
-            clash: self.target.clash,
-            id: self.content_id(entry),
-            at,
-            hash,
         }
     }
 

@@ -18,6 +18,12 @@ pub const MAX_DATA: usize = 1024 * 1024;
 /// The most bytes of a frame that is no content.
 pub const MAX_CONTROL: usize = 8 * 1024;
 
+/// The most bytes of content of a lot, and so the longest file that comes without being asked for.
+pub const LOT: usize = 64 * 1024;
+
+/// The most files of a lot.
+pub const LOT_FILES: usize = 128;
+
 /// The most bytes of a text that an end says about something.
 pub const MAX_TEXT: usize = 1024;
 
@@ -100,6 +106,13 @@ pub enum Frame {
         /// What, as a sentence without a full stop.
         text: String,
     },
+    /// Small files follow, one right after the other; BLAKE3 of all their content.
+    Lot {
+        /// Which entries, and the bytes of each.
+        files: Vec<(u32, u32)>,
+        /// The hash.
+        hash: [u8; 32],
+    },
     /// A frame of a later version, which may be passed over.
     Later,
 }
@@ -143,6 +156,13 @@ pub struct Entry {
     pub modified: Option<(i64, u32)>,
     /// Permissions as Unix has them.
     pub mode: Option<u32>,
+}
+
+impl Entry {
+    /// Whether it is a file that comes in a lot, without being asked for.
+    pub fn is_of_a_lot(&self) -> bool {
+        !self.is_folder && !self.is_sparse && self.size.is_some_and(|size| size <= LOT as u64)
+    }
 }
 
 /// What the target wants of an entry.
@@ -333,6 +353,7 @@ fn kind_of(frame: &Frame) -> u8 {
         Frame::Bye => 12,
         Frame::Error { .. } => 13,
         Frame::Note { .. } => 14,
+        Frame::Lot { .. } => 15,
         Frame::Later => LATER,
     }
 }
@@ -392,6 +413,13 @@ fn write(frame: &Frame, out: &mut Writer<'_>) {
             }
         }
         Frame::Error { reason, text } => out.reason(*reason, text),
+        Frame::Lot { files, hash } => {
+            out.bytes(hash);
+            for (index, size) in files {
+                out.u32(*index);
+                out.u32(*size);
+            }
+        }
         Frame::Done | Frame::Bye | Frame::Later => {}
     }
 }
@@ -452,6 +480,7 @@ fn read(kind: u8, said: &mut Reader<'_>) -> Result<Option<Frame>, FrameFault> {
             .u32()
             .zip(said.text())
             .map(|(index, text)| Frame::Note { index, text }),
+        15 => said.lot(),
         LATER.. => Some(Frame::Later),
         kind => return Err(FrameFault::Unknown(kind)),
     };

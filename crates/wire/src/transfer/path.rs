@@ -113,13 +113,17 @@ impl RelativePath {
         lower.into_bytes().into()
     }
 
-    /// What other systems would not take it for, as a reason without a full stop; it is a good name here.
+    /// What other systems would not take its last name for, as a reason without a full stop; it is a good name here.
     pub fn trouble_elsewhere(&self) -> Option<&'static str> {
-        self.names().find_map(trouble_elsewhere)
+        trouble_elsewhere(self.name())
     }
 }
 
 fn can_be_shown(name: &[u8]) -> Result<(), PathFault> {
+    // Most names are.
+    if name.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Ok(());
+    }
     for part in name.utf8_chunks() {
         for letter in part.valid().chars() {
             if letter.is_control() {
@@ -146,13 +150,15 @@ fn changes_others(letter: char) -> bool {
 /// Namespaces").
 fn trouble_elsewhere(name: &[u8]) -> Option<&'static str> {
     let stem = name.split(|byte| *byte == b'.').next().unwrap_or(name);
-    let stem = stem.to_ascii_uppercase();
-    let stem = stem.trim_ascii_end();
-    let is_numbered = |device: &[u8]| matches!(stem.strip_prefix(device), Some([digit]) if digit.is_ascii_digit() && *digit != b'0');
-    if matches!(stem, b"CON" | b"PRN" | b"AUX" | b"NUL")
-        || is_numbered(b"COM")
-        || is_numbered(b"LPT")
-    {
+    let is_device = match stem.trim_ascii_end() {
+        [stem @ .., b'1'..=b'9'] => [b"COM", b"LPT"]
+            .iter()
+            .any(|own| stem.eq_ignore_ascii_case(*own)),
+        stem => [b"CON", b"PRN", b"AUX", b"NUL"]
+            .iter()
+            .any(|own| stem.eq_ignore_ascii_case(*own)),
+    };
+    if is_device {
         return Some("it is the name of a device on Windows");
     }
     if matches!(name.last(), Some(b'.' | b' ')) {

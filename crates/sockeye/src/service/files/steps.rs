@@ -145,9 +145,11 @@ impl Files {
                 header::CONTENT_LOCATION,
                 self.location(&landed.path),
             );
-            let hash = STANDARD.encode(landed.hash.as_bytes());
-            let name = HeaderName::from_static("repr-digest");
-            set(&mut response, name, format!("blake3=:{hash}:"));
+            if let Some(hash) = landed.hash {
+                let hash = STANDARD.encode(hash.as_bytes());
+                let name = HeaderName::from_static("repr-digest");
+                set(&mut response, name, format!("blake3=:{hash}:"));
+            }
         }
         Ok(response)
     }

@@ -6,7 +6,7 @@ use super::Files;
 use crate::error::Result;
 use crate::service::folder::{point_to_http, pointer};
 use crate::session::Session;
-use crate::transfer::{Errand, Failure, MAGIC, Outcome, Watch};
+use crate::transfer::{Errand, Failure, MAGIC, Outcome, RelativePath, Watch};
 
 impl Files {
     /// The transfer protocol if that is spoken, and a word on where to go if not.
@@ -28,7 +28,10 @@ impl Files {
             stream.part().await;
             return Ok(());
         }
-        let teller = Teller(&info);
+        let teller = Teller {
+            info: &info,
+            peer: info.peer().to_string(),
+        };
         match self.desk.attend(stream, &teller).await {
             Ok(Errand::Fetched) => {
                 if let Some(offer) = &self.offer {
@@ -45,13 +48,16 @@ impl Files {
 }
 
 /// Tells the person who serves what has landed.
-struct Teller<'a>(&'a crate::session::Info);
+struct Teller<'a> {
+    info: &'a crate::session::Info,
+    peer: String,
+}
 
 impl Watch for Teller<'_> {
-    fn ended(&self, name: &str, size: u64, outcome: &Outcome) {
+    fn ended(&self, path: &RelativePath, size: u64, outcome: &Outcome) {
         if let Outcome::Landed { .. } = outcome {
-            let Self(info) = self;
-            info.note(&format!("saved {name}: {size} bytes, from {}", info.peer()));
+            let Self { info, peer } = self;
+            info.note(&format!("saved {path}: {size} bytes, from {peer}"));
         }
     }
 }

@@ -32,7 +32,12 @@ pub fn kept(root: &Root, path: &RelativePath, declared: &Declared) -> io::Result
 }
 
 /// Whether a file of this name is this one: somebody else may have landed it a moment ago.
-pub(super) fn is_there(folder: &Folder, name: &[u8], declared: &Declared, hash: &Hash) -> bool {
+pub(super) fn is_there(
+    folder: &Folder,
+    name: &[u8],
+    declared: &Declared,
+    hash: impl FnOnce() -> Option<Hash>,
+) -> bool {
     let (Some(size), Some(modified)) = (declared.size, declared.modified) else {
         return false;
     };
@@ -44,10 +49,10 @@ pub(super) fn is_there(folder: &Folder, name: &[u8], declared: &Declared, hash: 
         facts.is_file() && facts.size() == size && facts.modified().is_ok_and(|at| at == modified)
     });
     let digest = is_alike.then(|| read(&file, size).ok().flatten()).flatten();
-    digest.is_some_and(|digest| digest.hash() == *hash)
+    digest.is_some_and(|digest| Some(digest.hash()) == hash())
 }
 
-fn read(file: &File, size: u64) -> io::Result<Option<Digest>> {
+pub(super) fn read(file: &File, size: u64) -> io::Result<Option<Digest>> {
     let mut digest = Digest::default();
     let mut buffer = vec![0; (128 * 1024).min(size as usize + 1)];
     loop {

@@ -1,17 +1,19 @@
 //! How a file gets its name: made durable first, one or many at once, and never over another one that was not meant.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
-    AtFlags, Mode, RenameFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, fdatasync, fsync,
+    AtFlags, CWD, Mode, RenameFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, fdatasync, fsync,
     futimens, linkat, renameat, renameat_with, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 use wire::transfer::RelativePath;
 use wire::transfer::path::MAX_NAME;
 
-use super::already::is_there;
-use super::part::Part;
+use super::already::{is_there, read};
+use super::part::{OPEN_FILES, Part, remove, spare};
 use super::{Clash, Declared, Fault, failed};
 use crate::transfer::root::Folder;
 use crate::transfer::{Hash, Root};
@@ -30,7 +32,8 @@ pub struct Settled {
     pub(super) shown: String,
     pub(super) declared: Declared,
     pub(super) size: u64,
-    pub(super) hash: Hash,
+    /// Of what was proved by itself, and not with others.
+    pub(super) hash: Option<Hash>,
 }
 
 /// A file that has landed: it is on the disk, under its name.
@@ -40,8 +43,8 @@ pub struct Landed {
     pub path: RelativePath,
     /// Bytes.
     pub size: u64,
-    /// BLAKE3 of all of it.
-    pub hash: Hash,
+    /// BLAKE3 of all of it; `None` where it was proved with others.
+    pub hash: Option<Hash>,
 }
 
 /// What has become of a file so far.
@@ -166,6 +169,15 @@ impl Settled {
         })
     }
 
+    fn own_hash(&self) -> Option<Hash> {
+        let known = self.hash.map(Ok);
+        let read = || read(&self.part.file, self.size).map(|digest| digest.map(|all| all.hash()));
+        known
+            .map_or_else(read, |known| known.map(Some))
+            .ok()
+            .flatten()
+    }
+
     /// Under its name, or what becomes of it if that is taken by another file.
     fn place_somewhere(&self) -> rustix::io::Result<RelativePath> {
         let Part { folder, path, .. } = &self.part;
@@ -176,7 +188,7 @@ impl Settled {
             Err(Errno::EXIST) => {}
             done => return done.map(|()| path.clone()),
         }
-        if is_there(folder, path.name(), &self.declared, &self.hash) {
+        if is_there(folder, path.name(), &self.declared, || self.own_hash()) {
             self.part.remove()?;
             return Ok(path.clone());
         }
@@ -188,13 +200,41 @@ impl Settled {
 }
 
 fn overwrite(part: &Part) -> rustix::io::Result<RelativePath> {
-    let Part { folder, name, .. } = part;
-    renameat(folder, &name[..], folder, part.path.name())?;
-    Ok(part.path.clone())
+    let Part { folder, path, .. } = part;
+    match &part.name {
+        Some(name) => renameat(folder, &name[..], folder, path.name())?,
+        None => match link(&part.file, folder, path.name()) {
+            Err(Errno::EXIST) => {
+                let between = spare(path.name());
+                link(&part.file, folder, &between)?;
+                let renamed = renameat(folder, &between[..], folder, path.name());
+                renamed.or_else(|errno| remove(folder, &between).and(Err(errno)))?;
+            }
+            done => done?,
+        },
+    }
+    Ok(path.clone())
 }
 
 fn place(part: &Part, path: &RelativePath) -> rustix::io::Result<()> {
-    rename(&part.folder, &part.name, &part.folder, path.name())
+    match &part.name {
+        Some(name) => rename(&part.folder, name, &part.folder, path.name()),
+        None => link(&part.file, &part.folder, path.name()),
+    }
+}
+
+/// Gives a file that has no name one, unless that is taken.
+fn link(file: &File, folder: &Folder, name: &[u8]) -> rustix::io::Result<()> {
+    match linkat(file, "", folder, name, AtFlags::EMPTY_PATH) {
+        // Before Linux 6.10 only who may read everything may do it like this (open(2), O_TMPFILE).
+        Err(Errno::NOENT) => link_as_opened(file, folder, name),
+        done => done,
+    }
+}
+
+fn link_as_opened(file: &File, folder: &Folder, name: &[u8]) -> rustix::io::Result<()> {
+    let opened = format!("{OPEN_FILES}/{}", file.as_raw_fd());
+    linkat(CWD, opened, folder, name, AtFlags::SYMLINK_FOLLOW)
 }
 
 fn place_numbered(part: &Part) -> rustix::io::Result<RelativePath> {
@@ -271,6 +311,7 @@ fn timespec(time: SystemTime) -> Option<Timespec> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::part::nameless;
     use super::*;
 
     #[test]
@@ -290,6 +331,25 @@ mod tests {
         let numbered = numbered(&long, 17);
         assert_eq!(numbered.len(), 255);
         assert!(numbered.ends_with(b"x (17).txt"));
+    }
+
+    #[test]
+    fn a_file_without_a_name_leaves_nothing_and_gets_one_that_is_free() {
+        // What is in memory has such files everywhere.
+        let folder = tempfile::TempDir::new_in("/dev/shm").unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let made = || nameless(root.top(), None).unwrap().expect("tmpfile");
+        let there = || std::fs::read_dir(folder.path()).unwrap().count();
+        for link in [link, link_as_opened] {
+            drop(made());
+            let (one, other) = (made(), made());
+            assert_eq!(there(), 0);
+            link(&one, root.top(), b"x").unwrap();
+            assert_eq!(link(&other, root.top(), b"x"), Err(Errno::EXIST));
+            drop((one, other));
+            assert_eq!(there(), 1);
+            std::fs::remove_file(folder.path().join("x")).unwrap();
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, openat, unlinkat};
@@ -14,14 +16,17 @@ use super::{Clash, Declared, Fault, failed};
 use crate::transfer::CHUNK;
 use crate::transfer::root::Folder;
 
+/// Where a process finds what it has open.
+pub(super) const OPEN_FILES: &str = "/proc/self/fd";
+
 /// A part that is open. Dropped, it goes, unless it stays to be gone on with or has got its name.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) folder: Folder,
     /// Where the file belongs.
     pub(super) path: RelativePath,
-    /// What the part is called beside it.
-    pub(super) name: Vec<u8>,
+    /// What the part is called beside it. One without a name goes with whoever holds it.
+    pub(super) name: Option<Vec<u8>>,
     pub(super) file: File,
     pub(super) clash: Clash,
     pub(super) has_state: bool,
@@ -30,15 +35,17 @@ pub(super) struct Part {
 
 impl Part {
     pub(super) fn remove(&self) -> Result<(), Errno> {
-        remove(&self.folder, &self.name)?;
+        if let Some(name) = &self.name {
+            remove(&self.folder, name)?;
+        }
         self.forget()
     }
 
     /// Removes what is known of it.
     pub(super) fn forget(&self) -> Result<(), Errno> {
-        match self.has_state {
-            true => remove(&self.folder, &state::name_of(&self.name)),
-            false => Ok(()),
+        match &self.name {
+            Some(name) if self.has_state => remove(&self.folder, &state::name_of(name)),
+            _ => Ok(()),
         }
     }
 }
@@ -120,9 +127,27 @@ pub(super) fn create(
         | OFlags::NONBLOCK
         | OFlags::NOCTTY
         | OFlags::CLOEXEC;
-    // Never set-user-id, and always ours to write: naming takes away what is too much.
-    let mode = mode.unwrap_or(0o666) & 0o777 | 0o600;
-    openat(folder, part, flags, Mode::from_raw_mode(mode)).map(File::from)
+    openat(folder, part, flags, mode_of(mode)).map(File::from)
+}
+
+/// Whether a file without a name can always be given one.
+pub(super) fn can_be_named() -> bool {
+    static CAN_BE_NAMED: OnceLock<bool> = OnceLock::new();
+    *CAN_BE_NAMED.get_or_init(|| Path::new(OPEN_FILES).exists())
+}
+
+/// One that has no name: whoever dies with it leaves nothing. `None` where the file system has no such files.
+pub(super) fn nameless(folder: &Folder, mode: Option<u32>) -> Result<Option<File>, Errno> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match openat(folder, ".", flags, mode_of(mode)) {
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
+        opened => opened.map(|file| Some(File::from(file))),
+    }
+}
+
+/// Never set-user-id, and always ours to write: naming takes away what is too much.
+fn mode_of(mode: Option<u32>) -> Mode {
+    Mode::from_raw_mode(mode.unwrap_or(0o666) & 0o777 | 0o600)
 }
 
 /// What a part may be called.

@@ -1,7 +1,9 @@
 //! Small files that came whole: many at once are written, made durable and named.
 
+use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, openat};
@@ -9,13 +11,10 @@ use rustix::io::Errno;
 use wire::transfer::RelativePath;
 
 use super::naming::{Stage, commit_within, is_taken};
-use super::part::{Part, create, remove, spare, with_word};
-use super::{Clash, Declared, Fault, Hash, Landed, Landing, Settled, failed, kept};
+use super::part::{Part, can_be_named, create, nameless, remove, spare, with_word};
+use super::{Clash, Declared, Fault, Landed, Landing, Settled, failed, kept};
 use crate::transfer::Root;
 use crate::transfer::root::Folder;
-
-/// What is no longer waits in memory until it is whole, in bytes: it needs no part to go on with.
-const AT_ONCE: u64 = 64 * 1024;
 
 /// An empty part may be that of somebody who has just made it, for so long.
 const NEW: Duration = Duration::from_secs(10);
@@ -26,11 +25,8 @@ pub(in crate::transfer) struct Small {
     pub(in crate::transfer) path: RelativePath,
     pub(in crate::transfer) declared: Declared,
     pub(in crate::transfer) clash: Clash,
-    /// Which content it is, as [`Landing::begin`] has it.
-    pub(in crate::transfer) id: String,
     /// Where it stands in what came.
     pub(in crate::transfer) at: Range<usize>,
-    pub(in crate::transfer) hash: Hash,
 }
 
 /// A file that is whole and proved.
@@ -42,41 +38,64 @@ pub(in crate::transfer) enum Arrived {
     Small(Small),
 }
 
-/// Whether a file waits in memory until it is whole. One with holes is written around them.
-pub(in crate::transfer) fn is_whole_at_once(declared: &Declared) -> bool {
-    !declared.is_sparse && declared.size.is_some_and(|size| size <= AT_ONCE)
-}
-
 /// Makes files durable and gives them their names; `content` is what the small ones are of.
 pub(in crate::transfer) fn land(
     root: &Root,
     content: &[u8],
     arrived: Vec<Arrived>,
 ) -> Vec<Result<Landed, Fault>> {
+    land_with(root, content, arrived, can_be_named())
+}
+
+fn land_with(
+    root: &Root,
+    content: &[u8],
+    arrived: Vec<Arrived>,
+    nameless: bool,
+) -> Vec<Result<Landed, Fault>> {
     let within = root.top();
     let mut writing = Writing {
         root,
         content,
         near: None,
+        nameless,
         meets_others: true,
     };
     let (mut all, mut stages) = (Vec::with_capacity(arrived.len()), Vec::new());
+    let (mut beside, mut alone) = (Some(beside_others()), None);
     for one in arrived {
         let stage = match one {
             Arrived::Settled(settled) => Ok(Stage::Waits(settled)),
-            Arrived::Small(small) => match writing.write(&small) {
-                // Those that wait to be made durable are open, too.
-                Err(fault) if is_out_of_files(&fault) && !stages.is_empty() => {
-                    all.extend(commit_within(within, std::mem::take(&mut stages)));
-                    writing.write(&small)
+            Arrived::Small(small) => loop {
+                match writing.write(&small) {
+                    // Those that wait to be made durable are open, too.
+                    Err(fault) if is_out_of_files(&fault) && !stages.is_empty() => {
+                        all.extend(commit_within(within, std::mem::take(&mut stages)));
+                    }
+                    Err(fault) if is_out_of_files(&fault) && alone.is_none() => {
+                        beside = None;
+                        alone = Some(after_others());
+                    }
+                    written => break written,
                 }
-                written => written,
             },
         };
         stages.push(stage.unwrap_or_else(|fault| Stage::Over(Err(fault))));
     }
     all.extend(commit_within(within, stages));
+    drop((beside, alone));
     all
+}
+
+/// Those who land files have them open until they have their names.
+static LANDING: RwLock<()> = RwLock::new(());
+
+fn beside_others() -> RwLockReadGuard<'static, ()> {
+    LANDING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn after_others() -> RwLockWriteGuard<'static, ()> {
+    LANDING.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a process has as many files open as it may.
@@ -90,6 +109,8 @@ struct Writing<'a> {
     content: &'a [u8],
     /// The folder of the last file: they come folder by folder.
     near: Option<(Option<RelativePath>, Folder)>,
+    /// A file can be without a name until it is durable.
+    nameless: bool,
     /// All files so far were here already, or others of their names: the next one is looked for before it is written,
     /// and not only when it gets its name.
     meets_others: bool,
@@ -102,18 +123,19 @@ impl Writing<'_> {
             path,
             declared,
             clash,
-            hash,
-            ..
+            at,
         } = small;
+        let bytes = &self.content[at.clone()];
         let folder = self.folder(path)?;
         let shown = self.root.shown(path);
         if self.meets_others && is_taken(&folder, path.name()) {
             let there = kept(self.root, path, declared).ok().flatten();
-            if there.is_some_and(|there| there.hash() == *hash) {
+            let hash = blake3::hash(bytes);
+            if there.is_some_and(|there| there.hash() == hash) {
                 return Ok(Stage::Over(Ok(Landed {
                     path: path.clone(),
-                    size: small.at.len() as u64,
-                    hash: *hash,
+                    size: bytes.len() as u64,
+                    hash: Some(hash),
                 })));
             }
             if *clash == Clash::Refuse {
@@ -123,16 +145,38 @@ impl Writing<'_> {
             self.meets_others = false;
         }
         let failed = |source| failed("write", &shown, source);
-        let part = part(&folder, small).map_err(|errno| failed(errno.into()))?;
-        let bytes = &self.content[small.at.clone()];
+        let part = self.part(folder, small, bytes);
+        let part = part.map_err(|errno| failed(errno.into()))?;
         part.file.write_all_at(bytes, 0).map_err(failed)?;
         Ok(Stage::Waits(Settled {
             part,
             shown,
             declared: declared.clone(),
             size: bytes.len() as u64,
-            hash: *hash,
+            hash: None,
         }))
+    }
+
+    /// Where it is until it is durable: nowhere to be found, if the file system has that.
+    fn part(&mut self, folder: Folder, small: &Small, bytes: &[u8]) -> Result<Part, Errno> {
+        let file = match self.nameless {
+            true => nameless(&folder, small.declared.mode)?,
+            false => None,
+        };
+        self.nameless = file.is_some();
+        let (name, file) = match file {
+            Some(file) => (None, file),
+            None => named(&folder, small, bytes).map(|(name, file)| (Some(name), file))?,
+        };
+        Ok(Part {
+            folder,
+            path: small.path.clone(),
+            name,
+            file,
+            clash: small.clash,
+            has_state: false,
+            stays: false,
+        })
     }
 
     fn folder(&mut self, path: &RelativePath) -> Result<Folder, Fault> {
@@ -150,10 +194,10 @@ impl Writing<'_> {
 
 /// A new part with a word that the content gives, so that what is left of it after `kill -9` is found when it comes
 /// again. It is never gone on with, and so nobody writes to it but the one who has made it.
-fn part(folder: &Folder, small: &Small) -> Result<Part, Errno> {
+fn named(folder: &Folder, small: &Small, bytes: &[u8]) -> Result<(Vec<u8>, File), Errno> {
     let wanted = small.path.name();
     let new = |name: &[u8]| create(folder, name, small.declared.mode, OFlags::EXCL);
-    let mut name = with_word(wanted, format!("whole {}", small.id).as_bytes());
+    let mut name = with_word(wanted, blake3::hash(bytes).as_bytes());
     let lock = FlockOperation::NonBlockingLockExclusive;
     let file = match new(&name) {
         // Where there are no locks it is written without.
@@ -169,15 +213,7 @@ fn part(folder: &Folder, small: &Small) -> Result<Part, Errno> {
             new(&name)?
         }
     };
-    Ok(Part {
-        folder: folder.clone(),
-        path: small.path.clone(),
-        name,
-        file,
-        clash: small.clash,
-        has_state: false,
-        stays: false,
-    })
+    Ok((name, file))
 }
 
 /// Removes a part that nobody holds any more.
@@ -236,17 +272,21 @@ mod tests {
                     ..Declared::default()
                 },
                 clash,
-                id: "id".to_owned(),
                 at: start..all.len(),
-                hash: blake3::hash(content.as_bytes()),
             }));
         }
         (all, files)
     }
 
-    fn landed(root: &Root, contents: &[(&str, &str)], clash: Clash) -> Vec<Result<String, Fault>> {
+    /// What becomes of them, `nameless` until they are durable or beside their names.
+    fn landed(
+        root: &Root,
+        contents: &[(&str, &str)],
+        clash: Clash,
+        nameless: bool,
+    ) -> Vec<Result<String, Fault>> {
         let (content, files) = arrived(contents, clash);
-        let landed = land(root, &content, files).into_iter();
+        let landed = land_with(root, &content, files, nameless).into_iter();
         landed
             .map(|one| one.map(|one| one.path.to_string()))
             .collect()
@@ -272,20 +312,28 @@ mod tests {
 
     #[test]
     fn each_gets_its_own_piece_of_what_came() {
-        let (folder, root) = folder();
-        let files = [("a", "one"), ("b", ""), ("c", "three")];
-        for result in landed(&root, &files, Clash::Rename) {
-            result.unwrap();
+        for nameless in [true, false] {
+            let (folder, root) = folder();
+            let files = [("a", "one"), ("b", ""), ("c", "three")];
+            for result in landed(&root, &files, Clash::Rename, nameless) {
+                result.unwrap();
+            }
+            assert_eq!(there(&folder), pairs(&files));
+            let facts = folder.path().join("b").metadata().unwrap();
+            assert_eq!(facts.modified().unwrap(), modified());
         }
-        assert_eq!(there(&folder), pairs(&files));
-        let facts = folder.path().join("b").metadata().unwrap();
-        assert_eq!(facts.modified().unwrap(), modified());
     }
 
     #[test]
     fn what_is_here_already_stays_alone() {
+        for nameless in [true, false] {
+            stays_alone(nameless);
+        }
+    }
+
+    fn stays_alone(nameless: bool) {
         let (folder, root) = folder();
-        landed(&root, &[("x", "old")], Clash::Rename);
+        landed(&root, &[("x", "old")], Clash::Rename, nameless);
         for (clash, content, expected) in [
             (Clash::Rename, "old", Some("x")),
             (Clash::Refuse, "old", Some("x")),
@@ -294,7 +342,7 @@ mod tests {
             (Clash::Overwrite, "old", Some("x")),
             (Clash::Overwrite, "now", Some("x")),
         ] {
-            let mut results = landed(&root, &[("x", content)], clash);
+            let mut results = landed(&root, &[("x", content)], clash, nameless);
             match (results.remove(0), expected) {
                 (Ok(name), Some(expected)) => assert_eq!(name, expected, "{clash:?} {content}"),
                 (Err(Fault::Exists { .. }), None) => {}
@@ -306,36 +354,40 @@ mod tests {
 
     #[test]
     fn what_somebody_else_lands_meanwhile_is_not_landed_twice() {
-        let (folder, root) = folder();
-        let (content, files) = arrived(
-            &[("x", "same"), ("x", "same"), ("x", "else")],
-            Clash::Rename,
-        );
-        let names: Vec<_> = land(&root, &content, files)
-            .into_iter()
-            .map(|one| one.unwrap().path.to_string())
-            .collect();
-        assert_eq!(names, ["x", "x", "x (1)"]);
-        assert_eq!(there(&folder), pairs(&[("x", "same"), ("x (1)", "else")]));
+        let files = [("x", "same"), ("x", "same"), ("x", "else")];
+        for nameless in [true, false] {
+            let (folder, root) = folder();
+            let names: Vec<_> = landed(&root, &files, Clash::Rename, nameless)
+                .into_iter()
+                .map(Result::unwrap)
+                .collect();
+            assert_eq!(names, ["x", "x", "x (1)"]);
+            assert_eq!(there(&folder), pairs(&[("x", "same"), ("x (1)", "else")]));
+        }
     }
 
     #[test]
     fn a_part_that_nobody_holds_is_cleared_and_one_that_is_held_is_not() {
         let (folder, root) = folder();
-        let own = String::from_utf8(with_word(b"x", b"whole id")).unwrap();
-        let part = folder.path().join(&own);
-        std::fs::write(&part, "half").unwrap();
-        landed(&root, &[("x", "new")], Clash::Rename);
+        let own = |content: &str| {
+            let word = blake3::hash(content.as_bytes());
+            String::from_utf8(with_word(b"x", word.as_bytes())).unwrap()
+        };
+        let part = |content: &str| folder.path().join(own(content));
+        let land = |content: &str| landed(&root, &[("x", content)], Clash::Rename, false);
+        std::fs::write(part("new"), "half").unwrap();
+        land("new");
         assert_eq!(there(&folder), pairs(&[("x", "new")]));
         // It has just been made, and is about to be locked.
-        let held = std::fs::File::create(&part).unwrap();
-        landed(&root, &[("x", "more")], Clash::Rename);
-        assert!(part.exists());
-        std::fs::write(&part, "held").unwrap();
+        File::create(part("more")).unwrap();
+        land("more");
+        std::fs::write(part("most"), "held").unwrap();
+        let held = File::open(part("most")).unwrap();
         flock(&held, FlockOperation::LockExclusive).unwrap();
-        landed(&root, &[("x", "most")], Clash::Rename);
+        land("most");
         let all = [
-            (&own[..], "held"),
+            (&own("more")[..], ""),
+            (&own("most")[..], "held"),
             ("x", "new"),
             ("x (1)", "more"),
             ("x (2)", "most"),
@@ -343,13 +395,12 @@ mod tests {
         let mut all = pairs(&all);
         all.sort();
         assert_eq!(there(&folder), all);
-        drop(held);
-        let old = std::fs::File::create(&part).unwrap();
+        let old = File::create(part("last")).unwrap();
         old.set_modified(modified()).unwrap();
         drop(old);
-        landed(&root, &[("x", "last")], Clash::Rename);
+        land("last");
         assert!(
-            !part.exists(),
+            !part("last").exists(),
             "an empty one that is old is cleared as well"
         );
     }
@@ -362,6 +413,7 @@ mod tests {
             &root,
             &[("a", "1"), ("file/x", "2"), ("b", "3")],
             Clash::Rename,
+            true,
         );
         let told: Vec<_> = results.iter().map(Result::is_ok).collect();
         assert_eq!(told, [true, false, true]);

@@ -6,7 +6,7 @@ use wire::transfer::{Answer, Entry, Frame, Outcome, Reason, RelativePath};
 
 use super::telling::{failed, reason_for};
 use super::{AHEAD, Current, MOST, Receiving, Waiting};
-use crate::transfer::landing::{is_out_of_files, is_whole_at_once};
+use crate::transfer::landing::is_out_of_files;
 use crate::transfer::{CHUNK, Clash, Declared, Failure, Fault, Landing, kept};
 
 const ELSEWHERE: &str = "it goes on at another place than was asked for";
@@ -20,12 +20,15 @@ impl Receiving<'_> {
         }
         let index = entry.index;
         if let Err((reason, text)) = self.place(&mut entry) {
+            if entry.is_of_a_lot() {
+                self.entries.insert(index, (entry, Waiting::Nothing));
+            }
             let answer = Answer::Refused { reason, text };
             return Ok(self.out.say(&Frame::Answer { index, answer }).await?);
         }
         if let Some(beside) = self.neighbours.alike(&self.target.root, &entry.path) {
             let text = crate::transfer::mistakable(&entry.path, &beside);
-            self.watch.noted(&entry.path.to_string(), &text);
+            self.watch.noted(&entry.path, &text);
             self.out.say(&Frame::Note { index, text }).await?;
         }
         if entry.is_folder {
@@ -40,9 +43,9 @@ impl Receiving<'_> {
             };
             return Ok(self.out.say(&Frame::Receipt { index, outcome }).await?);
         }
-        if is_whole_at_once(&declared(&entry)) {
+        if entry.is_of_a_lot() {
             self.entries.insert(index, (entry, Waiting::Whole));
-            return self.want(index, 0, [0; 32]).await;
+            return Ok(());
         }
         if entry.size.is_some_and(|size| size <= CHUNK as u64) {
             let same = kept(&self.target.root, &entry.path, &declared(&entry))
@@ -135,13 +138,14 @@ impl Receiving<'_> {
         self.batch.forget(&before);
         let same = match &waiting {
             Waiting::Same(digest) => Some(digest.hash()),
-            Waiting::Content | Waiting::Part | Waiting::Whole => None,
+            _ => None,
         };
         let begun = match waiting {
-            Waiting::Whole => return self.begin_whole(index, entry, from),
+            Waiting::Whole | Waiting::Nothing => {
+                return Err(Failure::protocol("a small file comes without its lot"));
+            }
             Waiting::Same(digest) if from > 0 && from == digest.chunks() => {
-                self.watch
-                    .began(&entry.path.to_string(), digest.len(), entry.size);
+                self.watch.began(&entry.path, digest.len(), entry.size);
                 self.current = Current::Kept {
                     index,
                     entry,
@@ -162,8 +166,7 @@ impl Receiving<'_> {
         };
         match begun {
             Ok(landing) if landing.offset() == from * CHUNK as u64 => {
-                self.watch
-                    .began(&entry.path.to_string(), landing.len(), entry.size);
+                self.watch.began(&entry.path, landing.len(), entry.size);
                 self.current = Current::File {
                     index,
                     entry,
@@ -176,20 +179,6 @@ impl Receiving<'_> {
             Ok(_) => Err(Failure::protocol(ELSEWHERE)),
             Err(fault) => self.give_up(index, &entry, &fault).await,
         }
-    }
-
-    fn begin_whole(&mut self, index: u32, entry: Entry, from: u64) -> Result<(), Failure> {
-        if from != 0 {
-            return Err(Failure::protocol(ELSEWHERE));
-        }
-        self.watch.began(&entry.path.to_string(), 0, entry.size);
-        let start = self.batch.content.len();
-        self.current = Current::Small {
-            index,
-            entry,
-            start,
-        };
-        Ok(())
     }
 
     pub(super) async fn land_anew(
@@ -211,7 +200,7 @@ impl Receiving<'_> {
             // Those that wait to be made durable are open, too.
             Err(fault)
                 if is_out_of_files(&fault)
-                    && !(self.batch.is_empty() && self.committing.is_none()) =>
+                    && !(self.batch.is_empty() && self.committing.is_empty()) =>
             {
                 // A connection that broke meanwhile is noticed with what is said next.
                 let _ = self.land_all().await;

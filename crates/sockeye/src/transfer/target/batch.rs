@@ -1,6 +1,5 @@
 //! Files that are whole, until there are enough of them to be made durable at once.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -9,14 +8,19 @@ use wire::transfer::Entry;
 
 use super::Current;
 use crate::transfer::landing::{Arrived, land};
-use crate::transfer::{CHUNK, Fault, Hash, Landed, Root};
+use crate::transfer::{CHUNK, Fault, Landed, Root};
 
-/// So many files are worth the way to the disk, and so long the first one waits for others.
+/// So many batches are made durable at once: one waits for the disk while the other one is written.
+pub(super) const AT_ONCE: usize = 2;
+
+/// So many files are worth the way to the disk, more of them where others are on it, and so long the first one waits
+/// for others.
 const ENOUGH: usize = 64;
+const ENOUGH_BESIDE: usize = 128;
 const WAITS: Duration = Duration::from_millis(200);
 
 /// Files, and bytes of small ones, that wait at most while those before are made durable.
-const MOST: usize = 512;
+const MOST: usize = 256;
 const MOST_BYTES: usize = 2 * CHUNK;
 
 /// Files that are whole.
@@ -60,8 +64,14 @@ impl Batch {
         self.due
     }
 
-    pub(super) fn is_due(&self) -> bool {
-        self.files.len() >= ENOUGH || self.due.is_some_and(|due| Instant::now() >= due)
+    /// Whether it is to be made durable while so many others are.
+    pub(super) fn is_due(&self, others: usize) -> bool {
+        let enough = match others {
+            0 => ENOUGH,
+            AT_ONCE => return false,
+            _ => ENOUGH_BESIDE,
+        };
+        self.files.len() >= enough || self.due.is_some_and(|due| Instant::now() >= due)
     }
 
     /// Whether it can take no more. What is large has kept others waiting already.
@@ -79,40 +89,14 @@ impl Batch {
         self.files.push(file);
     }
 
-    /// Takes what comes of the file that begins at `start`.
-    pub(super) fn take(&mut self, entry: &Entry, start: usize, bytes: &[u8]) -> Result<(), Fault> {
-        let came = (self.content.len() - start + bytes.len()) as u64;
-        match entry.size {
-            Some(declared) if came > declared => return Err(other_size(entry, came)),
-            _ => {}
-        }
-        self.content.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    /// All has come of the file that begins at `start`: whether it is what was sent.
-    pub(super) fn end(
-        &self,
-        entry: &Entry,
-        start: usize,
-        (size, hash): (u64, Hash),
-    ) -> Option<Result<Range<usize>, Fault>> {
-        let at = start..self.content.len();
-        let is_same = at.len() as u64 == size && blake3::hash(&self.content[at.clone()]) == hash;
-        is_same.then(|| match entry.size {
-            Some(declared) if declared != size => Err(other_size(entry, size)),
-            _ => Ok(at),
-        })
-    }
-
-    /// Forgets what has come of a file that will not be whole.
+    /// Forgets what has come of a lot that will not be whole.
     pub(super) fn forget(&mut self, current: &Current) {
-        if let Current::Small { start, .. } = current {
-            self.content.truncate(*start);
+        if let Current::Lot(lot) = current {
+            self.content.truncate(lot.start);
         }
     }
 
-    /// What has come of a file from `start` on is in the next batch: there it begins at what is returned.
+    /// What has come from `start` on is in the next batch: there it begins at what is returned.
     pub(super) fn pass_on(&mut self, start: usize, next: &mut Self) -> usize {
         let begins = next.content.len();
         next.content.extend_from_slice(&self.content[start..]);
@@ -141,68 +125,16 @@ impl Batch {
     }
 }
 
-fn other_size(entry: &Entry, came: u64) -> Fault {
-    Fault::Size {
-        name: entry.path.to_string(),
-        declared: entry.size.unwrap_or_default(),
-        came,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use wire::transfer::RelativePath;
-
     use super::*;
 
-    fn entry(size: u64) -> Entry {
-        Entry {
-            index: 0,
-            path: RelativePath::new("x").unwrap(),
-            is_folder: false,
-            is_sparse: false,
-            size: Some(size),
-            modified: None,
-            mode: None,
-        }
-    }
-
     #[test]
-    fn the_file_that_comes_goes_on_in_the_next_batch() {
-        let mut batch = Batch::default();
-        batch.take(&entry(5), 0, b"whole").unwrap();
-        batch.take(&entry(4), 5, b"ha").unwrap();
+    fn the_lot_that_comes_goes_on_in_the_next_batch() {
+        let mut batch = Batch::over(b"wholeha".to_vec());
         let mut next = Batch::over(Vec::with_capacity(9));
         let start = batch.pass_on(5, &mut next);
         assert_eq!((&batch.content[..], start), (&b"whole"[..], 0));
-        next.take(&entry(4), start, b"lf").unwrap();
-        let end = |size, of: &[u8]| next.end(&entry(4), start, (size, blake3::hash(of)));
-        assert!(matches!(end(4, b"half"), Some(Ok(at)) if at == (0..4)));
-        assert!(end(4, b"hale").is_none(), "another content");
-        assert!(end(5, b"half").is_none(), "another size");
-    }
-
-    #[test]
-    fn a_file_is_as_long_as_was_announced() {
-        let mut batch = Batch::default();
-        batch.take(&entry(4), 0, b"hal").unwrap();
-        let less = batch.end(&entry(4), 0, (3, blake3::hash(b"hal")));
-        assert!(matches!(
-            less,
-            Some(Err(Fault::Size {
-                declared: 4,
-                came: 3,
-                ..
-            }))
-        ));
-        let more = batch.take(&entry(4), 0, b"fs");
-        assert!(matches!(
-            more,
-            Err(Fault::Size {
-                declared: 4,
-                came: 5,
-                ..
-            })
-        ));
+        assert_eq!(next.content, b"ha");
     }
 }

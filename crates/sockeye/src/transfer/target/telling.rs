@@ -5,7 +5,7 @@ use std::io;
 use tokio::task::JoinError;
 use wire::transfer::{Entry, Frame, Outcome, Reason};
 
-use super::batch::{Batch, Committed, Committing};
+use super::batch::{AT_ONCE, Batch, Committed, Committing};
 use super::{Current, Receiving};
 use crate::transfer::landing::Arrived;
 use crate::transfer::{Failure, Fault};
@@ -19,7 +19,11 @@ impl Receiving<'_> {
         file: Arrived,
     ) -> Result<(), Failure> {
         self.batch.push(index, entry, file);
-        match self.batch.is_full() || (self.committing.is_none() && self.batch.is_due()) {
+        self.land_if_due().await
+    }
+
+    pub(super) async fn land_if_due(&mut self) -> Result<(), Failure> {
+        match self.batch.is_full() || self.batch.is_due(self.committing.len()) {
             true => self.land().await,
             false => Ok(()),
         }
@@ -27,28 +31,35 @@ impl Receiving<'_> {
 
     /// Begins to make durable what is whole; the source hears of it when that is done.
     pub(super) async fn land(&mut self) -> Result<(), Failure> {
-        let before = self.landed().await;
+        let before = match self.committing.len() {
+            AT_ONCE => self.landed().await,
+            _ => Ok(()),
+        };
         self.near = None;
         if !self.batch.is_empty() {
-            let mut next = Batch::over(std::mem::take(&mut self.spare));
-            if let Current::Small { start, .. } = &mut self.current {
-                *start = self.batch.pass_on(*start, &mut next);
+            let mut next = Batch::over(self.spare.pop().unwrap_or_default());
+            if let Current::Lot(lot) = &mut self.current {
+                lot.start = self.batch.pass_on(lot.start, &mut next);
             }
             let batch = std::mem::replace(&mut self.batch, next);
-            self.committing = Some(batch.commit(&self.target.root));
+            let committing = batch.commit(&self.target.root);
+            self.committing.push_back(committing);
         }
         before
     }
 
     /// Makes durable all that is whole, and tells the source.
     pub(super) async fn land_all(&mut self) -> Result<(), Failure> {
-        let before = self.land().await;
-        before.and(self.landed().await)
+        let mut done = self.land().await;
+        while !self.committing.is_empty() {
+            done = done.and(self.landed().await);
+        }
+        done
     }
 
-    /// Waits for what is being made durable, and tells the source.
+    /// Waits for the first of what is being made durable, and tells the source.
     pub(super) async fn landed(&mut self) -> Result<(), Failure> {
-        let Some(Committing { told, work }) = self.committing.take() else {
+        let Some(Committing { told, work }) = self.committing.pop_front() else {
             return Ok(());
         };
         let committed = self.out.until(work).await?;
@@ -60,9 +71,10 @@ impl Receiving<'_> {
         &mut self,
         committed: Result<Committed, JoinError>,
     ) -> Result<(), Failure> {
-        let told = self.committing.take().map(|committing| committing.told);
+        let first = self.committing.pop_front();
         let committed = committed.map_err(|error| Failure::Cut(io::Error::other(error)))?;
-        self.tell_landed(told.unwrap_or_default(), committed).await
+        let told = first.map(|first| first.told).unwrap_or_default();
+        self.tell_landed(told, committed).await
     }
 
     async fn tell_landed(
@@ -70,7 +82,7 @@ impl Receiving<'_> {
         told: Vec<(u32, Entry)>,
         committed: Committed,
     ) -> Result<(), Failure> {
-        self.spare = committed.spare;
+        self.spare.push(committed.spare);
         for ((index, entry), landed) in told.into_iter().zip(committed.landed) {
             let outcome = match landed {
                 Ok(landed) => Outcome::Landed(landed.path),
@@ -107,11 +119,8 @@ impl Receiving<'_> {
         entry: &Entry,
         outcome: Outcome,
     ) -> Result<(), Failure> {
-        self.watch.ended(
-            &entry.path.to_string(),
-            entry.size.unwrap_or_default(),
-            &outcome,
-        );
+        self.watch
+            .ended(&entry.path, entry.size.unwrap_or_default(), &outcome);
         Ok(self.out.say(&Frame::Receipt { index, outcome }).await?)
     }
 }

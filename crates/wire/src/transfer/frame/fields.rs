@@ -1,8 +1,8 @@
 //! What frames are made of: numbers, texts, paths.
 
 use super::{
-    Answer, DATED, Entry, FOLDER, Frame, Hello, MAX_TEXT, MODED, Outcome, Reason, Role, SIZED,
-    SPARSE,
+    Answer, DATED, Entry, FOLDER, Frame, Hello, LOT, LOT_FILES, MAX_TEXT, MODED, Outcome, Reason,
+    Role, SIZED, SPARSE,
 };
 use crate::transfer::RelativePath;
 
@@ -155,6 +155,17 @@ impl Reader<'_> {
             _ => return None,
         };
         Some(Frame::Answer { index, answer })
+    }
+
+    pub(super) fn lot(&mut self) -> Option<Frame> {
+        let hash = self.array()?;
+        let mut files = Vec::with_capacity(self.0.len() / 8);
+        while !self.0.is_empty() {
+            files.push((self.u32()?, self.u32()?));
+        }
+        let content: u64 = files.iter().map(|(_, size)| u64::from(*size)).sum();
+        let is_one = (1..=LOT_FILES).contains(&files.len()) && content <= LOT as u64;
+        is_one.then_some(Frame::Lot { files, hash })
     }
 
     pub(super) fn receipt(&mut self) -> Option<Frame> {

@@ -90,6 +90,10 @@ fn frames() -> Vec<Frame> {
             reason: Reason::Replaced,
             text: text(),
         },
+        Frame::Lot {
+            files: vec![(1, 0), (2, 4096), (u32::MAX, 1)],
+            hash: [9; 32],
+        },
     ]
 }
 
@@ -168,6 +172,14 @@ fn what_makes_no_sense_is_refused() {
     assert_eq!(sealed(6, b"short"), Err(FrameFault::Nonsense(6)));
     let entry = b"\0\0\0\x01\0\0\x09../secret";
     assert_eq!(sealed(3, entry), Err(FrameFault::Nonsense(3)));
+    let lot = |files: &[u8]| sealed(15, &[&[0; 32], files].concat());
+    assert_eq!(lot(b""), Err(FrameFault::Nonsense(15)), "no file");
+    assert_eq!(lot(b"\0\0\0\x01\0\0\0"), Err(FrameFault::Nonsense(15)));
+    let long = b"\0\0\0\x01\0\0\xff\xff\0\0\0\x02\0\0\0\x02";
+    assert_eq!(lot(long), Err(FrameFault::Nonsense(15)), "64 KiB and one");
+    let many = [0; 8].repeat(LOT_FILES + 1);
+    assert_eq!(lot(&many), Err(FrameFault::Nonsense(15)));
+    assert!(matches!(lot(&many[8..]), Ok(Step::Frame { .. })));
     assert!(matches!(
         sealed(0x90, b"of a later version"),
         Ok(Step::Frame {
