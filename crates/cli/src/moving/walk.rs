@@ -119,6 +119,9 @@ struct Inner {
     within: PathBuf,
 }
 
+/// What is in a folder itself, and where to go on.
+type Entries = Vec<(Item, Option<Inner>)>;
+
 /// Things in their order, each folder before what is in it.
 #[derive(Default)]
 struct Found {
@@ -151,7 +154,7 @@ impl Inner {
     }
 
     /// What is in it itself, and what is left out.
-    fn entries(&self, filter: &Filter) -> Result<(Vec<(Item, Option<Self>)>, Vec<String>)> {
+    fn entries(&self, filter: &Filter) -> Result<(Entries, Vec<String>)> {
         let shown = |path: &Path| printable(&path.to_string_lossy()).into_owned();
         let wrong = || format!("cannot read {}", shown(&self.folder));
         let mut entries = std::fs::read_dir(&self.folder)

@@ -8,7 +8,6 @@ use std::slice::Iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::SeekFrom;
 use tokio::io::ReadHalf;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wire::transfer::{Answer, Frame, HEAD, Outcome, Reason};
@@ -19,8 +18,10 @@ use super::talk::Outgoing;
 use super::{CHUNK, Digest, Failure, Pace, Talk, Watch};
 use crate::stream::ByteStream;
 
+mod holes;
 mod lot;
 
+use holes::{next_data, next_hole};
 use lot::Lot;
 
 /// How long is listened for why a peer has left.
@@ -433,19 +434,6 @@ fn hash(file: &File, length: u64) -> io::Result<Digest> {
         }
     }
     Ok(digest)
-}
-
-/// Where the next bytes are that are no hole; a file system that does not know has none.
-fn next_data(file: &File, at: u64) -> u64 {
-    match rustix::fs::seek(file, SeekFrom::Data(at)) {
-        Ok(data) => data,
-        Err(rustix::io::Errno::NXIO) => u64::MAX,
-        Err(_) => at,
-    }
-}
-
-fn next_hole(file: &File, at: u64) -> u64 {
-    rustix::fs::seek(file, SeekFrom::Hole(at)).map_or(u64::MAX, |hole| hole.max(at + 1))
 }
 
 /// What a peer is told of a failure of its own kind.

@@ -1,9 +1,10 @@
 //! Both ways of seeing packets, on the loopback. Without the right to see any there is nothing to test.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv6Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use nix::sys::socket::GetSockOpt as _;
 use nix::sys::socket::sockopt::GetStruct;
