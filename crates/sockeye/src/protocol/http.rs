@@ -20,7 +20,7 @@ use super::{Host, ws};
 use crate::request::{Body, Response};
 use crate::service::AnyService;
 use crate::session::{Identity, Session};
-use crate::stream::ByteStream;
+use crate::stream::{ByteStream, DRAIN_STOPPING};
 use crate::token::Token;
 use crate::view::View;
 
@@ -49,6 +49,7 @@ pub(crate) use ask::{Resource, Terms, dial};
 pub(super) use ask::{Sender, head, session};
 pub(super) use client::Interim;
 pub(crate) use client::{Client, on_interim, reason};
+use lent::{Lent, see_off};
 pub(super) use pace::{HEAD, Pace};
 use pace::{Late, Wire};
 
@@ -237,7 +238,9 @@ async fn end(wire: Wire, shared: &Shared, driven: Driven<io::Result<()>>) -> io:
 }
 
 async fn two(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
-    let io = TokioIo::new(Wire::new(stream, shared.pace.clone()));
+    let (lent, returned) = Lent::new(stream);
+    let wire = Wire::new(ByteStream::new(lent), shared.pace.clone());
+    let io = TokioIo::new(wire);
     let asked = shared.clone();
     let service = service_fn(move |request| answer(asked.clone(), request));
     let serving = http2::Builder::new(Tasks(shared.connection.host.clone()))
@@ -247,8 +250,20 @@ async fn two(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
         .max_send_buf_size(SEND_BUFFER)
         .enable_connect_protocol()
         .serve_connection(io, service);
-    let serving = pin!(serving);
-    match drive(serving, &shared, |serving| serving.graceful_shutdown()).await {
+    let driven = {
+        let serving = pin!(serving);
+        drive(serving, &shared, |serving| serving.graceful_shutdown()).await
+    };
+    match driven {
+        Driven::Done(Ok(())) => {
+            // The client's own goodbye may still be on its way.
+            let longest = match shared.connection.host.is_leaving() {
+                true => DRAIN_STOPPING,
+                false => LINGER,
+            };
+            let _ = timeout(longest, see_off(returned)).await;
+            Ok(())
+        }
         Driven::Done(ended) => explained(ended),
         Driven::Late(late) => Err(late.error()),
         Driven::Cut => Ok(()),
