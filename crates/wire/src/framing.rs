@@ -370,6 +370,7 @@ impl fmt::Display for Framing {
             Self::Length(prefix) => write!(f, "length:{prefix}"),
             Self::Until(delimiter) => write!(f, "until:{}", text::escape(delimiter)),
             Self::Idle(gap) => match gap.subsec_nanos() {
+                0 => write!(f, "idle:{}s", gap.as_secs()),
                 nanos if nanos % 1_000_000 == 0 => write!(f, "idle:{}ms", gap.as_millis()),
                 nanos if nanos % 1_000 == 0 => write!(f, "idle:{}us", gap.as_micros()),
                 _ => write!(f, "idle:{}ns", gap.as_nanos()),
@@ -492,6 +493,7 @@ mod tests {
             "idle:50ms",
             "idle:1500us",
             "idle:7ns",
+            "idle:2461578753814430577s",
         ] {
             assert_eq!(parse(name).to_string(), name);
         }

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
-use wire::transfer::{Entry, LOT, Outcome, RelativePath};
+use wire::transfer::{Entry, Outcome, RelativePath};
 
 use super::{Root, Sort};
 
@@ -118,11 +118,10 @@ impl Item {
         }
     }
 
-    /// Bytes of a file that is so small that it comes without being asked for.
-    pub(super) fn small(&self) -> Option<usize> {
-        let size = usize::try_from(self.facts.size?).ok()?;
-        (size <= LOT && !self.facts.is_sparse && !matches!(self.origin, Origin::Folder))
-            .then_some(size)
+    /// Whether it is sent when the target asks for it: a folder has no content, and a file of a lot comes by itself.
+    pub(super) fn is_asked_for(&self) -> bool {
+        let entry = self.entry(0);
+        !entry.is_folder && !entry.is_of_a_lot()
     }
 
     /// The same as it is now, with what became of it.

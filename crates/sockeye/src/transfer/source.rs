@@ -93,15 +93,15 @@ async fn hear(
         match incoming.next(CHUNK).await? {
             Heard::Frame(Frame::Answer { index, answer }) => match answer {
                 Answer::Want { from, proof } => {
-                    if item(index)?.small().is_some() {
-                        return Err(Failure::protocol("it asks for what comes by itself"));
+                    if !item(index)?.is_asked_for() {
+                        return Err(Failure::protocol("it asks for what is not asked for"));
                     }
                     // Nobody hears it when all was said: then it is asked too late.
                     let _ = wishes.send((index, from, proof));
                 }
                 Answer::Refused { reason, text } => {
                     settle(item(index)?, Outcome::Failed { reason, text }, watch);
-                    if item(index)?.small().is_none() {
+                    if item(index)?.is_asked_for() {
                         let _ = wishes.send((index, u64::MAX, [0; 32]));
                     }
                 }
@@ -187,11 +187,14 @@ impl Telling<'_> {
             }
             let index = u32::try_from(index)
                 .map_err(|_| Failure::protocol("there are more files than numbers for them"))?;
-            self.out.say(&Frame::Entry(item.entry(index))).await?;
-            let Some(size) = item.small() else {
-                *open += usize::from(!matches!(item.origin, Origin::Folder));
+            let entry = item.entry(index);
+            let (is_folder, is_of_a_lot) = (entry.is_folder, entry.is_of_a_lot());
+            self.out.say(&Frame::Entry(entry)).await?;
+            if !is_of_a_lot {
+                *open += usize::from(!is_folder);
                 continue;
-            };
+            }
+            let size = item.size() as usize;
             let is_full = !self.lot.has_room(size, self.pace.as_deref());
             if is_full {
                 self.leave().await?;

@@ -182,6 +182,41 @@ fn source() -> (TempDir, Vec<&'static str>) {
 }
 
 #[tokio::test]
+async fn a_folder_that_is_refused_holds_up_nothing() {
+    let from = TempDir::new().unwrap();
+    std::fs::create_dir(from.path().join(".no")).unwrap();
+    for (name, size) in [("small", 5), ("large", CHUNK + 1)] {
+        std::fs::write(from.path().join(name), bytes(size)).unwrap();
+        std::fs::write(from.path().join(".no").join(name), bytes(size)).unwrap();
+    }
+    for list in [
+        &[".no", ".no/small", "small"][..],
+        &[".no", ".no/small", ".no/large", "small", "large"],
+    ] {
+        let to = TempDir::new().unwrap();
+        let (desk, items) = (desk(to.path()), items(from.path(), list));
+        let (ours, theirs) = connection(Fault::None, Fault::None);
+        let both = async { tokio::join!(push(ours, &items, ""), desk.attend(theirs, &())) };
+        let (pushed, attended) = tokio::time::timeout(Duration::from_secs(30), both)
+            .await
+            .expect("somebody waits for what does not come");
+        pushed.unwrap();
+        attended.unwrap();
+        for item in items.iter() {
+            let outcome = item.outcome.get();
+            let is_refused = item.path.as_bytes().starts_with(b".no");
+            match outcome {
+                Some(Outcome::Failed { reason, .. }) if is_refused => {
+                    assert_eq!(*reason, Reason::Forbidden);
+                }
+                Some(Outcome::Landed(path)) if !is_refused => assert_eq!(*path, item.path),
+                other => panic!("{}: {other:?}", item.path),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_sent_lands() {
     let ((from, list), to) = (source(), TempDir::new().unwrap());
     let (desk, items) = (desk(to.path()), items(from.path(), &list));
