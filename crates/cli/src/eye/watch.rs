@@ -16,18 +16,15 @@ use super::gallery::Gallery;
 use super::{Easel, Hand, Told};
 
 /// As many packets are read before what they mean is drawn.
-const BATCH: usize = 256;
+const BATCH: usize = 64;
 
 /// If so many came since one looked last, they come faster than anybody reads rows: the next ones may gather, because
 /// to be woken up for each would take the time of those who talk. If that goes on, longer: a row is still there after a
-/// millisecond. And where it does not end, what comes is folded, and what is drawn of it can wait: many packets at once
-/// are looked at in less time than as many one by one.
+/// millisecond.
 const THICK: usize = 16;
 const NAP: Duration = Duration::from_micros(500);
 const GOES_ON: u32 = 16;
 const LONG_NAP: Duration = Duration::from_micros(900);
-const HAS_NO_END: u32 = 64;
-const LONGEST_NAP: Duration = Duration::from_millis(4);
 
 /// Then this thread stands back, too: what it reads waits in the kernel, and those who talk do not. (The niceness that
 /// is added, sched(7).)
@@ -138,8 +135,7 @@ impl Watch {
         let nap = match self.thick {
             0 => wait,
             1..GOES_ON => wait.min(NAP),
-            GOES_ON..HAS_NO_END => wait.min(LONG_NAP),
-            _ => wait.min(LONGEST_NAP),
+            _ => wait.min(LONG_NAP),
         };
         let waking = self.waking.as_fd();
         let told = match eye {

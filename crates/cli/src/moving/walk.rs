@@ -123,7 +123,6 @@ struct Inner {
 type Entries = Vec<(Item, Option<Inner>)>;
 
 /// Things in their order, each folder before what is in it.
-#[derive(Default)]
 struct Found {
     items: Vec<Item>,
     left_out: Vec<String>,

@@ -179,10 +179,7 @@ async fn one(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
         });
         let driven = match driven.await {
             Driven::Done(Ok(Left::Others)) => None,
-            Driven::Done(Ok(Left::Nothing)) => Some(Driven::Done(Ok(()))),
-            Driven::Done(Err(error)) => Some(Driven::Done(Err(error))),
-            Driven::Late(late) => Some(Driven::Late(late)),
-            Driven::Cut => Some(Driven::Cut),
+            over => Some(over.map(|ended| ended.map(drop))),
         };
         wire = quick.into_wire();
         if let Some(driven) = driven {
@@ -199,11 +196,7 @@ async fn one(stream: ByteStream, shared: Arc<Shared>) -> io::Result<()> {
     let driven = drive(Pin::new(&mut serving), &shared, |serving| {
         serving.graceful_shutdown();
     });
-    let driven = match driven.await {
-        Driven::Done(ended) => Driven::Done(explained(ended)),
-        Driven::Late(late) => Driven::Late(late),
-        Driven::Cut => Driven::Cut,
-    };
+    let driven = driven.await.map(explained);
     // Nothing is left of a connection that was upgraded.
     match serving.into_parts() {
         Some(parts) => end(parts.io.into_inner(), &shared, driven).await,
@@ -278,6 +271,16 @@ pub(super) enum Driven<T> {
     Late(Late),
     /// It was told to end and did not.
     Cut,
+}
+
+impl<T> Driven<T> {
+    fn map<U>(self, done: impl FnOnce(T) -> U) -> Driven<U> {
+        match self {
+            Self::Done(ended) => Driven::Done(done(ended)),
+            Self::Late(late) => Driven::Late(late),
+            Self::Cut => Driven::Cut,
+        }
+    }
 }
 
 /// Drives a connection while its client keeps pace. When this end says goodbye, or nothing has been asked for

@@ -170,12 +170,10 @@ impl Settled {
     }
 
     fn own_hash(&self) -> Option<Hash> {
-        let known = self.hash.map(Ok);
-        let read = || read(&self.part.file, self.size).map(|digest| digest.map(|all| all.hash()));
-        known
-            .map_or_else(read, |known| known.map(Some))
-            .ok()
-            .flatten()
+        self.hash.or_else(|| {
+            let digest = read(&self.part.file, self.size).ok().flatten()?;
+            Some(digest.hash())
+        })
     }
 
     /// Under its name, or what becomes of it if that is taken by another file.
