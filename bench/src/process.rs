@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -72,6 +72,13 @@ impl Group {
             .stdout
             .take()
             .context("stdout is not a pipe or is taken")
+    }
+
+    pub(crate) fn stderr(&mut self) -> Result<ChildStderr> {
+        self.leader
+            .stderr
+            .take()
+            .context("stderr is not a pipe or is taken")
     }
 
     /// The number of its first process.

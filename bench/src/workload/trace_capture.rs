@@ -1,23 +1,33 @@
 //! A transfer that is drawn while it happens: how much slower that makes it, and whether every header was seen.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use nix::sys::resource::UsageWho;
 
 use super::bulk::{Feed, source, transfer};
 use super::{Plan, rounds};
-use crate::contender::Contender;
+use crate::contender::{Contender, free_port};
+use crate::process::{Group, used};
 use crate::report::Bound::{AtLeast, AtMost, Shown};
 use crate::report::{Column, Goal, Table};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const UNTRACED: &str = "untraced";
 
-/// The throughput of a connection that is traced beside that of one that is not.
+/// The throughput of a connection that is traced beside that of one that is not: from when it is accepted until its end
+/// is read. What a program does before and after that it does once.
 pub(super) fn overhead(plan: &Plan) -> Result<Vec<Table>> {
-    const COLUMNS: &[Column] = &[("GB/s", 2), ("CPU s/GB, both", 3)];
+    const COLUMNS: &[Column] = &[
+        ("GB/s", 2),
+        ("CPU s/GB, both", 3),
+        ("ms before and after", 0),
+    ];
     let goals = vec![
         Goal::ratio(0, UNTRACED, AtLeast(0.9)),
         Goal::ratio(1, UNTRACED, Shown),
@@ -30,18 +40,52 @@ pub(super) fn overhead(plan: &Plan) -> Result<Vec<Table>> {
         Contender::new(UNTRACED, &plan.programs.sockeye, "connect 127.0.0.1:{port}"),
     ];
     let source = source(plan.gib)?;
-    let sink = plan.programs.sockeye("serve sink tcp://127.0.0.1:{port}");
+    let sink = "serve sink --json --once tcp://127.0.0.1:{port}";
+    let sink = plan.programs.sockeye(sink);
     rounds(plan.rounds, &clients, LIMIT, |client, round| {
-        let (wall, cpu) = transfer(&sink, client, Feed::File, &source)?;
+        let before = used(UsageWho::RUSAGE_CHILDREN)?;
+        let (connection, wall) = connection(&sink, client, &source)?;
+        let cpu = used(UsageWho::RUSAGE_CHILDREN)? - before;
         let gigabytes = plan.gib as f64 * 1.073_741_824;
         let figures = vec![
-            gigabytes / wall.as_secs_f64(),
+            gigabytes / connection,
             cpu.as_secs_f64() / gigabytes,
+            (wall.as_secs_f64() - connection) * 1e3,
         ];
         table.add(client.name, round, figures);
         Ok(())
     });
     Ok(vec![table])
+}
+
+/// How many seconds the connection was there, as the sink tells it, and how long the client was.
+fn connection(sink: &Contender, client: &Contender, source: &File) -> Result<(f64, Duration)> {
+    let port = free_port()?;
+    let mut sink = Group::spawn(sink.command(port).stderr(Stdio::piped()))?;
+    let mut told = BufReader::new(sink.stderr()?).lines();
+    let mut hear = |event: &str| {
+        let event = format!("\"event\":\"{event}\"");
+        let found = told.by_ref().map_while(Result::ok);
+        let mut found = found.filter(|line| line.contains(&event));
+        found
+            .next()
+            .with_context(|| format!("the sink does not tell {event}"))
+    };
+    hear("listening")?;
+    // A description of its own each time, so that every reader begins at the start.
+    let file = File::open(format!("/proc/self/fd/{}", source.as_raw_fd()))
+        .context("reopening the file")?;
+    let began = Instant::now();
+    let status = Group::spawn(client.command(port).stdin(file))?.wait()?;
+    let wall = began.elapsed();
+    ensure!(status.success(), "{} ended with {status}", client.name);
+    let close = hear("close")?;
+    let seconds = close
+        .rsplit_once("\"seconds\":")
+        .map(|(_, rest)| rest.trim_end_matches('}'));
+    let seconds = seconds.context("a close without its seconds")?.parse()?;
+    ensure!(sink.wait()?.success(), "the sink failed");
+    Ok((seconds, wall))
 }
 
 /// What was missed of it, and how long its picture is.

@@ -34,6 +34,7 @@ fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
         Verb::Serve(serve) => {
             // Before there are threads.
             let confined = confinement::confine(&serve.0)?;
+            make_room_for_files();
             run(Threads::ByCores, || verb::serve::run(*serve.0, confined))
         }
         Verb::Connect(connect) => run(Threads::One, || verb::connect::run(*connect.0, said)),
@@ -42,10 +43,12 @@ fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
         Verb::Fetch(fetch) => run(Threads::One, || verb::fetch::run(*fetch.0)),
         Verb::Send(send) => {
             confinement::of_offer(&send.0)?;
+            make_room_for_files();
             run(Threads::One, || verb::send::run(*send.0))
         }
         Verb::Receive(receive) => {
             confinement::of_box(&receive.0)?;
+            make_room_for_files();
             run(Threads::One, || verb::receive::run(*receive.0))
         }
         Verb::Relay(relay) => run(Threads::One, || verb::relay::run(*relay.0)),
@@ -57,6 +60,15 @@ fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
         Verb::Completions { shell } => verb::completions(shell),
         Verb::Man { dir } => verb::man(dir.as_deref()),
     }
+}
+
+/// Lets the kernel make its table of our open files as large as it may get with many small files on their way to the
+/// disk. Once there are threads, each time it has to grow everybody who opens a file waits for a grace period of RCU,
+/// which takes some 10 ms.
+fn make_room_for_files() {
+    const MANY: i32 = 1023;
+    // The copy is closed at once, and the table stays. Whoever may not have so many never will.
+    let _ = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), MANY);
 }
 
 /// How many threads the runtime has. On one or two cores a single thread is faster: no task migrates.

@@ -196,7 +196,7 @@ impl Receiving<'_> {
             self.out.alive().await?;
             self.alive_due = now + ALIVE;
         }
-        if !incoming.is_ready() && self.out.has_gathered() {
+        if self.out.has_gathered() && !incoming.is_ready() {
             self.out.flush().await?;
         }
         // What is whole waits for the batches before.

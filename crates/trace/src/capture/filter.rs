@@ -17,11 +17,15 @@ const LOAD_HALF_BEHIND: u16 = 0x48;
 const LOAD_BYTE_BEHIND: u16 = 0x50;
 const HEADER_LENGTH: u16 = 0xb1;
 const SET_INDEX: u16 = 0x01;
+const AND: u16 = 0x54;
+const SHIFT_RIGHT: u16 = 0x74;
+const ADD_INDEX: u16 = 0x0c;
 const IF_EQUAL: u16 = 0x15;
 const IF_MORE: u16 = 0x25;
 const IF_LESS: u16 = 0x35;
 const IF_BITS: u16 = 0x45;
 pub(super) const RETURN: u16 = 0x06;
+const RETURN_IT: u16 = 0x16;
 const GO: u16 = 0x05;
 
 // Beside the packet: SKF_AD_OFF and what is there.
@@ -38,7 +42,8 @@ const UDP: u32 = 17;
 const ICMP: u32 = 1;
 const ICMPV6: u32 = 58;
 
-/// As long the headers of IP and TCP are at most.
+/// As long the headers of IP and TCP are at most. No more is kept of a segment that is cut: its data lies in memory that
+/// the kernel has not touched for it, and waiting for that would make the connection slower.
 pub(super) const HEADERS: u32 = 128;
 
 /// How much of a packet is kept that the program let through as more than its headers.
@@ -239,14 +244,22 @@ impl Program {
         done.extend([
             (RETURN, 0, 0, 0),
             (LOAD_LENGTH, 0, 0, 0),
-            (IF_MORE, 0, 7, snap),
+            (IF_MORE, 0, 14, snap),
             (LOAD_WORD, 0, 0, PROTOCOL),
-            (IF_EQUAL, 0, 2, IPV6),
+            (IF_EQUAL, 0, 3, IPV6),
+            (SET_INDEX, 0, 0, 40),
             (LOAD_BYTE, 0, 0, 6),
-            (GO, 0, 0, 1),
+            (GO, 0, 0, 2),
+            (HEADER_LENGTH, 0, 0, 0),
             (LOAD_BYTE, 0, 0, 9),
-            (IF_EQUAL, 0, 1, TCP),
-            (RETURN, 0, 0, HEADERS.min(snap)),
+            (IF_EQUAL, 0, 6, TCP),
+            // The length of its header stands in the upper half of its byte, in units of 4 (RFC 9293, section 3.1).
+            (LOAD_BYTE_BEHIND, 0, 0, 12),
+            (AND, 0, 0, 0xf0),
+            (SHIFT_RIGHT, 0, 0, 2),
+            (ADD_INDEX, 0, 0, 0),
+            (IF_MORE, 1, 0, snap),
+            (RETURN_IT, 0, 0, 0),
             (RETURN, 0, 0, snap),
         ]);
         done
@@ -293,6 +306,10 @@ mod tests {
                 LOAD_HALF_BEHIND => a = byte(x + k as usize) << 8 | byte(x + k as usize + 1),
                 HEADER_LENGTH => x = (byte(k as usize) as usize & 15) * 4,
                 SET_INDEX => x = k as usize,
+                AND => a &= k,
+                SHIFT_RIGHT => a >>= k,
+                ADD_INDEX => a += x as u32,
+                RETURN_IT => return a,
                 IF_EQUAL => jump(a == k),
                 IF_MORE => jump(a > k),
                 IF_LESS => jump(a >= k),
@@ -310,6 +327,7 @@ mod tests {
         packet[0] = version << 4 | 5;
         packet[if version == 4 { 9 } else { 6 }] = protocol;
         packet[header + 2..header + 4].copy_from_slice(&port.to_be_bytes());
+        packet[header + 12] = 8 << 4;
         packet
     }
 
@@ -324,12 +342,16 @@ mod tests {
                 kept(&program, &packet, ethertype, length)
             };
             assert_eq!(kept(TCP, 3000, 2048), 2048, "all of it");
-            assert_eq!(kept(TCP, 3000, 2049), HEADERS);
-            assert_eq!(kept(TCP, 3000, 65_536), HEADERS);
+            let headers = if version == 4 { 20 + 32 } else { 40 + 32 };
+            assert_eq!(kept(TCP, 3000, 2049), headers);
+            assert_eq!(kept(TCP, 3000, 65_536), headers);
             assert_eq!(kept(UDP, 3000, 2049), 2048, "a datagram is read in part");
             assert_eq!(kept(TCP, 3001, 2049), 0);
             assert_eq!(kept(UDP, 3001, 60), 0);
         }
+        wanted.keep(50);
+        let least = wanted.instructions();
+        assert_eq!(kept(&least, &packet(4, 6, 3000), IPV4, 2049), 50);
         let nobody = packet(4, 17, 3000);
         assert_eq!(
             kept(&Wanted::nothing(9).instructions(), &nobody, IPV4, 60),
@@ -346,7 +368,7 @@ mod tests {
         let program = wanted.instructions();
         for port in 1..=PORTS as u16 {
             assert_eq!(kept(&program, &packet(4, 6, port), IPV4, 60), 2048);
-            assert_eq!(kept(&program, &packet(6, 6, port), IPV6, 9999), HEADERS);
+            assert_eq!(kept(&program, &packet(6, 6, port), IPV6, 9999), 40 + 32);
         }
         assert_eq!(kept(&program, &packet(6, 17, 999), IPV6, 60), 0);
     }

@@ -113,6 +113,13 @@ impl RelativePath {
         lower.into_bytes().into()
     }
 
+    /// Whether a quick look tells that it is what it is [`folded`](Self::folded) to.
+    pub fn is_folded(&self) -> bool {
+        self.0
+            .iter()
+            .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
+    }
+
     /// What other systems would not take its last name for, as a reason without a full stop; it is a good name here.
     pub fn trouble_elsewhere(&self) -> Option<&'static str> {
         trouble_elsewhere(self.name())
@@ -194,6 +201,9 @@ mod tests {
         assert_eq!(folded("\u{39f}".as_bytes()), folded("\u{3bf}".as_bytes()));
         assert_ne!(folded(b"ete"), folded("\u{e9}t\u{e9}".as_bytes()));
         assert_eq!(&*folded(b"A\xff"), b"A\xff");
+        for (name, expected) in [("a/b-1", true), ("a/B", false), ("\u{e9}", false)] {
+            assert_eq!(RelativePath::new(name).unwrap().is_folded(), expected);
+        }
     }
 
     #[test]
