@@ -126,8 +126,7 @@ impl Watch {
         let wait = self.due();
         self.thick = match std::mem::take(&mut self.gathered) >= THICK {
             true => self.thick.saturating_add(1),
-            // What has gone on mostly goes on again after a pause.
-            false => self.thick.min(GOES_ON).saturating_sub(1),
+            false => 0,
         };
         if self.thick > 0 && !std::mem::replace(&mut self.is_back, true) {
             // Who may not be nicer sees as much, only at a higher price.
