@@ -33,6 +33,11 @@ pub use wire::transfer::{Hello, MAGIC, Outcome, Reason, RelativePath, Role, VERS
 
 /// Who hears how a transfer goes.
 pub trait Watch: Send + Sync {
+    /// Whoever came to us is here for this, and may have it.
+    fn came(&self, errand: Errand) {
+        let _ = errand;
+    }
+
     /// So many bytes of content went by, and need not again.
     fn moved(&self, bytes: u64) {
         let _ = bytes;

@@ -118,6 +118,9 @@ fn a_tree_goes_and_comes_over_every_carrier() {
         }
         assert!(path(&home, &back).join("src/a/empty folder").is_dir());
     }
+    let told = &server.run.err;
+    told.until("note: saved src/a/文.txt: 4 bytes, from 127.0.0.1:");
+    told.until("note: sent src/a/文.txt: 4 bytes, to 127.0.0.1:");
     assert_eq!(
         names(&path(&home, "in")),
         ["by-h3", "by-http", "by-https", "by-ws", "src"]

@@ -39,7 +39,7 @@ struct Guest {
 pub enum Errand {
     /// To bring files.
     Brought,
-    /// To fetch some, and it has got all that it wanted.
+    /// To fetch some.
     Fetched,
 }
 
@@ -56,7 +56,7 @@ impl Desk {
         }
     }
 
-    /// Attends to one who came over `stream`, to the end.
+    /// Attends to one who came over `stream`, until it has done what it came for.
     ///
     /// # Errors
     /// When it speaks something else, knows no secret, or the connection broke.
@@ -104,6 +104,7 @@ impl Desk {
         match hello.role {
             Role::Push => {
                 talk.admit().await?;
+                watch.came(Errand::Brought);
                 let target = Target {
                     under: path,
                     ..self.target.clone()
@@ -126,6 +127,7 @@ impl Desk {
                     }
                 };
                 talk.admit().await?;
+                watch.came(Errand::Fetched);
                 send(talk, &items, None, watch).await?;
                 Ok(Errand::Fetched)
             }

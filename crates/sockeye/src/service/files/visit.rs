@@ -1,5 +1,7 @@
 //! Whoever comes without HTTP: sockeye, or a person with nc.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use tokio::io::AsyncWriteExt;
 
 use super::Files;
@@ -31,6 +33,7 @@ impl Files {
         let teller = Teller {
             info: &info,
             peer: info.peer().to_string(),
+            fetches: AtomicBool::new(false),
         };
         match self.desk.attend(stream, &teller).await {
             Ok(Errand::Fetched) => {
@@ -47,17 +50,25 @@ impl Files {
     }
 }
 
-/// Tells the person who serves what has landed.
+/// Tells the person who serves what has landed, here or at the one who came.
 struct Teller<'a> {
     info: &'a crate::session::Info,
     peer: String,
+    fetches: AtomicBool,
 }
 
 impl Watch for Teller<'_> {
+    fn came(&self, errand: Errand) {
+        self.fetches.store(errand == Errand::Fetched, Relaxed);
+    }
+
     fn ended(&self, path: &RelativePath, size: u64, outcome: &Outcome) {
-        if let Outcome::Landed { .. } = outcome {
-            let Self { info, peer } = self;
-            info.note(&format!("saved {path}: {size} bytes, from {peer}"));
+        if let Outcome::Landed(landed) = outcome {
+            let Self { info, peer, .. } = self;
+            match self.fetches.load(Relaxed) {
+                true => info.note(&format!("sent {path}: {size} bytes, to {peer}")),
+                false => info.note(&format!("saved {landed}: {size} bytes, from {peer}")),
+            }
         }
     }
 }
