@@ -107,7 +107,7 @@ pub(crate) async fn offer(
     Ok(code)
 }
 
-/// Each port, and by which URLs it is reached.
+/// Each port, and then by which URLs they are reached.
 fn announce(
     reporter: &Reporter,
     listening: &[Listening],
@@ -117,21 +117,20 @@ fn announce(
 ) {
     for end in listening {
         reporter.listening(end);
-        if let Endpoint::Net(at) = end.at
-            && end.protocol == "tcp"
-        {
-            let at = reachable(at);
-            let url = format!("http://{at}{path}");
-            reporter.hint(what);
-            reporter.hint(&format!(
-                "  sockeye {command} 'https://{at}{path}#pin={pin}'"
-            ));
-            reporter.hint(&format!(
-                "  {url}  in a browser; whoever is on the way can read along"
-            ));
-            if let Some(code) = qr::for_terminal(&url) {
-                reporter.hint(&code);
-            }
+    }
+    for end in listening.iter().filter(|end| end.protocol == "tcp") {
+        let Endpoint::Net(at) = end.at else { continue };
+        let at = reachable(at);
+        let url = format!("http://{at}{path}");
+        reporter.hint(what);
+        reporter.hint(&format!(
+            "  sockeye {command} 'https://{at}{path}#pin={pin}'"
+        ));
+        reporter.hint(&format!(
+            "  {url}  in a browser; whoever is on the way can read along"
+        ));
+        if let Some(code) = qr::for_terminal(&url) {
+            reporter.hint(&code);
         }
     }
 }
