@@ -113,9 +113,7 @@ pub(super) fn transfer(
     let serves_on = [SOCKEYE, ALIKE].contains(&sink.name);
     let before = used(UsageWho::RUSAGE_CHILDREN)?;
     let mut sink = sink.start(Transport::Tcp)?;
-    // A description of its own each time, so that every reader begins at the start.
-    let file = File::open(format!("/proc/self/fd/{}", source.as_raw_fd()))
-        .context("reopening the file")?;
+    let file = reopened(source)?;
     let began = Instant::now();
     let mut command = client.command(sink.address.port());
     let mut cat = None;
@@ -145,6 +143,11 @@ pub(super) fn transfer(
         );
     }
     Ok((wall, cpu))
+}
+
+/// A description of its own of the same file, so that every reader begins at the start.
+pub(super) fn reopened(source: &File) -> Result<File> {
+    File::open(format!("/proc/self/fd/{}", source.as_raw_fd())).context("reopening the file")
 }
 
 /// A file without a name, which goes with the process however that ends.

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::sys::resource::UsageWho;
 
-use super::bulk::{Feed, source, transfer};
+use super::bulk::{Feed, reopened, source, transfer};
 use super::{Plan, rounds};
 use crate::contender::{Contender, free_port};
 use crate::process::{Group, used};
@@ -72,11 +71,9 @@ fn connection(sink: &Contender, client: &Contender, source: &File) -> Result<(f6
             .with_context(|| format!("the sink does not tell {event}"))
     };
     hear("listening")?;
-    // A description of its own each time, so that every reader begins at the start.
-    let file = File::open(format!("/proc/self/fd/{}", source.as_raw_fd()))
-        .context("reopening the file")?;
+    let source = reopened(source)?;
     let began = Instant::now();
-    let status = Group::spawn(client.command(port).stdin(file))?.wait()?;
+    let status = Group::spawn(client.command(port).stdin(source))?.wait()?;
     let wall = began.elapsed();
     ensure!(status.success(), "{} ended with {status}", client.name);
     let close = hear("close")?;

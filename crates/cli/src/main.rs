@@ -43,7 +43,6 @@ fn execute(verb: Verb, said: Vec<Said>) -> anyhow::Result<ExitCode> {
         Verb::Fetch(fetch) => run(Threads::One, || verb::fetch::run(*fetch.0)),
         Verb::Send(send) => {
             confinement::of_offer(&send.0)?;
-            make_room_for_files();
             run(Threads::One, || verb::send::run(*send.0))
         }
         Verb::Receive(receive) => {

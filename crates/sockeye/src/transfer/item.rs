@@ -118,12 +118,6 @@ impl Item {
         }
     }
 
-    /// Whether it is sent when the target asks for it: a folder has no content, and a file of a lot comes by itself.
-    pub(super) fn is_asked_for(&self) -> bool {
-        let entry = self.entry(0);
-        !entry.is_folder && !entry.is_of_a_lot()
-    }
-
     /// The same as it is now, with what became of it.
     ///
     /// # Errors

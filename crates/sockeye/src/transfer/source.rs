@@ -93,7 +93,7 @@ async fn hear(
         match incoming.next(CHUNK).await? {
             Heard::Frame(Frame::Answer { index, answer }) => match answer {
                 Answer::Want { from, proof } => {
-                    if !item(index)?.is_asked_for() {
+                    if !item(index)?.entry(index).is_asked_for() {
                         return Err(Failure::protocol("it asks for what is not asked for"));
                     }
                     // Nobody hears it when all was said: then it is asked too late.
@@ -101,7 +101,7 @@ async fn hear(
                 }
                 Answer::Refused { reason, text } => {
                     settle(item(index)?, Outcome::Failed { reason, text }, watch);
-                    if item(index)?.is_asked_for() {
+                    if item(index)?.entry(index).is_asked_for() {
                         let _ = wishes.send((index, u64::MAX, [0; 32]));
                     }
                 }
@@ -188,10 +188,10 @@ impl Telling<'_> {
             let index = u32::try_from(index)
                 .map_err(|_| Failure::protocol("there are more files than numbers for them"))?;
             let entry = item.entry(index);
-            let (is_folder, is_of_a_lot) = (entry.is_folder, entry.is_of_a_lot());
+            let (is_of_a_lot, is_asked_for) = (entry.is_of_a_lot(), entry.is_asked_for());
             self.out.say(&Frame::Entry(entry)).await?;
             if !is_of_a_lot {
-                *open += usize::from(!is_folder);
+                *open += usize::from(is_asked_for);
                 continue;
             }
             let size = item.size() as usize;

@@ -42,10 +42,6 @@ const UDP: u32 = 17;
 const ICMP: u32 = 1;
 const ICMPV6: u32 = 58;
 
-/// As long the headers of IP and TCP are at most. No more is kept of a segment that is cut: its data lies in memory that
-/// the kernel has not touched for it, and waiting for that would make the connection slower.
-pub(super) const HEADERS: u32 = 128;
-
 /// How much of a packet is kept that the program let through as more than its headers.
 pub(super) fn kept(packet: &[u8], snap: u32) -> usize {
     let protocol = match packet.first().map(|first| first >> 4) {
@@ -222,7 +218,8 @@ impl Program {
         self.0.push(Step::Check(GO, 0, to, to));
     }
 
-    /// The last instructions drop the packet, and take it: of a segment of TCP that would be cut the headers alone.
+    /// The last instructions drop the packet, and take it: of a segment of TCP that would be cut the headers alone. Its data
+    /// lies in memory that the kernel has not touched for it, and waiting for that would make the connection slower.
     fn finish(self, snap: u32) -> Vec<Instruction> {
         let end = self.0.len();
         let to = |at: usize, go: Go| match go {

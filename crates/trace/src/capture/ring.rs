@@ -18,8 +18,6 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::SetStruct;
 use socket2::Socket;
 
-use super::filter::HEADERS;
-
 /// The kernel takes memory in pieces of this size, each without a gap: it has many of them, also after a long time.
 const BLOCK: usize = 64 * 1024;
 const BLOCKS: usize = 256;
@@ -28,7 +26,10 @@ const BLOCKS: usize = 256;
 /// and for a short message, so that very many fit: what is longer stands in the queue of the socket.
 const FRAME: usize = 512;
 const ROOM: usize = FRAME - (libc::TPACKET2_HDRLEN.next_multiple_of(16) + 16);
-const _: () = assert!(ROOM >= HEADERS as usize && FRAME.is_multiple_of(64));
+const _: () = assert!(ROOM >= HEADERS && FRAME.is_multiple_of(64));
+
+/// As long the headers of IP and TCP are at most.
+const HEADERS: usize = 128;
 
 const IN_A_BLOCK: usize = BLOCK / FRAME;
 

@@ -163,6 +163,11 @@ impl Entry {
     pub fn is_of_a_lot(&self) -> bool {
         !self.is_folder && !self.is_sparse && self.size.is_some_and(|size| size <= LOT as u64)
     }
+
+    /// Whether it is sent when the target asks for it: a folder has no content, and a file of a lot comes by itself.
+    pub fn is_asked_for(&self) -> bool {
+        !self.is_folder && !self.is_of_a_lot()
+    }
 }
 
 /// What the target wants of an entry.
