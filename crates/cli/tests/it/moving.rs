@@ -138,18 +138,73 @@ fn a_hundred_kills_of_both_ends_in_turn_cost_a_chunk_each_at_most() {
     let home = home();
     let size = 160 * CHUNK + 777;
     fs::write(path(&home, "src/x"), binary(size as usize)).unwrap();
-    let first = serve(&home, &["--write", "127.0.0.1:0"]);
+    let kills = 100;
+    // Most of a chunk more, or all of it and a piece of another one.
+    let more = |kill| 300_000 + 100_000 * (kill % 10);
+    let sent = kill_in_turn(&home, "src/x", kills, || landed(&home), more);
+    same(&path(&home, "src/x"), &path(&home, "in/x"));
+    assert_eq!(names(&path(&home, "in")), ["x"]);
+    // What frames the content is less than a hundredth of it.
+    let most = size + kills * CHUNK;
+    assert!(sent <= most + most / 100, "{sent} bytes for {size}");
+}
+
+#[test]
+fn kills_while_many_files_go_cost_a_chunk_each_at_most() {
+    let home = home();
+    let files: u64 = 1500;
+    let size_of = |n| {
+        if n % 50 == 7 {
+            600_000 + n
+        } else {
+            n % 40 * 1000
+        }
+    };
+    let name = |n| format!("{n:04}");
+    for n in 0..files {
+        let content = binary(size_of(n) as usize);
+        fs::write(path(&home, "src").join(name(n)), content).unwrap();
+    }
+    let there = path(&home, "in/src");
+    let is_whole = |name: &std::ffi::OsStr| name.len() == 4;
+    let landed = || {
+        let entries = fs::read_dir(&there).into_iter().flatten();
+        entries
+            .filter(|entry| is_whole(&entry.as_ref().unwrap().file_name()))
+            .count() as u64
+    };
+    let kills = 30;
+    let sent = kill_in_turn(&home, "src", kills, landed, |kill| 10 + 5 * (kill % 8));
+    for n in 0..files {
+        same(&path(&home, "src").join(name(n)), &there.join(name(n)));
+    }
+    assert_eq!(names(&there).len() as u64, files);
+    let size: u64 = (0..files).map(size_of).sum();
+    // Each sender says once more what it has: a name, its facts and a hash.
+    let said = (kills + 1) * files * 120;
+    let most = size + size / 100 + said + kills * CHUNK;
+    assert!(sent <= most, "{sent} bytes for {size}");
+}
+
+/// Sends `what` through a network that counts, and kills both ends in turn, each time when so much more has landed. How
+/// many bytes went.
+fn kill_in_turn(
+    home: &Arc<TempDir>,
+    what: &str,
+    kills: u64,
+    landed: impl Fn() -> u64,
+    more: impl Fn(u64) -> u64,
+) -> u64 {
+    let first = serve(home, &["--write", "127.0.0.1:0"]);
     let at = first.at.clone();
     let (through, sent) = relay(&at, u64::MAX, false);
-    let words = ["src/x", &through, "--limit-rate", "20M", "--retry", "1000"];
-    let start = || serve(&home, &["--write", &at]);
-    let (mut server, mut sender) = (Some(first), Some(send(&home, &words).start()));
-    let kills = 100;
+    let words = [what, &through, "--limit-rate", "20M", "--retry", "1000"];
+    let start = || serve(home, &["--write", &at]);
+    let (mut server, mut sender) = (Some(first), Some(send(home, &words).start()));
     for kill in 0..kills {
-        // Most of a chunk more, or all of it and a piece of another one.
-        let goal = landed(&home) + 300_000 + 100_000 * (kill % 10);
+        let goal = landed() + more(kill);
         let ended = |sender: &mut Option<Run>| !sender.as_mut().unwrap().is_running();
-        until("more of it", || landed(&home) >= goal || ended(&mut sender));
+        until("more of it", || landed() >= goal || ended(&mut sender));
         if ended(&mut sender) {
             panic!("over after {kill} kills: {:?}", sender.unwrap().end());
         }
@@ -163,14 +218,10 @@ fn a_hundred_kills_of_both_ends_in_turn_cost_a_chunk_each_at_most() {
         }
         // The lock of the old one goes with it.
         server = server.or_else(|| Some(start()));
-        sender = sender.or_else(|| Some(send(&home, &words).start()));
+        sender = sender.or_else(|| Some(send(home, &words).start()));
     }
     well(&sender.unwrap().end_within(6 * LONG));
-    same(&path(&home, "src/x"), &path(&home, "in/x"));
-    assert_eq!(names(&path(&home, "in")), ["x"]);
-    // What frames the content is less than a hundredth of it.
-    let (sent, most) = (sent.load(Ordering::Relaxed), size + kills * CHUNK);
-    assert!(sent <= most + most / 100, "{sent} bytes for {size}");
+    sent.load(Ordering::Relaxed)
 }
 
 /// A relay that flips one bit in so many bytes on their way to `to`.

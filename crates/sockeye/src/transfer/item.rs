@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
@@ -173,7 +173,18 @@ impl Item {
             size: self.facts.size.filter(|_| !is_folder),
             modified: self.facts.modified,
             mode: self.facts.mode,
+            hash: None,
         }
+    }
+
+    /// Reads all of it into `content`: one look afterwards tells whether it is what was announced.
+    pub(super) fn read(&self, content: &mut [u8]) -> io::Result<bool> {
+        let file = self.open()?;
+        match file.read_exact_at(content, 0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        }
+        Ok(self.facts.still_holds(&Facts::from(&file.metadata()?)))
     }
 }
 

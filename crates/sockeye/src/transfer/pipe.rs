@@ -165,7 +165,8 @@ impl Passing<'_> {
         if entry.is_folder {
             return Err(Failure::NotOne("it is a folder"));
         }
-        if self.file.is_some() {
+        // One alone is not announced with its hash.
+        if self.file.is_some() || entry.hash.is_some() {
             return Err(Failure::NotOne("there are several files"));
         }
         let (index, from) = (entry.index, self.pipe.passed.chunks());

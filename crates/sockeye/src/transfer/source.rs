@@ -1,9 +1,7 @@
 //! The end that has the files.
 
-use std::fs::File;
 use std::io;
 use std::iter::Enumerate;
-use std::os::unix::fs::FileExt;
 use std::slice::Iter;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,27 +11,38 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wire::transfer::{Answer, Frame, HEAD, Outcome, Reason};
 
 use super::incoming::{Heard, Incoming};
-use super::item::{Facts, Item, Origin, PIECE};
+use super::item::{Item, Origin, PIECE};
 use super::talk::Outgoing;
-use super::{CHUNK, Digest, Failure, Pace, Talk, Watch};
+use super::{CHUNK, Failure, Pace, Talk, Watch};
 use crate::stream::ByteStream;
 
+mod asking;
+mod file;
 mod holes;
 mod lot;
 
-use holes::{next_data, next_hole};
+use asking::Asking;
 use lot::Lot;
 
 /// How long is listened for why a peer has left.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Large files that are announced ahead of the one that is sent: the target answers while it gets others.
-const AHEAD: usize = 1024;
-
 const CHANGED_BEFORE: &str = "it changed since it was looked at";
 
-/// What the target wants of an item: which one, from which chunk, and the proof of those before.
-type Wish = (u32, u64, [u8; 32]);
+/// What the target wants of an item.
+struct Wish {
+    index: u32,
+    wanted: Wanted,
+}
+
+enum Wanted {
+    /// All from this chunk on, with the proof of those before.
+    From(u64, [u8; 32]),
+    /// Nothing: it is there.
+    Here,
+    /// Nothing: it is refused.
+    Refused,
+}
 
 /// Sends what is not settled yet of `items`, and fills in what became of each. What changed while it was sent stays
 /// unsettled: look at it again, and send again.
@@ -51,6 +60,7 @@ pub async fn send(
         out: &mut talk.out,
         piece: vec![0; HEAD + PIECE],
         items,
+        asking: Asking::about(items),
         lot: Lot::default(),
         pace,
         watch,
@@ -91,21 +101,19 @@ async fn hear(
     };
     loop {
         match incoming.next(CHUNK).await? {
-            Heard::Frame(Frame::Answer { index, answer }) => match answer {
-                Answer::Want { from, proof } => {
-                    if !item(index)?.entry(index).is_asked_for() {
-                        return Err(Failure::protocol("it asks for what is not asked for"));
+            Heard::Frame(Frame::Answer { index, answer }) => {
+                let item = item(index)?;
+                let wanted = match answer {
+                    Answer::Want { from, proof } => Wanted::From(from, proof),
+                    Answer::Here => Wanted::Here,
+                    Answer::Refused { reason, text } => {
+                        settle(item, Outcome::Failed { reason, text }, watch);
+                        Wanted::Refused
                     }
-                    // Nobody hears it when all was said: then it is asked too late.
-                    let _ = wishes.send((index, from, proof));
-                }
-                Answer::Refused { reason, text } => {
-                    settle(item(index)?, Outcome::Failed { reason, text }, watch);
-                    if item(index)?.entry(index).is_asked_for() {
-                        let _ = wishes.send((index, u64::MAX, [0; 32]));
-                    }
-                }
-            },
+                };
+                // Nobody hears it when all was said: then it is asked too late.
+                let _ = wishes.send(Wish { index, wanted });
+            }
             Heard::Frame(Frame::Receipt { index, outcome }) => settle(item(index)?, outcome, watch),
             Heard::Frame(Frame::Note { index, text }) => {
                 watch.noted(&item(index)?.path, &text);
@@ -138,6 +146,7 @@ struct Telling<'a> {
     /// Room for a head, and the piece after it: they leave together.
     piece: Vec<u8>,
     items: &'a Arc<[Item]>,
+    asking: Asking,
     lot: Lot,
     pace: Option<&'a mut Pace>,
     watch: &'a dyn Watch,
@@ -147,39 +156,32 @@ impl Telling<'_> {
     async fn all(&mut self, mut wished: UnboundedReceiver<Wish>) -> Result<(), Failure> {
         let items = self.items.clone();
         let mut items = items.iter().enumerate();
-        let mut open = 0;
         loop {
-            let goes_on = self.announce(&mut items, &mut open).await?;
+            let goes_on = self.announce(&mut items).await?;
             let wish = match wished.try_recv() {
-                Ok(wish) => Some(wish),
+                Ok(wish) => wish,
                 Err(_) if goes_on => continue,
-                Err(_) if open == 0 => break,
                 Err(_) => {
+                    self.leave().await?;
+                    if self.asking.is_over() {
+                        break;
+                    }
                     self.out.flush().await?;
-                    wished.recv().await
+                    // Nobody hears any more: the other half knows why.
+                    wished.recv().await.ok_or_else(Failure::ended)?
                 }
             };
-            let Some((index, from, proof)) = wish else {
-                // Nobody hears any more: the other half knows why.
-                return Err(Failure::ended());
-            };
-            open -= 1;
-            if from != u64::MAX {
-                self.file(index, from, proof).await?;
-            }
+            self.answered(wish).await?;
         }
         self.out.say(&Frame::Done).await?;
         Ok(self.out.flush().await?)
     }
 
-    /// Says what comes, and the small ones with it, until a lot of those has left or enough is `open`: announced, and
-    /// neither sent nor refused. Whether it would go on.
-    async fn announce(
-        &mut self,
-        items: &mut Enumerate<Iter<'_, Item>>,
-        open: &mut usize,
-    ) -> Result<bool, Failure> {
-        while *open < AHEAD
+    /// Says what comes, and the small ones with it, until a lot of those has left, much has been read for its hash, or
+    /// enough waits for an answer. Whether it would go on.
+    async fn announce(&mut self, items: &mut Enumerate<Iter<'_, Item>>) -> Result<bool, Failure> {
+        let mut read = 0;
+        while self.asking.has_room()
             && let Some((index, item)) = items.next()
         {
             if item.outcome.get().is_some() {
@@ -187,27 +189,58 @@ impl Telling<'_> {
             }
             let index = u32::try_from(index)
                 .map_err(|_| Failure::protocol("there are more files than numbers for them"))?;
-            let entry = item.entry(index);
-            let (is_of_a_lot, is_asked_for) = (entry.is_of_a_lot(), entry.is_asked_for());
+            let mut entry = item.entry(index);
+            entry.hash = self.asking.hash(item);
+            if entry.is_asked_for() {
+                self.asking.announced(index, entry.hash.is_some());
+            }
+            let (comes_unasked, with_hash) = (entry.comes_unasked(), entry.hash.is_some());
             self.out.say(&Frame::Entry(entry)).await?;
-            if !is_of_a_lot {
-                *open += usize::from(is_asked_for);
-                continue;
+            if comes_unasked && self.gather(index, item).await? {
+                return Ok(true);
             }
-            let size = item.size() as usize;
-            let is_full = !self.lot.has_room(size, self.pace.as_deref());
-            if is_full {
-                self.leave().await?;
-            }
-            if let Some(text) = self.small(index, item, size) {
-                self.out.say(&Frame::Gone { index, text }).await?;
-            }
-            if is_full {
+            read += if with_hash { item.size() } else { 0 };
+            if read >= CHUNK as u64 {
+                self.out.flush().await?;
                 return Ok(true);
             }
         }
-        self.leave().await?;
         Ok(false)
+    }
+
+    async fn answered(&mut self, wish: Wish) -> Result<(), Failure> {
+        let Wish { index, wanted } = wish;
+        let items = self.items.clone();
+        let item = &items[index as usize];
+        let asked = self.asking.answered(index, matches!(wanted, Wanted::Here));
+        match (wanted, asked) {
+            (Wanted::Refused, _) => Ok(()),
+            (Wanted::Here, Some(true)) => {
+                self.watch.began(&item.path, item.size(), item.facts.size);
+                Ok(())
+            }
+            (Wanted::From(..), Some(true)) if item.entry(index).is_of_a_lot() => {
+                self.gather(index, item).await.map(|_| ())
+            }
+            (Wanted::From(from, proof), Some(_)) => {
+                self.leave().await?;
+                self.file(index, item, from, proof).await
+            }
+            _ => Err(Failure::protocol("it answers what it was not asked")),
+        }
+    }
+
+    /// A small file goes to the lot, and the one before leaves if it is full. Whether it has left.
+    async fn gather(&mut self, index: u32, item: &Item) -> Result<bool, Failure> {
+        let size = item.size() as usize;
+        let is_full = !self.lot.has_room(size, self.pace.as_deref());
+        if is_full {
+            self.leave().await?;
+        }
+        if let Some(text) = self.small(index, item, size) {
+            self.out.say(&Frame::Gone { index, text }).await?;
+        }
+        Ok(is_full)
     }
 
     /// A small file goes to the lot; why not, if it does not.
@@ -246,29 +279,6 @@ impl Telling<'_> {
         Ok(())
     }
 
-    /// One file, from the chunk that is wanted if the target has what we have until there.
-    async fn file(&mut self, index: u32, from: u64, proof: [u8; 32]) -> Result<(), Failure> {
-        let items = self.items.clone();
-        let item = &items[index as usize];
-        let opened = item.open().and_then(|file| {
-            let now = Facts::from(&file.metadata()?);
-            Ok((file, now))
-        });
-        let changed = match opened {
-            Err(error) => Some(self.unreadable(item, &error)),
-            Ok((file, now)) if item.facts.size.is_none() || item.facts.still_holds(&now) => {
-                let (file, digest) = self.begin(file, index, from, proof).await?;
-                self.watch.began(&item.path, digest.len(), item.facts.size);
-                self.content(item, &file, digest).await?
-            }
-            Ok(_) => Some(CHANGED_BEFORE.to_owned()),
-        };
-        if let Some(text) = changed {
-            self.out.say(&Frame::Gone { index, text }).await?;
-        }
-        Ok(())
-    }
-
     /// What is told of an item that cannot be read.
     fn unreadable(&self, item: &Item, error: &io::Error) -> String {
         let text = format!("cannot read it: {}", crate::error::cause(error));
@@ -278,136 +288,6 @@ impl Telling<'_> {
             settle(item, Outcome::Failed { reason, text }, self.watch);
         }
         text
-    }
-
-    async fn begin(
-        &mut self,
-        file: File,
-        index: u32,
-        from: u64,
-        proof: [u8; 32],
-    ) -> Result<(File, Digest), Failure> {
-        let (file, digest) = match from {
-            0 => (file, Digest::default()),
-            from => {
-                let reading = move || {
-                    let digest = hash(&file, from * CHUNK as u64);
-                    (file, digest)
-                };
-                let (file, digest) = self.out.apart(reading).await?;
-                let same = digest.ok().filter(|digest| digest.closed() == proof);
-                (file, same.unwrap_or_default())
-            }
-        };
-        let from = digest.chunks();
-        self.out.say(&Frame::File { index, from }).await?;
-        Ok((file, digest))
-    }
-
-    /// Everything from where `digest` ends; why it cannot go on, if it cannot.
-    async fn content(
-        &mut self,
-        item: &Item,
-        file: &File,
-        mut digest: Digest,
-    ) -> Result<Option<String>, Failure> {
-        let size = item.facts.size.unwrap_or(u64::MAX);
-        let piece = self
-            .pace
-            .as_ref()
-            .map_or(PIECE, |pace| pace.piece())
-            .min(PIECE) as u64;
-        let mut data_ends = if item.facts.is_sparse { 0 } else { u64::MAX };
-        while digest.len() < size {
-            if item.outcome.get().is_some() {
-                return Ok(Some("the target does not want it any more".to_owned()));
-            }
-            let at = digest.len();
-            let most = (digest.room() as u64).min(size - at).min(piece) as usize;
-            if at >= data_ends {
-                let hole = (next_data(file, at).min(size) - at).min(digest.room() as u64);
-                data_ends = if hole == 0 { next_hole(file, at) } else { at };
-                if hole > 0 {
-                    self.out.say(&Frame::Hole(hole)).await?;
-                    let proof = digest.update_zeros(hole as usize);
-                    self.prove(proof).await?;
-                    self.watch.moved(hole);
-                    continue;
-                }
-            }
-            let most = most.min(usize::try_from(data_ends - at).unwrap_or(most));
-            let read = match item.facts.size {
-                Some(_) => file.read_at(&mut self.piece[HEAD..HEAD + most], at),
-                None => self.await_bytes(file, most).await?,
-            };
-            let n = match read {
-                Ok(n) => n,
-                Err(error) => return Ok(Some(crate::error::cause(&error))),
-            };
-            if n == 0 {
-                break;
-            }
-            self.data(n).await?;
-            let proof = digest.update(&self.piece[HEAD..HEAD + n]);
-            self.prove(proof).await?;
-            self.watch.moved(n as u64);
-        }
-        self.end(item, file, &digest).await
-    }
-
-    /// What comes from a pipe is waited for on a thread that may wait.
-    async fn await_bytes(
-        &mut self,
-        file: &File,
-        most: usize,
-    ) -> Result<io::Result<usize>, Failure> {
-        let file = file.try_clone()?;
-        let reading = move || {
-            let mut bytes = vec![0; most];
-            let n = io::Read::read(&mut &file, &mut bytes)?;
-            bytes.truncate(n);
-            Ok(bytes)
-        };
-        // What was read before leaves, for nobody knows when more comes.
-        self.out.flush().await?;
-        let read: io::Result<Vec<u8>> = self.out.apart(reading).await?;
-        Ok(read.map(|bytes| {
-            self.piece[HEAD..HEAD + bytes.len()].copy_from_slice(&bytes);
-            bytes.len()
-        }))
-    }
-
-    async fn end(
-        &mut self,
-        item: &Item,
-        file: &File,
-        digest: &Digest,
-    ) -> Result<Option<String>, Failure> {
-        if item.facts.size.is_some_and(|size| digest.len() < size) {
-            return Ok(Some("it shrank while it was sent".to_owned()));
-        }
-        let now = file.metadata().map(|facts| Facts::from(&facts));
-        let is_same =
-            item.facts.size.is_none() || now.is_ok_and(|now| item.facts.still_holds(&now));
-        if !is_same {
-            return Ok(Some("it changed while it was sent".to_owned()));
-        }
-        if digest.chunks() > 0 && digest.room() < CHUNK {
-            self.out.say(&Frame::Proof(digest.open())).await?;
-        }
-        let end = Frame::End {
-            size: digest.len(),
-            hash: *digest.hash().as_bytes(),
-        };
-        self.out.say(&end).await?;
-        Ok(None)
-    }
-
-    async fn prove(&mut self, proof: Option<[u8; 32]>) -> io::Result<()> {
-        match proof {
-            Some(proof) => self.out.say(&Frame::Proof(proof)).await,
-            None => Ok(()),
-        }
     }
 
     /// What stands in the piece leaves.
@@ -423,20 +303,6 @@ impl Telling<'_> {
             false => Ok(()),
         }
     }
-}
-
-/// The digest of the first `length` bytes.
-fn hash(file: &File, length: u64) -> io::Result<Digest> {
-    let mut digest = Digest::default();
-    let mut buffer = vec![0; 2 * PIECE];
-    while digest.len() < length {
-        let most = (length - digest.len()).min(buffer.len() as u64) as usize;
-        match file.read_at(&mut buffer[..most], digest.len())? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            n => digest.update_all(&buffer[..n]),
-        }
-    }
-    Ok(digest)
 }
 
 /// What a peer is told of a failure of its own kind.

@@ -371,6 +371,87 @@ async fn cuts_of_what_is_fetched_cost_a_chunk_each_at_most() {
     assert_eq!(names(to.path()), ["piped", "x"]);
 }
 
+/// Files of a chunk at most that have landed are not sent again, whether their sender has heard of it, begins anew and
+/// knows nothing, or is fetched from.
+#[tokio::test]
+async fn cuts_of_many_small_files_cost_a_chunk_each_at_most() {
+    let from = TempDir::new().unwrap();
+    let sizes = (0..800).map(|n| match n % 100 {
+        7 => 300_000 + n,
+        _ => n * 13 % 9000,
+    });
+    let list: Vec<_> = sizes
+        .enumerate()
+        .map(|(n, size)| (format!("{n:04}"), size))
+        .collect();
+    for (name, size) in &list {
+        std::fs::write(from.path().join(name), bytes(*size)).unwrap();
+    }
+    let size: usize = list.iter().map(|(_, size)| size).sum();
+    let list: Vec<&str> = list.iter().map(|(name, _)| name.as_str()).collect();
+    for way in ["goes on", "begins anew", "fetches"] {
+        let to = TempDir::new().unwrap();
+        let (source, target) = (desk(from.path()), desk(to.path()));
+        let mut sent = items(from.path(), &list);
+        let mut chance = Chance(44);
+        let moved = std::sync::atomic::AtomicU64::new(0);
+        let watch = Count(&moved);
+        let (mut cuts, mut is_over) = (0, false);
+        while !is_over {
+            let fault = match cuts {
+                20.. => Fault::None,
+                _ => Fault::Cut(chance.below(3 * CHUNK as u64 / 4)),
+            };
+            let done = if way == "fetches" {
+                let (ours, theirs) = connection(fault, Fault::None);
+                let fetching = async {
+                    let mut talk = Talk::visit(ours, hello(Role::Pull, "")).await?;
+                    receive(&mut talk, &target.target, &[1; 16], &watch).await
+                };
+                tokio::join!(fetching, source.attend(theirs, &())).0
+            } else {
+                if way == "begins anew" {
+                    sent = items(from.path(), &list);
+                }
+                let (ours, theirs) = connection(Fault::None, fault);
+                tokio::join!(push(ours, &sent, ""), target.attend(theirs, &watch)).0
+            };
+            is_over = done.is_ok();
+            cuts += 1;
+            assert!(cuts < 50, "{way}: it does not come to an end");
+        }
+        for name in &list {
+            same(&from.path().join(name), &to.path().join(name));
+        }
+        assert_eq!(names(to.path()).len(), list.len(), "{way}");
+        let moved = moved.load(std::sync::atomic::Ordering::Relaxed) as usize;
+        // The longest of them is less than a third of a chunk.
+        let most = size + (cuts - 1) * CHUNK / 3;
+        assert!(cuts > 10, "{way}: only {cuts} cuts");
+        assert!(
+            moved <= most,
+            "{way}: {moved} bytes for {size} with {cuts} cuts"
+        );
+        // Once more, and nothing goes.
+        let (again, none) = (
+            items(from.path(), &list),
+            std::sync::atomic::AtomicU64::new(0),
+        );
+        let (ours, theirs) = connection(Fault::None, Fault::None);
+        let watch = Count(&none);
+        let (pushed, attended) =
+            tokio::join!(push(ours, &again, ""), target.attend(theirs, &watch));
+        pushed.unwrap();
+        attended.unwrap();
+        assert_eq!(none.into_inner(), 0, "{way}");
+        assert!(
+            again
+                .iter()
+                .all(|item| item.outcome.get() == Some(&Outcome::Landed(item.path.clone())))
+        );
+    }
+}
+
 /// What has been passed on cannot be taken back: a file that changes between two connections ends it.
 #[tokio::test]
 async fn a_file_that_changes_is_not_passed_on_any_further() {

@@ -156,17 +156,24 @@ pub struct Entry {
     pub modified: Option<(i64, u32)>,
     /// Permissions as Unix has them.
     pub mode: Option<u32>,
+    /// BLAKE3 of its content, where the target may have it already.
+    pub hash: Option<[u8; 32]>,
 }
 
 impl Entry {
-    /// Whether it is a file that comes in a lot, without being asked for.
+    /// Whether it is a file that comes in a lot.
     pub fn is_of_a_lot(&self) -> bool {
         !self.is_folder && !self.is_sparse && self.size.is_some_and(|size| size <= LOT as u64)
     }
 
-    /// Whether it is sent when the target asks for it: a folder has no content, and a file of a lot comes by itself.
+    /// Whether it comes without being asked for: it is of a lot, and the target has nothing to compare it with.
+    pub fn comes_unasked(&self) -> bool {
+        self.is_of_a_lot() && self.hash.is_none()
+    }
+
+    /// Whether it is sent when the target asks for it: a folder has no content.
     pub fn is_asked_for(&self) -> bool {
-        !self.is_folder && !self.is_of_a_lot()
+        !self.is_folder && !self.comes_unasked()
     }
 }
 
@@ -180,6 +187,8 @@ pub enum Answer {
         /// The proof of those before; zeros when there are none.
         proof: [u8; 32],
     },
+    /// Nothing: what is there has the hash that was said. Its receipt follows.
+    Here,
     /// Nothing, for this reason.
     Refused {
         /// Of what kind it is.
@@ -388,6 +397,7 @@ fn write(frame: &Frame, out: &mut Writer<'_>) {
                     out.u8(2);
                     out.reason(*reason, text);
                 }
+                Answer::Here => out.u8(3),
             }
         }
         Frame::File { index, from } => {
@@ -435,6 +445,7 @@ const SPARSE: u8 = 2;
 const SIZED: u8 = 4;
 const DATED: u8 = 8;
 const MODED: u8 = 16;
+const HASHED: u8 = 32;
 
 fn write_entry(entry: &Entry, out: &mut Writer<'_>) {
     let flag = |is: bool, flag: u8| if is { flag } else { 0 };
@@ -443,7 +454,8 @@ fn write_entry(entry: &Entry, out: &mut Writer<'_>) {
         | flag(entry.is_sparse, SPARSE)
         | flag(entry.size.is_some(), SIZED)
         | flag(entry.modified.is_some(), DATED)
-        | flag(entry.mode.is_some(), MODED));
+        | flag(entry.mode.is_some(), MODED)
+        | flag(entry.hash.is_some(), HASHED));
     if let Some(size) = entry.size {
         out.u64(size);
     }
@@ -453,6 +465,9 @@ fn write_entry(entry: &Entry, out: &mut Writer<'_>) {
     }
     if let Some(mode) = entry.mode {
         out.u32(mode);
+    }
+    if let Some(hash) = &entry.hash {
+        out.bytes(hash);
     }
     out.sized(entry.path.as_bytes());
 }

@@ -1,11 +1,12 @@
-//! What was before: parts of senders that are gone, and going back to what was there a moment ago.
+//! What was before: parts of senders that are gone, whole or begun, and going back to what was there a moment ago.
 
 use wire::transfer::RelativePath;
 
-use super::part::Parts;
+use super::already::read;
+use super::part::{Part, Parts, reopen};
 use super::state::State;
-use super::{Landing, failed};
-use crate::transfer::{Digest, Fault, Root};
+use super::{Clash, Declared, Landing, Settled, failed};
+use crate::transfer::{Digest, Fault, Hash, Root};
 
 impl Landing {
     /// Whether a sender with this `id` has left a part with something in it that is proved, or could be.
@@ -32,5 +33,42 @@ impl Landing {
             None => Ok(()),
         });
         cut.map_err(|source| failed("write", &self.shown, source))
+    }
+}
+
+impl Settled {
+    /// The part of a chunk at most that a sender with this `id` has left whole, and that was not named any more: whoever
+    /// got it was killed. `None` when there is none with this `hash`.
+    pub(in crate::transfer) fn left(
+        root: &Root,
+        path: &RelativePath,
+        declared: Declared,
+        clash: Clash,
+        id: &str,
+        hash: Hash,
+    ) -> Option<Self> {
+        let size = declared.size?;
+        let folder = root.folder(path.folder().as_ref()).ok()?;
+        let name = Parts::of(path.name(), id).own;
+        let file = reopen(&folder, &name).ok()??;
+        if file.metadata().ok()?.len() != size {
+            return None;
+        }
+        let digest = read(&file, size).ok()??;
+        (digest.hash() == hash).then(|| Self {
+            part: Part {
+                folder,
+                path: path.clone(),
+                name: Some(name),
+                file,
+                clash,
+                has_state: false,
+                stays: false,
+            },
+            shown: root.shown(path),
+            declared,
+            size,
+            hash: Some(hash),
+        })
     }
 }

@@ -50,7 +50,9 @@ pub struct Landed {
 /// What has become of a file so far.
 pub(super) enum Stage {
     Waits(Settled),
-    Over(Result<Landed, Fault>),
+    /// Somebody has named it before, and perhaps did not live to see it on the disk.
+    There(Landed),
+    Failed(Fault),
 }
 
 /// Makes files durable and gives them their names. With many, the disk is asked once and not once for each.
@@ -68,13 +70,18 @@ pub(super) fn commit_within(within: &Folder, stages: Vec<Stage>) -> Vec<Result<L
         true => syncfs(within),
         false => Ok(()),
     };
+    let has_others = stages.iter().any(|stage| matches!(stage, Stage::There(_)));
     let mut touched: Vec<Folder> = Vec::new();
     let mut all = Vec::with_capacity(stages.len());
     for (stage, dressed) in stages.into_iter().zip(dressed) {
         let one = match stage {
             Stage::Waits(one) => one,
-            Stage::Over(over) => {
-                all.push(over);
+            Stage::There(landed) => {
+                all.push(Ok(landed));
+                continue;
+            }
+            Stage::Failed(fault) => {
+                all.push(Err(fault));
                 continue;
             }
         };
@@ -92,7 +99,7 @@ pub(super) fn commit_within(within: &Folder, stages: Vec<Stage>) -> Vec<Result<L
         }
         all.push(named);
     }
-    let names = match touched.len() >= MANY {
+    let names = match has_others || touched.len() >= MANY {
         true => syncfs(within),
         false => touched.iter().try_for_each(fsync),
     };
@@ -110,7 +117,7 @@ impl Stage {
     fn dress(&self) -> rustix::io::Result<()> {
         match self {
             Self::Waits(settled) => settled.dress(),
-            Self::Over(_) => Ok(()),
+            Self::There(_) | Self::Failed(_) => Ok(()),
         }
     }
 }

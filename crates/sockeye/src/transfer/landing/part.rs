@@ -16,6 +16,13 @@ use super::{Clash, Declared, Fault, failed};
 use crate::transfer::CHUNK;
 use crate::transfer::root::Folder;
 
+/// To be written to, and nothing but a file.
+const PLAIN: OFlags = OFlags::RDWR
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
 /// Where a process finds what it has open.
 pub(super) const OPEN_FILES: &str = "/proc/self/fd";
 
@@ -75,7 +82,7 @@ pub(super) fn open_part(
     let failed = |errno: Errno| failed("write", shown, errno.into());
     let parts = Parts::of(name, id);
     if !is_small(declared)
-        && let Some(file) = locked(folder, &parts.plain, declared).map_err(failed)?
+        && let Some(file) = made(folder, &parts.plain, declared).map_err(failed)?
     {
         let is_empty = file.metadata().is_ok_and(|facts| facts.len() == 0);
         // Others call their files that as well: what we do not know is left alone.
@@ -84,7 +91,7 @@ pub(super) fn open_part(
         }
     }
     for part in [parts.own, parts.spare] {
-        if let Some(file) = locked(folder, &part, declared).map_err(failed)? {
+        if let Some(file) = made(folder, &part, declared).map_err(failed)? {
             return Ok((part, file));
         }
     }
@@ -93,12 +100,32 @@ pub(super) fn open_part(
     })
 }
 
-/// `None` when somebody else has it.
-fn locked(folder: &Folder, part: &[u8], declared: &Declared) -> Result<Option<File>, Errno> {
-    let file = match create(folder, part, declared.mode, OFlags::empty()) {
+/// A part that is there or made now, locked. `None` when somebody else has it.
+fn made(folder: &Folder, part: &[u8], declared: &Declared) -> Result<Option<File>, Errno> {
+    locked(
+        folder,
+        part,
+        create(folder, part, declared.mode, OFlags::empty()),
+    )
+}
+
+/// A part that is there, locked. `None` when there is none, or somebody else has it.
+pub(super) fn reopen(folder: &Folder, part: &[u8]) -> Result<Option<File>, Errno> {
+    match openat(folder, part, PLAIN, Mode::empty()) {
+        Err(Errno::NOENT) => Ok(None),
+        opened => locked(folder, part, opened.map(File::from)),
+    }
+}
+
+fn locked(
+    folder: &Folder,
+    part: &[u8],
+    opened: Result<File, Errno>,
+) -> Result<Option<File>, Errno> {
+    let file = match opened {
         // A name that is a link, a folder or a FIFO is no part of ours.
         Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::EXIST) => return Ok(None),
-        created => created?,
+        opened => opened?,
     };
     // Where there are no locks it is written without.
     if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
@@ -120,13 +147,7 @@ pub(super) fn create(
     mode: Option<u32>,
     only: OFlags,
 ) -> Result<File, Errno> {
-    let flags = only
-        | OFlags::RDWR
-        | OFlags::CREATE
-        | OFlags::NOFOLLOW
-        | OFlags::NONBLOCK
-        | OFlags::NOCTTY
-        | OFlags::CLOEXEC;
+    let flags = only | OFlags::CREATE | PLAIN;
     openat(folder, part, flags, mode_of(mode)).map(File::from)
 }
 

@@ -36,6 +36,8 @@ pub(in crate::transfer) enum Arrived {
     Settled(Settled),
     /// It waits in memory.
     Small(Small),
+    /// It has its name already, and perhaps is on no disk.
+    There(Landed),
 }
 
 /// Makes files durable and gives them their names; `content` is what the small ones are of.
@@ -66,6 +68,7 @@ fn land_with(
     for one in arrived {
         let stage = match one {
             Arrived::Settled(settled) => Ok(Stage::Waits(settled)),
+            Arrived::There(landed) => Ok(Stage::There(landed)),
             Arrived::Small(small) => loop {
                 match writing.write(&small) {
                     // Those that wait to be made durable are open, too.
@@ -80,7 +83,7 @@ fn land_with(
                 }
             },
         };
-        stages.push(stage.unwrap_or_else(|fault| Stage::Over(Err(fault))));
+        stages.push(stage.unwrap_or_else(Stage::Failed));
     }
     all.extend(commit_within(within, stages));
     drop((beside, alone));
@@ -132,11 +135,11 @@ impl Writing<'_> {
             let there = kept(self.root, path, declared).ok().flatten();
             let hash = blake3::hash(bytes);
             if there.is_some_and(|there| there.hash() == hash) {
-                return Ok(Stage::Over(Ok(Landed {
+                return Ok(Stage::There(Landed {
                     path: path.clone(),
                     size: bytes.len() as u64,
                     hash: Some(hash),
-                })));
+                }));
             }
             if *clash == Clash::Refuse {
                 return Err(Fault::Exists { name: shown });

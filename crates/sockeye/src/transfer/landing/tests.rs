@@ -106,6 +106,46 @@ fn a_part_that_was_tampered_with_counts_up_to_there() {
     assert!(part.exists(), "what is not known is left alone");
 }
 
+/// Whoever is killed with a file of a chunk at most that is whole leaves it in its part.
+#[test]
+fn a_part_that_is_whole_gets_its_name_from_whoever_comes_next() {
+    let (folder, root) = folder();
+    let bytes = bytes(CHUNK);
+    let name = String::from_utf8(part::Parts::of(b"x", "id").own).unwrap();
+    let left = |content: &[u8], sent: &[u8]| {
+        std::fs::write(folder.path().join(&name), content).unwrap();
+        let (declared, hash) = (of(sent.len()), blake3::hash(sent));
+        Settled::left(&root, &path("x"), declared, Clash::Rename, "id", hash)
+    };
+    let mut other = bytes.clone();
+    other[77] ^= 1;
+    for content in [
+        &bytes[..CHUNK - 1],
+        &other,
+        b"",
+        &[&bytes[..], b"x"].concat(),
+    ] {
+        assert!(left(content, &bytes).is_none());
+        assert_eq!(names(&folder), [&name[..]], "it is left alone");
+    }
+    let settled = left(&bytes, &bytes).expect("all of it is there");
+    assert!(left(&bytes, &bytes).is_none(), "another one has it");
+    let landed = settled.commit_alone(root.top()).unwrap();
+    assert_eq!((landed.path, landed.size), (path("x"), CHUNK as u64));
+    assert_eq!(names(&folder), ["x"]);
+    assert_eq!(std::fs::read(folder.path().join("x")).unwrap(), bytes);
+    std::fs::remove_file(folder.path().join("x")).unwrap();
+    let absent = Settled::left(
+        &root,
+        &path("x"),
+        of(1),
+        Clash::Rename,
+        "id",
+        [0; 32].into(),
+    );
+    assert!(absent.is_none());
+}
+
 #[test]
 fn another_content_does_not_go_on_with_a_part() {
     let (folder, root) = folder();

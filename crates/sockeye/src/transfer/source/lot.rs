@@ -1,12 +1,11 @@
 //! Small files that leave together: nobody asks for them, and one hash proves them all.
 
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use wire::transfer::{Frame, HEAD, LOT, LOT_FILES};
 
 use crate::transfer::Pace;
-use crate::transfer::item::{Facts, Item};
+use crate::transfer::item::Item;
 
 /// Those that have been read and have not left.
 #[derive(Default)]
@@ -28,7 +27,7 @@ impl Lot {
     pub(super) fn take(&mut self, index: u32, item: &Item, size: usize) -> io::Result<bool> {
         let start = self.content.len().max(HEAD);
         self.content.resize(start + size, 0);
-        let read = read(item, &mut self.content[start..]);
+        let read = item.read(&mut self.content[start..]);
         match read {
             Ok(true) => self.files.push((index, size as u32)),
             _ => self.content.truncate(start),
@@ -50,13 +49,4 @@ impl Lot {
     pub(super) fn clear(&mut self) {
         self.content.clear();
     }
-}
-
-fn read(item: &Item, content: &mut [u8]) -> io::Result<bool> {
-    let file = item.open()?;
-    match file.read_exact_at(content, 0) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-        read => read?,
-    }
-    Ok(item.facts.still_holds(&Facts::from(&file.metadata()?)))
 }

@@ -6,8 +6,10 @@ use wire::transfer::{Answer, Entry, Frame, Outcome, Reason, RelativePath};
 
 use super::telling::{failed, reason_for};
 use super::{AHEAD, Current, MOST, Receiving, Waiting};
-use crate::transfer::landing::is_out_of_files;
-use crate::transfer::{CHUNK, Clash, Declared, Failure, Fault, Landing, kept};
+use crate::transfer::landing::{Arrived, is_out_of_files};
+use crate::transfer::{
+    CHUNK, Clash, Declared, Failure, Fault, Hash, Landed, Landing, Settled, kept,
+};
 
 const ELSEWHERE: &str = "it goes on at another place than was asked for";
 
@@ -20,7 +22,7 @@ impl Receiving<'_> {
         }
         let index = entry.index;
         if let Err((reason, text)) = self.place(&mut entry) {
-            if entry.is_of_a_lot() {
+            if entry.comes_unasked() {
                 self.entries.insert(index, (entry, Waiting::Nothing));
             }
             let answer = Answer::Refused { reason, text };
@@ -43,6 +45,9 @@ impl Receiving<'_> {
             };
             return Ok(self.out.say(&Frame::Receipt { index, outcome }).await?);
         }
+        if let Some(hash) = entry.hash {
+            return self.compare(entry, hash.into()).await;
+        }
         if entry.is_of_a_lot() {
             self.entries.insert(index, (entry, Waiting::Whole));
             return Ok(());
@@ -57,6 +62,37 @@ impl Receiving<'_> {
         }
         self.queue.push_back(entry);
         self.ask().await
+    }
+
+    /// A file whose hash is known may be here already, under its name or in a part that nobody has named any more.
+    async fn compare(&mut self, entry: Entry, hash: Hash) -> Result<(), Failure> {
+        let (index, root, declared) = (entry.index, &self.target.root, declared(&entry));
+        let there = kept(root, &entry.path, &declared).ok().flatten();
+        let here = match there.is_some_and(|digest| digest.hash() == hash) {
+            true => Some(Arrived::There(Landed {
+                path: entry.path.clone(),
+                size: entry.size.unwrap_or_default(),
+                hash: Some(hash),
+            })),
+            false if entry.is_of_a_lot() => None,
+            false => {
+                let (clash, id) = (self.target.clash, self.content_id(&entry));
+                Settled::left(root, &entry.path, declared, clash, &id, hash).map(Arrived::Settled)
+            }
+        };
+        if let Some(here) = here {
+            self.watch
+                .began(&entry.path, entry.size.unwrap_or_default(), entry.size);
+            let answer = Answer::Here;
+            self.out.say(&Frame::Answer { index, answer }).await?;
+            return self.arrived(index, entry, here).await;
+        }
+        let waiting = match entry.is_of_a_lot() {
+            true => Waiting::Whole,
+            false => Waiting::Content,
+        };
+        self.entries.insert(index, (entry, waiting));
+        self.want(index, 0, [0; 32]).await
     }
 
     /// Where an entry belongs here.

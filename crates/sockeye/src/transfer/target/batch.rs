@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
-use wire::transfer::Entry;
+use wire::transfer::{Entry, LOT};
 
 use super::Current;
 use crate::transfer::landing::{Arrived, land};
@@ -19,9 +19,12 @@ const ENOUGH: usize = 64;
 const ENOUGH_BESIDE: usize = 128;
 const WAITS: Duration = Duration::from_millis(200);
 
-/// Files, and bytes of small ones, that wait at most while those before are made durable.
+/// Files that wait at most while those before are made durable.
 const MOST: usize = 256;
-const MOST_BYTES: usize = 2 * CHUNK;
+
+/// From so many bytes of small ones on a batch takes no more: whoever is killed loses what waits in memory, and all
+/// batches with a lot more in each are a chunk at most.
+const MOST_BYTES: usize = CHUNK / (AT_ONCE + 1) - LOT;
 
 /// Files that are whole.
 #[derive(Default)]

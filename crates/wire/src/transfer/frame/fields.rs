@@ -1,8 +1,8 @@
 //! What frames are made of: numbers, texts, paths.
 
 use super::{
-    Answer, DATED, Entry, FOLDER, Frame, Hello, LOT, LOT_FILES, MAX_TEXT, MODED, Outcome, Reason,
-    Role, SIZED, SPARSE,
+    Answer, DATED, Entry, FOLDER, Frame, HASHED, Hello, LOT, LOT_FILES, MAX_TEXT, MODED, Outcome,
+    Reason, Role, SIZED, SPARSE,
 };
 use crate::transfer::RelativePath;
 
@@ -118,7 +118,7 @@ impl Reader<'_> {
     pub(super) fn entry(&mut self) -> Option<Entry> {
         let (index, flags) = (self.u32()?, self.u8()?);
         let has = |flag| flags & flag != 0;
-        if flags > (FOLDER | SPARSE | SIZED | DATED | MODED) {
+        if flags > (FOLDER | SPARSE | SIZED | DATED | MODED | HASHED) {
             return None;
         }
         let size = if has(SIZED) { Some(self.u64()?) } else { None };
@@ -127,7 +127,14 @@ impl Reader<'_> {
             false => None,
         };
         let mode = if has(MODED) { Some(self.u32()?) } else { None };
+        let hash = match has(HASHED) {
+            true => Some(self.array()?),
+            false => None,
+        };
         if modified.is_some_and(|(_, nanos)| nanos >= 1_000_000_000) {
+            return None;
+        }
+        if hash.is_some() && (size.is_none() || has(FOLDER)) {
             return None;
         }
         Some(Entry {
@@ -138,6 +145,7 @@ impl Reader<'_> {
             size,
             modified,
             mode,
+            hash,
         })
     }
 
@@ -152,6 +160,7 @@ impl Reader<'_> {
                 let (reason, text) = self.reason()?;
                 Answer::Refused { reason, text }
             }
+            3 => Answer::Here,
             _ => return None,
         };
         Some(Frame::Answer { index, answer })

@@ -16,6 +16,11 @@ fn frames() -> Vec<Frame> {
         size: Some(1 << 40),
         modified: Some((-1, 999_999_999)),
         mode: Some(0o644),
+        hash: None,
+    };
+    let known = Entry {
+        hash: Some([4; 32]),
+        ..entry.clone()
     };
     let folder = Entry {
         is_folder: true,
@@ -40,6 +45,7 @@ fn frames() -> Vec<Frame> {
         }),
         Frame::Welcome { version: 1 },
         Frame::Entry(entry),
+        Frame::Entry(known),
         Frame::Entry(folder),
         Frame::Answer {
             index: 1,
@@ -47,6 +53,10 @@ fn frames() -> Vec<Frame> {
                 from: 9,
                 proof: [8; 32],
             },
+        },
+        Frame::Answer {
+            index: 1,
+            answer: Answer::Here,
         },
         Frame::Answer {
             index: u32::MAX,
