@@ -23,6 +23,7 @@ mod join;
 mod message;
 mod packet_bytes;
 mod path;
+mod reflect;
 mod sending;
 mod split;
 mod tap;

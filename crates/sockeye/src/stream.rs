@@ -387,7 +387,7 @@ impl AsyncWrite for Io {
 }
 
 /// Bytes asked for at once: a 64 KiB target stays in the L2 cache, larger ones read slower.
-const READ: usize = 64 * 1024;
+pub(crate) const READ: usize = 64 * 1024;
 
 /// How long is read on at the end, at most, so that the peer hears our last words.
 pub(crate) const DRAIN: Duration = Duration::from_secs(1);
@@ -420,6 +420,26 @@ const SMALL: usize = 4 * 1024;
 thread_local! {
     /// Every stream of a thread reads through this one buffer, which therefore stays hot.
     static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
+
+/// Reads once and shows what came, in memory that all streams of a thread share. `None`: the peer has finished.
+pub(crate) fn poll_lend<R: Source, T>(
+    io: &mut R,
+    cx: &mut Context<'_>,
+    lend: impl FnOnce(&mut R, &[u8], &mut Context<'_>) -> T,
+) -> Poll<io::Result<Option<T>>> {
+    ready!(io.poll_readable(cx))?;
+    // Taken out rather than borrowed: a stream may be made of another stream.
+    let mut scratch = SCRATCH.take();
+    scratch.reserve(READ);
+    let read = poll_read_buf(Pin::new(&mut *io), cx, &mut scratch);
+    let lent = match read {
+        Poll::Ready(Ok(1..)) => Poll::Ready(Ok(Some(lend(io, &scratch, cx)))),
+        read => read.map_ok(|_| None),
+    };
+    scratch.clear();
+    SCRATCH.set(scratch);
+    lent
 }
 
 /// Reads once and appends to `head`. 0 bytes: the peer has finished.

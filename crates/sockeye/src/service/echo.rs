@@ -12,6 +12,7 @@ impl Service for Echo {
     async fn serve(&self, mut session: Session) -> Result<()> {
         // Not `while let`: that would keep a second copy of each message in every session's future.
         loop {
+            session.reflect().await?;
             let Some(message) = session.recv().await? else {
                 return session.close().await;
             };

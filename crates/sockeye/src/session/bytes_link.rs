@@ -58,6 +58,16 @@ impl Inbox {
         self.cutter.framing()
     }
 
+    /// Whether all that a read of `size` bytes gives is one message, whatever it is.
+    pub(super) fn takes_all(&self, size: usize) -> bool {
+        self.framing().is_raw() && self.max_message >= size && self.refused.is_none() && !self.ended
+    }
+
+    /// The peer's end was read.
+    pub(super) fn finish(&mut self) {
+        (self.ended, self.finished) = (true, true);
+    }
+
     /// The next message of those that have been read.
     pub(super) fn cut(&mut self, head: &mut BytesMut, info: &Info) -> Result<Option<Message>> {
         let cut = if self.ended {
@@ -121,7 +131,7 @@ impl Inbox {
                 cut => return Poll::Ready(Ok(cut)),
             }
             match poll_fill(io, head, cx) {
-                Poll::Ready(Ok(0)) => (self.ended, self.finished) = (true, true),
+                Poll::Ready(Ok(0)) => self.finish(),
                 Poll::Ready(Ok(n)) => {
                     info.counters().add_bytes_in(n);
                     self.pause = None;

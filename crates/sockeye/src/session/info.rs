@@ -309,6 +309,11 @@ impl Info {
         self.has(WATCHED)
     }
 
+    /// Whether each message is to be seen, or the end of them.
+    pub(crate) fn wants_messages(&self) -> bool {
+        self.has(WATCHED | STOPPING | IDLE)
+    }
+
     /// Whether this end is shutting down: what has arrived may still be answered.
     pub fn is_stopping(&self) -> bool {
         self.has(STOPPING)
