@@ -100,6 +100,9 @@ impl Observer for Reporter {
     }
 
     fn answered(&self, answered: &Answered<'_>) {
+        if self.form != Form::Json && !self.messages && answer::is_piece(answered) {
+            return;
+        }
         self.log.write(match self.form {
             Form::Json => json::answered(answered),
             Form::Text | Form::Hex => answer::line(answered),

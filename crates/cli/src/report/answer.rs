@@ -6,6 +6,11 @@ use std::net::SocketAddr;
 use sockeye::{Answered, Endpoint};
 use wire::text::printable;
 
+/// Whether it is one of the many requests that bring a file piece by piece: when it is whole, one line tells of them all.
+pub(crate) fn is_piece(answered: &Answered<'_>) -> bool {
+    answered.method.as_str() == "PATCH" && answered.status.as_u16() == 204
+}
+
 /// `answer http GET /path 127.0.0.1:51234: 200; out 6 bytes, 0.1ms`
 ///
 /// Put together by hand: what formats anything takes three times as long, which was a quarter of all that is done for

@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
 """The page of a folder in a real browser: Chromium, driven by chromedriver, without a window.
 
-    files.py HOST:PORT FOLDER [--shots DIR] [--size MIB]
+    files.py HOST:PORT FOLDER SOCKEYE [--shots DIR] [--size MIB]
 
-HOST:PORT is that of a running `sockeye serve files FOLDER --write`. Between the two stands a relay of ours, which
+HOST:PORT is that of a running `SOCKEYE serve files FOLDER --write`. Between the two stands a relay of ours, which
 can cut. Every check is a sentence; the first that does not hold is named on standard error and ends the run with 1.
 """
 
 import argparse
+import concurrent.futures
 import hashlib
 import os
 import pathlib
+import re
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
@@ -54,10 +58,10 @@ def check(function):
 
 
 class Relay:
-    """Passes on what it gets, until it is told to cut."""
+    """Passes on what it gets, so many bytes a second, until it is told to cut."""
 
-    def __init__(self, target):
-        self.target, self.open, self.lock, self.passed = target, [], threading.Lock(), 0
+    def __init__(self, target, rate=None):
+        self.target, self.rate, self.open, self.lock, self.passed = target, rate, [], threading.Lock(), 0
         self.cut_at = None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -82,6 +86,9 @@ class Relay:
                 other.sendall(part)
                 if counts:
                     self.passed += len(part)
+                    # So the socket behind us is never full, and what has passed has come.
+                    if self.rate:
+                        time.sleep(len(part) / self.rate)
                     if self.cut_at is not None and self.passed >= self.cut_at:
                         self.cut_at = None
                         self.cut()
@@ -110,8 +117,9 @@ class Relay:
 class Page:
     """The page as a person has it: what can be typed, clicked and read."""
 
-    def __init__(self, relay, folder, scratch, shots, size):
-        self.relay, self.folder, self.scratch, self.shots, self.large = relay, folder, scratch, shots, size
+    def __init__(self, relay, sockeye, folder, scratch, shots, size):
+        self.relay, self.sockeye, self.folder, self.scratch, self.shots = relay, sockeye, folder, scratch, shots
+        self.large = size
         self.base = f"http://127.0.0.1:{relay.port}"
         self.driver = webdriver.Chrome(options=options(), service=webdriver.ChromeService(program("chromedriver")))
         self.driver.set_script_timeout(PATIENCE)
@@ -324,6 +332,67 @@ def it_speaks_chinese_and_is_dark_on_a_phone(page):
     expect(not unnamed, f"without a name for who cannot see: {unnamed}")
 
 
+def put_by_curl(relay, source):
+    """As a person would: it breaks off, and the answer to a guess says where to go on."""
+
+    def curl(*words):
+        url = f"https://127.0.0.1:{relay.port}/by-curl.bin"
+        command = [program("curl"), "-sS", "-k", "-T", source, *words, url]
+        return subprocess.run(command, capture_output=True, text=True, timeout=LONG)
+
+    ended = curl("-f")
+    expect(ended.returncode != 0, "curl has not seen the cut")
+    # Over HTTP/1.1 curl asks before it sends (Expect: 100-continue).
+    said = curl("--http1.1", "-C", "1").stdout
+    there = re.search(r"stands at byte (\d+)", said)
+    expect(there, f"a guess is answered with {said!r}")
+    ended = curl("-f", "-C", there[1])
+    expect(ended.returncode == 0, f"curl: {ended}")
+
+
+def put_by_send(relay, source, sockeye):
+    command = [sockeye, "send", source, f"tcp://127.0.0.1:{relay.port}"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=LONG)
+    expect(ended.returncode == 0, f"send: {ended}")
+
+
+@check
+def a_phone_curl_and_send_at_once_lose_a_chunk_each_when_the_plug_is_pulled(page):
+    size, whole = 48 * MIB, page.relay
+    relays = {name: Relay(whole.target, 24 * MIB) for name in ("phone", "curl", "send")}
+    sources = {name: page.scratch / f"by-{name}.bin" for name in relays}
+    for source in sources.values():
+        source.write_bytes(os.urandom(size))
+    page.base = f"http://127.0.0.1:{relays['phone'].port}"
+    page.size(390, 844)
+    page.open()
+    for name, relay in relays.items():
+        relay.passed = 0
+        # In the middle of a chunk.
+        relay.cut_at = size // 3 + 700_000
+    with concurrent.futures.ThreadPoolExecutor() as others:
+        page.upload(sources["phone"])
+        waiting = [
+            others.submit(put_by_curl, relays["curl"], sources["curl"]),
+            others.submit(put_by_send, relays["send"], sources["send"], page.sockeye),
+        ]
+        page.wait(lambda: page.state("by-phone.bin") == "cut", "the cut is told", LONG)
+        page.becomes("by-phone.bin", "done", LONG)
+        for one in waiting:
+            one.result(LONG)
+    page.shot("three")
+    for name, relay in relays.items():
+        source = sources[name]
+        expect(digest(page.folder / source.name) == digest(source), f"{name}: it is not what was sent")
+        expect(relay.cut_at is None, f"{name} has not been cut")
+        most = size + MIB + size // 100  # what frames the content, and the page's questions
+        expect(relay.passed <= most, f"{name} has sent {relay.passed} bytes for {size}")
+    expect(not list(page.folder.glob("*.part*")), f"left: {list(page.folder.glob('*.part*'))}")
+    page.base = f"http://127.0.0.1:{whole.port}"
+    page.open()
+    page.size(1280, 800)
+
+
 @check
 def nothing_was_refused_by_the_policy_of_the_page(page):
     refused = page.js("return window.refused")
@@ -334,6 +403,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("at", help="where `sockeye serve files` answers, such as 127.0.0.1:3000")
     parser.add_argument("folder", type=pathlib.Path, help="the folder that it serves")
+    parser.add_argument("sockeye", help="the program")
     parser.add_argument("--shots", type=pathlib.Path, metavar="DIR", help="save screenshots here")
     parser.add_argument("--size", type=int, default=1024, metavar="MIB", help="of the large file")
     given = parser.parse_args()
@@ -342,7 +412,7 @@ def main():
     host, port = given.at.rsplit(":", 1)
     relay = Relay((host, int(port)))
     with tempfile.TemporaryDirectory() as scratch:
-        page = Page(relay, given.folder, pathlib.Path(scratch), given.shots, given.size * MIB)
+        page = Page(relay, given.sockeye, given.folder, pathlib.Path(scratch), given.shots, given.size * MIB)
         try:
             return run(CHECKS, page)
         finally:

@@ -98,11 +98,41 @@ fn several_protocols_put_files_at_once() {
     }
 }
 
+/// curl that sees a stream reset together with its answer tells of an error instead of the answer.
+#[test]
+fn a_large_upload_that_is_refused_is_told_why_over_every_version() {
+    let files = Files::open();
+    files.write("taken.bin", "here");
+    let (_home, from) = source(&binary(16 << 20));
+    let at = &files.server.at;
+    for (scheme, version) in [
+        ("http", "--http1.1"),
+        ("https", "--http1.1"),
+        ("https", "--http2"),
+        ("http", "--http2-prior-knowledge"),
+    ] {
+        for _ in 0..5 {
+            let url = format!("{scheme}://{at}/taken.bin");
+            let words = ["-sS", "-k", version, "-T", &from, &url];
+            let ended = program("curl", words).start().end_within(LONG);
+            assert_eq!(ended.code, 0, "{scheme} {version}: {ended:?}");
+            assert!(
+                ended.text().starts_with("there is a file of this name"),
+                "{scheme} {version}: {ended:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_page_of_a_folder_in_a_real_browser() {
     let files = Files::open();
     let place = files.folder.path().to_str().unwrap().to_owned();
-    let mut browser = python("browser/files.py", &[&files.server.at, &place]).start();
+    let mut browser = python(
+        "browser/files.py",
+        &[&files.server.at, &place, env!("CARGO_BIN_EXE_sockeye")],
+    )
+    .start();
     let ended = browser.end_within(Duration::from_secs(400));
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.text().ends_with(" passed\n"), "{ended:?}");

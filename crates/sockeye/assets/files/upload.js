@@ -5,8 +5,8 @@ import { headers } from './server.js';
 const VERSION = { 'tus-resumable': '1.0.0' };
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 30_000;
-/** As much is one request: a browser sends one again by itself when its connection was cut, all of it. */
-const PIECE = 8 * 1024 * 1024;
+/** As much is one request, and no more: a browser sends one again by itself when its connection was cut, all of it. */
+const PIECE = 1024 * 1024;
 /** The rate is that of the last seconds. */
 const WINDOW = 5_000;
 /** The browser remembers where so many uploads stand. */

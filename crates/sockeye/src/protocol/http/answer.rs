@@ -44,7 +44,7 @@ pub(in crate::protocol) fn answer<B: Arriving>(
             Verdict::Answered(response) => response,
             Verdict::ByHead(response) => asked.of_service(response.map(Body::from)),
             Verdict::Refused(response) => {
-                unread::leave(&asked.shared, request);
+                unread::leave(&asked.shared, request.version(), request.into_body());
                 response
             }
             Verdict::Upgrade => asked.upgrade(request),
@@ -201,7 +201,7 @@ impl Asked {
 
     /// Asks the service.
     async fn ask<B: Arriving>(&mut self, request: ::http::Request<B>, may_come: bool) -> Response {
-        let (mut request, patient) = inbound(request, &self.shared.pace);
+        let (mut request, patient) = inbound(request, &self.shared);
         let shared = self.shared.clone();
         let Connection {
             service, identity, ..

@@ -60,9 +60,9 @@ impl Files {
             Ok(landing)
         })
         .await?;
-        if from > 0 && landing.len() != from {
-            let why = "nothing is here that could be gone on with at that byte: send all of it";
-            return Err(Trouble::Wrong(StatusCode::CONFLICT, why));
+        let there = landing.len();
+        if from > 0 && there != from {
+            return Err(Trouble::Elsewhere { there, from });
         }
         let landed = self.fill(landing, &mut body, proofs).await?;
         let said = self.said(&landed).await?;

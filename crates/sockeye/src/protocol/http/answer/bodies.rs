@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::super::{broken, pace::Pace};
+use super::super::{Shared, broken, unread};
 use super::Asked;
 use crate::request::{Body, Request};
 
@@ -32,16 +32,18 @@ impl Arriving for Incoming {
 /// A body as ours, and a word with which it waits for its client as long as it takes.
 pub(super) fn inbound<B: Arriving>(
     request: ::http::Request<B>,
-    pace: &Arc<Pace>,
+    shared: &Arc<Shared>,
 ) -> (Request, Option<Arc<AtomicBool>>) {
+    let version = request.version();
     let (parts, body) = request.into_parts();
     if http_body::Body::is_end_stream(&body) {
         return (Request::from_parts(parts, Body::empty()), None);
     }
     let patient = Arc::new(AtomicBool::new(false));
     let body = Body::stream(Inbound {
-        body,
-        pace: pace.clone(),
+        body: Some(body),
+        version,
+        shared: shared.clone(),
         patient: patient.clone(),
         owed: false,
     });
@@ -49,8 +51,10 @@ pub(super) fn inbound<B: Arriving>(
 }
 
 struct Inbound<B: Arriving> {
-    body: B,
-    pace: Arc<Pace>,
+    /// Gone when this is dropped.
+    body: Option<B>,
+    version: Version,
+    shared: Arc<Shared>,
     patient: Arc<AtomicBool>,
     owed: bool,
 }
@@ -65,29 +69,38 @@ impl<B: Arriving> http_body::Body for Inbound<B> {
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let Self {
             body,
-            pace,
+            shared,
             patient,
             owed,
+            ..
         } = &mut *self;
+        let Some(body) = body else {
+            return Poll::Ready(None);
+        };
         let polled = Pin::new(body).poll_frame(cx);
-        pace.owe(owed, polled.is_pending() && !patient.load(Relaxed));
+        shared
+            .pace
+            .owe(owed, polled.is_pending() && !patient.load(Relaxed));
         polled.map_err(B::broken)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let body = self.body.as_ref();
+        body.map_or_else(|| SizeHint::with_exact(0), B::size_hint)
     }
 }
 
 impl<B: Arriving> Drop for Inbound<B> {
     fn drop(&mut self) {
-        self.pace.owe(&mut self.owed, false);
-        if !self.body.is_end_stream() {
-            self.pace.leave_unread();
+        let Self { shared, owed, .. } = self;
+        shared.pace.owe(owed, false);
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            shared.pace.leave_unread();
+            unread::leave(shared, self.version, body);
         }
     }
 }

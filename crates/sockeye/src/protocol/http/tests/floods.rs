@@ -320,19 +320,22 @@ async fn a_refused_request_may_end_after_its_answer() {
     // Literal fields without indexing: a page of another site asks.
     let origin = b"\x00\x06origin\x0dhttp://a.test";
     let asked = [&head("POST")[..], origin].concat();
-    for (parts, is_reset) in [(1, false), (20, true)] {
+    for (parts, ends) in [(1, true), (20, false)] {
         let mut client = two(Echo);
         client.say(PREFACE).await;
         client.say(frame(SETTINGS, NONE, 0, b"")).await;
         client.say(frame(HEADERS, END_HEADERS, 1, &asked)).await;
         bytes_until(&mut client, b"may not use this server\n").await;
         for n in 1..=parts {
-            let flags = if n == parts { END_STREAM } else { NONE };
+            let flags = if ends && n == parts { END_STREAM } else { NONE };
             client.say(frame(DATA, flags, 1, &[b'x'; 4096])).await;
         }
-        client.say(frame(PING, NONE, 0, b"and then")).await;
-        let said = frames(&bytes_until(&mut client, b"and then").await);
-        let reset = said.iter().any(|(kind, ..)| *kind == RST_STREAM);
-        assert_eq!(reset, is_reset, "{said:?}");
+        for (pause, is_reset) in [(Duration::ZERO, false), (2 * super::super::LINGER, !ends)] {
+            tokio::time::sleep(pause).await;
+            client.say(frame(PING, NONE, 0, b"and then")).await;
+            let said = frames(&bytes_until(&mut client, b"and then").await);
+            let reset = said.iter().any(|(kind, ..)| *kind == RST_STREAM);
+            assert_eq!(reset, is_reset, "{said:?}");
+        }
     }
 }
