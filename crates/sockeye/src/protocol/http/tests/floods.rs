@@ -331,7 +331,7 @@ async fn a_refused_request_may_end_after_its_answer() {
             client.say(frame(DATA, flags, 1, &[b'x'; 4096])).await;
         }
         for (pause, is_reset) in [(Duration::ZERO, false), (2 * super::super::LINGER, !ends)] {
-            tokio::time::sleep(pause).await;
+            sleep(pause).await;
             client.say(frame(PING, NONE, 0, b"and then")).await;
             let said = frames(&bytes_until(&mut client, b"and then").await);
             let reset = said.iter().any(|(kind, ..)| *kind == RST_STREAM);
