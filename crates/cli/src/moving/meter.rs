@@ -83,11 +83,19 @@ impl Meter {
         }
         let sum = self.lock();
         let (files, seconds) = (sum.landed.len(), self.since.elapsed().as_secs_f64());
-        let rate = HumanBytes((sum.bytes as f64 / seconds.max(1e-3)) as u64);
+        let moved = self.moved().min(sum.bytes);
+        let rate = HumanBytes((moved as f64 / seconds.max(1e-3)) as u64);
         let s = if files == 1 { "" } else { "s" };
         let bytes = HumanBytes(sum.bytes);
+        // What was there before need not come again.
+        let now = match moved < sum.bytes {
+            true => format!(", {} of it now", HumanBytes(moved)),
+            false => String::new(),
+        };
         if !self.quiet && !self.json {
-            eprintln!("{verb} {files} file{s}, {bytes}, in {seconds:.1} s ({rate}/s), verified");
+            eprintln!(
+                "{verb} {files} file{s}, {bytes}{now}, in {seconds:.1} s ({rate}/s), verified"
+            );
         }
         match sum.failed.len() {
             0 => 0,

@@ -186,6 +186,31 @@ fn kills_while_many_files_go_cost_a_chunk_each_at_most() {
     assert!(sent <= most, "{sent} bytes for {size}");
 }
 
+#[test]
+fn what_is_there_is_not_sent_again_and_that_is_told() {
+    let home = home();
+    for name in ["a", "b", "c"] {
+        fs::write(path(&home, "src").join(name), binary(500_000)).unwrap();
+    }
+    let server = serve(&home, &["--write", "127.0.0.1:0"]);
+    for (changed, told) in [
+        (None, "sent 3 files, 1.43 MiB, in "),
+        (None, "sent 3 files, 1.43 MiB, 0 B of it now, in "),
+        (
+            Some("b"),
+            "sent 3 files, 1.91 MiB, 976.56 KiB of it now, in ",
+        ),
+    ] {
+        if let Some(name) = changed {
+            fs::write(path(&home, "src").join(name), binary(1_000_000)).unwrap();
+        }
+        let ended = send(&home, &["src", &server.at]).start().end();
+        well(&ended);
+        assert!(ended.err.contains(told), "{told}: {ended:?}");
+    }
+    assert_eq!(names(&path(&home, "in/src")), ["a", "b", "b (1)", "c"]);
+}
+
 /// Sends `what` through a network that counts, and kills both ends in turn, each time when so much more has landed. How
 /// many bytes went.
 fn kill_in_turn(
