@@ -429,17 +429,23 @@ pub(crate) fn poll_lend<R: Source, T>(
     lend: impl FnOnce(&mut R, &[u8], &mut Context<'_>) -> T,
 ) -> Poll<io::Result<Option<T>>> {
     ready!(io.poll_readable(cx))?;
+    with_scratch(
+        |scratch| match poll_read_buf(Pin::new(&mut *io), cx, scratch) {
+            Poll::Ready(Ok(1..)) => Poll::Ready(Ok(Some(lend(io, scratch, cx)))),
+            read => read.map_ok(|_| None),
+        },
+    )
+}
+
+/// Gives `user` the buffer of this thread, empty and with room for a read.
+fn with_scratch<T>(user: impl FnOnce(&mut BytesMut) -> T) -> T {
     // Taken out rather than borrowed: a stream may be made of another stream.
     let mut scratch = SCRATCH.take();
     scratch.reserve(READ);
-    let read = poll_read_buf(Pin::new(&mut *io), cx, &mut scratch);
-    let lent = match read {
-        Poll::Ready(Ok(1..)) => Poll::Ready(Ok(Some(lend(io, &scratch, cx)))),
-        read => read.map_ok(|_| None),
-    };
+    let used = user(&mut scratch);
     scratch.clear();
     SCRATCH.set(scratch);
-    lent
+    used
 }
 
 /// Reads once and appends to `head`. 0 bytes: the peer has finished.
@@ -456,16 +462,13 @@ pub(crate) fn poll_fill<R: Source>(
         head.reserve(head.len().clamp(SMALL, READ));
         return poll_read_buf(Pin::new(io), cx, head);
     }
-    // Taken out rather than borrowed: a stream may be made of another stream.
-    let mut scratch = SCRATCH.take();
-    scratch.reserve(READ);
-    let read = poll_read_buf(Pin::new(io), cx, &mut scratch);
-    match read {
-        Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) | Poll::Pending => *head = BytesMut::new(),
-        Poll::Ready(Ok(n)) if n <= SMALL => *head = BytesMut::from(&scratch[..]),
-        Poll::Ready(Ok(_)) => *head = scratch.split(),
-    }
-    scratch.clear();
-    SCRATCH.set(scratch);
-    read
+    with_scratch(|scratch| {
+        let read = poll_read_buf(Pin::new(io), cx, scratch);
+        *head = match read {
+            Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) | Poll::Pending => BytesMut::new(),
+            Poll::Ready(Ok(n)) if n <= SMALL => BytesMut::from(&scratch[..]),
+            Poll::Ready(Ok(_)) => scratch.split(),
+        };
+        read
+    })
 }

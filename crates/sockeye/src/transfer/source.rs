@@ -30,19 +30,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const CHANGED_BEFORE: &str = "it changed since it was looked at";
 
 /// What the target wants of an item.
-struct Wish {
-    index: u32,
-    wanted: Wanted,
-}
-
-enum Wanted {
-    /// All from this chunk on, with the proof of those before.
-    From(u64, [u8; 32]),
-    /// Nothing: it is there.
-    Here,
-    /// Nothing: it is refused.
-    Refused,
-}
+type Wish = (u32, Answer);
 
 /// Sends what is not settled yet of `items`, and fills in what became of each. What changed while it was sent stays
 /// unsettled: look at it again, and send again.
@@ -103,16 +91,12 @@ async fn hear(
         match incoming.next(CHUNK).await? {
             Heard::Frame(Frame::Answer { index, answer }) => {
                 let item = item(index)?;
-                let wanted = match answer {
-                    Answer::Want { from, proof } => Wanted::From(from, proof),
-                    Answer::Here => Wanted::Here,
-                    Answer::Refused { reason, text } => {
-                        settle(item, Outcome::Failed { reason, text }, watch);
-                        Wanted::Refused
-                    }
-                };
+                if let Answer::Refused { reason, text } = &answer {
+                    let (reason, text) = (*reason, text.clone());
+                    settle(item, Outcome::Failed { reason, text }, watch);
+                }
                 // Nobody hears it when all was said: then it is asked too late.
-                let _ = wishes.send(Wish { index, wanted });
+                let _ = wishes.send((index, answer));
             }
             Heard::Frame(Frame::Receipt { index, outcome }) => settle(item(index)?, outcome, watch),
             Heard::Frame(Frame::Note { index, text }) => {
@@ -208,21 +192,20 @@ impl Telling<'_> {
         Ok(false)
     }
 
-    async fn answered(&mut self, wish: Wish) -> Result<(), Failure> {
-        let Wish { index, wanted } = wish;
+    async fn answered(&mut self, (index, answer): Wish) -> Result<(), Failure> {
         let items = self.items.clone();
         let item = &items[index as usize];
-        let asked = self.asking.answered(index, matches!(wanted, Wanted::Here));
-        match (wanted, asked) {
-            (Wanted::Refused, _) => Ok(()),
-            (Wanted::Here, Some(true)) => {
+        let asked = self.asking.answered(index, answer == Answer::Here);
+        match (answer, asked) {
+            (Answer::Refused { .. }, _) => Ok(()),
+            (Answer::Here, Some(true)) => {
                 self.watch.began(&item.path, item.size(), item.facts.size);
                 Ok(())
             }
-            (Wanted::From(..), Some(true)) if item.entry(index).is_of_a_lot() => {
+            (Answer::Want { .. }, Some(true)) if item.entry(index).is_of_a_lot() => {
                 self.gather(index, item).await.map(|_| ())
             }
-            (Wanted::From(from, proof), Some(_)) => {
+            (Answer::Want { from, proof }, Some(_)) => {
                 self.leave().await?;
                 self.file(index, item, from, proof).await
             }

@@ -16,9 +16,8 @@ use super::{Clash, Declared, Fault, failed};
 use crate::transfer::CHUNK;
 use crate::transfer::root::Folder;
 
-/// To be written to, and nothing but a file.
-const PLAIN: OFlags = OFlags::RDWR
-    .union(OFlags::NOFOLLOW)
+/// How what others may have put there is opened: no link is followed, and nothing waits or becomes our terminal.
+pub(super) const PLAIN: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
@@ -111,7 +110,7 @@ fn made(folder: &Folder, part: &[u8], declared: &Declared) -> Result<Option<File
 
 /// A part that is there, locked. `None` when there is none, or somebody else has it.
 pub(super) fn reopen(folder: &Folder, part: &[u8]) -> Result<Option<File>, Errno> {
-    match openat(folder, part, PLAIN, Mode::empty()) {
+    match openat(folder, part, OFlags::RDWR | PLAIN, Mode::empty()) {
         Err(Errno::NOENT) => Ok(None),
         opened => locked(folder, part, opened.map(File::from)),
     }
@@ -147,7 +146,7 @@ pub(super) fn create(
     mode: Option<u32>,
     only: OFlags,
 ) -> Result<File, Errno> {
-    let flags = only | OFlags::CREATE | PLAIN;
+    let flags = only | OFlags::RDWR | OFlags::CREATE | PLAIN;
     openat(folder, part, flags, mode_of(mode)).map(File::from)
 }
 

@@ -8,6 +8,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::Folder;
+use super::part::PLAIN;
 
 /// The first bytes of the file, and its version.
 const MAGIC: &[u8] = b"sockeye part 1\n";
@@ -96,6 +97,11 @@ pub(super) fn name_of(part: &[u8]) -> Vec<u8> {
 }
 
 fn open(folder: &Folder, part: &[u8], flags: OFlags) -> Result<File, Errno> {
-    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    openat(folder, name_of(part), flags, Mode::from_raw_mode(0o600)).map(File::from)
+    openat(
+        folder,
+        name_of(part),
+        flags | PLAIN,
+        Mode::from_raw_mode(0o600),
+    )
+    .map(File::from)
 }
