@@ -57,6 +57,15 @@ pub trait Service: Send + Sync + 'static {
         None
     }
 
+    /// The answer to a datagram that says all: what [`serve`](Self::serve) would send, alone and at once, whatever was
+    /// said before. While a session waits in [`recv`](Session::recv) and nobody watches, who reads the socket gives this
+    /// answer and wakes nobody. With `None` the session gets the datagram. May be asked twice for one datagram, so it
+    /// has no effect but the answer.
+    fn reflex(&self, datagram: &[u8], who: &Identity) -> Option<Bytes> {
+        let _ = (datagram, who);
+        None
+    }
+
     /// The methods that requests may have here, for who asks which (`Allow`). OPTIONS is answered for every service.
     fn methods(&self) -> &'static [Method] {
         METHODS
@@ -156,6 +165,10 @@ impl Service for AnyService {
         self.0.at_once_dyn(head, who)
     }
 
+    fn reflex(&self, datagram: &[u8], who: &Identity) -> Option<Bytes> {
+        self.0.reflex_dyn(datagram, who)
+    }
+
     fn methods(&self) -> &'static [Method] {
         self.0.methods_dyn()
     }
@@ -184,6 +197,10 @@ impl<S: Service> Service for Arc<S> {
 
     fn at_once(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
         S::at_once(self, head, who)
+    }
+
+    fn reflex(&self, datagram: &[u8], who: &Identity) -> Option<Bytes> {
+        S::reflex(self, datagram, who)
     }
 
     fn methods(&self) -> &'static [Method] {
@@ -216,6 +233,7 @@ trait DynService: Send + Sync {
     fn serve_boxed(&self, session: Session) -> BoxFuture<'_, Result<()>>;
     fn http_boxed(&self, request: Request) -> BoxFuture<'_, Result<Answer>>;
     fn at_once_dyn(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>>;
+    fn reflex_dyn(&self, datagram: &[u8], who: &Identity) -> Option<Bytes>;
     fn methods_dyn(&self) -> &'static [Method];
     fn options_dyn(&self, headers: &mut HeaderMap);
     fn speaks_first_dyn(&self) -> bool;
@@ -233,6 +251,10 @@ impl<S: Service> DynService for S {
 
     fn at_once_dyn(&self, head: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
         self.at_once(head, who)
+    }
+
+    fn reflex_dyn(&self, datagram: &[u8], who: &Identity) -> Option<Bytes> {
+        self.reflex(datagram, who)
     }
 
     fn methods_dyn(&self) -> &'static [Method] {

@@ -23,11 +23,14 @@ use tokio::time::Sleep;
 mod exchange;
 mod inbox;
 mod link;
+mod reflex;
 mod sweeper;
 mod table;
 
 pub(super) use exchange::Outbox;
 use exchange::{Bell, Exchange};
+use link::Delivered;
+use reflex::reflex;
 use sweeper::Sweeper;
 use table::{Run, Table};
 
@@ -41,13 +44,12 @@ pub(super) trait Datagrams: Send + 'static {
     /// Who a datagram came from, and to which of our addresses.
     type Address: Clone + Eq + Hash + Send + Sync + Unpin + 'static;
 
-    /// Receives one batch. Each call of `each` is a run of datagrams from one peer: their bytes, and
-    /// the size of every one but the last, which may be shorter (0 when there is only an empty one).
+    /// Receives one batch. `true`: something came that is not for peers, and somebody else has to run.
     fn poll_receive(
         &mut self,
         cx: &mut Cx<'_>,
-        each: &mut dyn FnMut(Self::Address, Bytes, usize),
-    ) -> Poll<io::Result<()>>;
+        each: &mut Each<'_, Self::Address>,
+    ) -> Poll<io::Result<bool>>;
 
     /// Sends messages from the front of `outbox`; `Pending` when the socket is full.
     ///
@@ -72,11 +74,15 @@ pub(super) trait Datagrams: Send + 'static {
     ) -> (crate::session::Endpoint, crate::session::Endpoint);
 
     /// The largest datagram, in bytes.
-    fn limit(&self, address: &Self::Address) -> usize;
+    fn limit(address: &Self::Address) -> usize;
 
     /// Whether the sender's address may be forged, so that it must not be sent much more than it sent.
     fn may_be_forged(&self, address: &Self::Address) -> bool;
 }
+
+/// Takes a run of datagrams from one peer: their bytes, and the size of every one but the last, which may be shorter
+/// (0 when there is only an empty one).
+pub(super) type Each<'a, A> = dyn FnMut(A, &[u8], usize) + 'a;
 
 /// The first message of the outbox could not be sent.
 #[derive(Debug)]
@@ -134,29 +140,39 @@ struct Driver<D: Datagrams, S> {
 /// Batches that are still read when the port stops.
 const BACKLOG: usize = 64;
 
+/// Batches that are answered in one turn without a session before other tasks run.
+const TURN: usize = 16;
+
 /// How long receiving pauses after it failed: the system may be out of memory, or a network down.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl<D: Datagrams, S: Service> Driver<D, S> {
-    /// One turn: send what the sessions said, receive one batch, then let the sessions run. Ready when the port
-    /// stops.
+    /// One turn: send what the sessions said, receive a batch, or several while nobody has to be woken for them, then
+    /// let the sessions run. Ready when the port stops.
     fn poll(&mut self, cx: &mut Cx<'_>) -> Poll<()> {
         self.poll_out(cx);
         if self.exchange.wants_stop() {
             return Poll::Ready(());
         }
         ready!(self.poll_pause(cx));
-        match self.receive(cx) {
-            Poll::Ready(Ok(())) => cx.waker().wake_by_ref(),
-            Poll::Ready(Err(error)) => {
-                if let Some(observer) = &self.context.config.observer {
-                    observer.trouble(&Error::io(Operation::Receive, D::PROTOCOL, error));
+        for _ in 0..TURN {
+            let received = self.receive(cx);
+            self.flush(cx);
+            match received {
+                Poll::Ready(Ok(true)) => break,
+                Poll::Ready(Ok(false)) => {}
+                Poll::Ready(Err(error)) => {
+                    if let Some(observer) = &self.context.config.observer {
+                        observer.trouble(&Error::io(Operation::Receive, D::PROTOCOL, error));
+                    }
+                    self.pause = Some(Box::pin(tokio::time::sleep(PAUSE)));
+                    break;
                 }
-                self.pause = Some(Box::pin(tokio::time::sleep(PAUSE)));
-                cx.waker().wake_by_ref();
+                Poll::Pending => return Poll::Pending,
             }
-            Poll::Pending => {}
         }
+        // Others have their turn first.
+        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
@@ -177,36 +193,48 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         Poll::Ready(())
     }
 
-    fn receive(&mut self, cx: &mut Cx<'_>) -> Poll<io::Result<()>> {
+    /// One batch. `true`: somebody was woken, and has to run.
+    fn receive(&mut self, cx: &mut Cx<'_>) -> Poll<io::Result<bool>> {
         let Self {
             socket,
             service,
             table,
             exchange,
             newcomers,
+            sending,
             ..
         } = self;
+        let mut woken = false;
         let mut clock = None;
-        let received = socket.poll_receive(cx, &mut |address, bytes, stride| {
+        let mut reflex = reflex::<D>(&**service, sending);
+        let received = socket.poll_receive(cx, &mut |address, run, stride| {
             // Read once for a batch, and not at all when nothing came.
             let now = *clock.get_or_insert_with(|| exchange.tick());
-            let run = Run {
+            match table.deliver(&address, run, stride, now, &mut reflex) {
+                Delivered::Answered => return,
+                Delivered::Queued => {}
+                Delivered::ToNobody => newcomers.push(Run {
+                    address,
+                    bytes: Bytes::copy_from_slice(run),
+                    stride,
+                }),
+            }
+            woken = true;
+        });
+        for run in newcomers.drain(..) {
+            let now = exchange.now();
+            // An earlier datagram of the same batch may have opened the session.
+            let Run {
                 address,
                 bytes,
                 stride,
-            };
-            newcomers.extend(table.deliver(run, now));
-        });
-        if newcomers.is_empty() {
-            return received;
-        }
-        for run in newcomers.drain(..) {
-            // An earlier datagram of the same batch may have opened the session.
-            if let Some(run) = table.deliver(run, exchange.now()) {
+            } = &run;
+            let delivered = table.deliver(address, bytes, *stride, now, &mut reflex);
+            if delivered == Delivered::ToNobody {
                 table.open(run, socket, service);
             }
         }
-        received
+        received.map_ok(|others| others || woken)
     }
 
     fn send(&mut self, cx: &mut Cx<'_>) {
@@ -214,6 +242,10 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         if !ended.is_empty() {
             self.table.forget(ended);
         }
+        self.flush(cx);
+    }
+
+    fn flush(&mut self, cx: &mut Cx<'_>) {
         if self.sending.is_empty() {
             return;
         }
@@ -247,7 +279,7 @@ impl<D: Datagrams, S: Service> Driver<D, S> {
         poll_fn(|cx| {
             // Bounded, because a flood does not end.
             let _ = (0..BACKLOG).try_for_each(|_| match self.receive(cx) {
-                Poll::Ready(Ok(())) => ControlFlow::Continue(()),
+                Poll::Ready(Ok(_)) => ControlFlow::Continue(()),
                 _ => ControlFlow::Break(()),
             });
             Poll::Ready(())

@@ -7,7 +7,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6DontFrag, Ipv6RecvPacketInfo};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
@@ -20,15 +19,17 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::gate::is_local;
-use super::peers::{Datagrams, Outbox, Unsent};
+use super::peers::{Datagrams, Each, Outbox, Unsent};
 use crate::error::{Error, Operation, Result};
 use crate::lookout::{Lookout, tell_run};
 use crate::session::Endpoint;
 use crate::socket::{DATAGRAM_BUFFER, LARGEST_V4, Role, SocketOptions, bind, largest_datagram};
 
+mod again;
 mod door;
 mod sieve;
 
+use again::Again;
 pub(super) use door::Door;
 pub(super) use sieve::IdKey;
 use sieve::Sieve;
@@ -137,6 +138,7 @@ impl Socket {
         Ok(Batches {
             slots: vec![0; BATCH_SIZE * SLOT],
             few: true,
+            again: Again::default(),
             metas: vec![RecvMeta::default(); BATCH_SIZE],
             joined: Vec::new(),
             own: self.own,
@@ -162,6 +164,7 @@ pub(super) struct Batches {
     slots: Vec<u8>,
     /// Datagrams come one by one. Preparing all slots for each would cost more than the rest of our own work.
     few: bool,
+    again: Again,
     metas: Vec<RecvMeta>,
     joined: Vec<u8>,
 }
@@ -199,35 +202,38 @@ impl Datagrams for Batches {
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
-        each: &mut dyn FnMut(Pair, Bytes, usize),
-    ) -> Poll<io::Result<()>> {
+        each: &mut Each<'_, Pair>,
+    ) -> Poll<io::Result<bool>> {
         let Self {
             socket,
             state,
             slots,
             metas,
             few,
+            again,
             ..
         } = self;
         let room = if *few { FEW } else { BATCH_SIZE };
         let mut received = 0;
         let outcome = socket.try_io(Interest::READABLE, || {
             let socket = (&**socket).into();
-            received = match few {
+            let outcome = match few {
                 true => state.recv(socket, &mut slot_buffers::<FEW>(slots), metas),
                 false => state.recv(socket, &mut slot_buffers::<BATCH_SIZE>(slots), metas),
-            }?;
+            };
+            received = *outcome.as_ref().unwrap_or(&0);
+            let look = again.after(received);
+            outcome?;
             // A batch that is not full has emptied the socket. Saying so here spares the system call
             // that would only find that out.
-            if received < room {
+            if received < room && !look {
                 Err(io::ErrorKind::WouldBlock.into())
             } else {
                 Ok(())
             }
         });
-        match received {
-            0 => {}
-            received => *few = received == 1,
+        if received > 0 {
+            *few = received == 1;
         }
         for (meta, slot) in self.metas[..received]
             .iter_mut()
@@ -247,7 +253,7 @@ impl Datagrams for Batches {
                 tell_run(self.lookout.as_ref(), ends, false, run, meta.stride);
             }
             match &mut self.quic {
-                None => each(pair, Bytes::copy_from_slice(run), meta.stride),
+                None => each(pair, run, meta.stride),
                 Some((sieve, _)) => {
                     meta.dst_ip = local;
                     sieve.sort(meta, run, &mut |datagrams, stride| {
@@ -256,14 +262,15 @@ impl Datagrams for Batches {
                 }
             }
         }
-        if let Some((sieve, _)) = &mut self.quic {
-            sieve.ring();
-        }
+        let rang = match &mut self.quic {
+            Some((sieve, _)) => sieve.ring(),
+            None => false,
+        };
         match outcome {
-            Ok(()) => Poll::Ready(Ok(())),
+            Ok(()) => Poll::Ready(Ok(rang)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 // Nothing is there any more; this registers for the next datagram.
-                self.socket.poll_recv_ready(cx)
+                self.socket.poll_recv_ready(cx).map_ok(|()| rang)
             }
             Err(error) => Poll::Ready(Err(error)),
         }
@@ -335,7 +342,7 @@ impl Datagrams for Batches {
             return Poll::Ready(());
         }
         match self.poll_receive(cx, &mut |_, _, _| {}) {
-            Poll::Ready(Ok(())) => {
+            Poll::Ready(Ok(_)) => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -349,7 +356,7 @@ impl Datagrams for Batches {
         (local.into(), address.peer.into())
     }
 
-    fn limit(&self, address: &Pair) -> usize {
+    fn limit(address: &Pair) -> usize {
         largest_datagram(address.peer)
     }
 

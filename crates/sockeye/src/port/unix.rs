@@ -7,14 +7,13 @@ use std::os::unix::net as std_unix;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use rustix::fs::Mode;
 use tokio::net::{UnixDatagram, UnixListener};
 use wire::address::UnixName;
 
 use super::PortConfig;
 use super::accept::{Accept, Connection};
-use super::peers::{Datagrams, Outbox, Unsent};
+use super::peers::{Datagrams, Each, Outbox, Unsent};
 use super::route::Spoken;
 use crate::error::{Error, Operation, Result};
 use crate::session::Endpoint;
@@ -182,18 +181,14 @@ impl Datagrams for Socket {
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
-        each: &mut dyn FnMut(Endpoint, Bytes, usize),
-    ) -> Poll<io::Result<()>> {
+        each: &mut Each<'_, Endpoint>,
+    ) -> Poll<io::Result<bool>> {
         loop {
             ready!(self.socket.poll_recv_ready(cx))?;
             match self.socket.try_recv_from(&mut self.slot) {
                 Ok((n, from)) => {
-                    each(
-                        crate::socket::unix::peer(&from),
-                        Bytes::copy_from_slice(&self.slot[..n]),
-                        n,
-                    );
-                    return Poll::Ready(Ok(()));
+                    each(crate::socket::unix::peer(&from), &self.slot[..n], n);
+                    return Poll::Ready(Ok(false));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -229,7 +224,7 @@ impl Datagrams for Socket {
         (self.local(), address.clone())
     }
 
-    fn limit(&self, _: &Endpoint) -> usize {
+    fn limit(_: &Endpoint) -> usize {
         LARGEST
     }
 

@@ -1,8 +1,10 @@
 //! `echo`: every message goes back as it came (RFC 862).
 
+use bytes::Bytes;
+
 use super::Service;
 use crate::error::Result;
-use crate::session::Session;
+use crate::session::{Identity, Session};
 
 /// Sends every message back as it came.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +20,10 @@ impl Service for Echo {
             };
             session.feed(message).await?;
         }
+    }
+
+    fn reflex(&self, datagram: &[u8], _: &Identity) -> Option<Bytes> {
+        Some(Bytes::copy_from_slice(datagram))
     }
 }
 

@@ -83,6 +83,10 @@ impl Service for Reply {
     fn at_once(&self, _: Head<'_>, who: &Identity) -> Option<http::Response<Bytes>> {
         Some(self.response(who.text_encoding()))
     }
+
+    fn reflex(&self, _: &[u8], _: &Identity) -> Option<Bytes> {
+        (!self.close).then(|| self.answer.clone())
+    }
 }
 
 fn identity(request: &Request) -> Option<&Arc<Identity>> {

@@ -1,10 +1,11 @@
 //! `upper`: text comes back in upper case, in the encoding of the session.
 
+use bytes::Bytes;
 use wire::text::{Decoder, Encoding, Piece};
 
 use super::Service;
 use crate::error::Result;
-use crate::session::{Message, Session};
+use crate::session::{Identity, Message, Session};
 
 /// Sends text back in upper case.
 ///
@@ -20,16 +21,13 @@ impl Service for Upper {
         let mut decoder = encoding.decoder();
         let one_by_one = session.has_boundaries();
         while let Some(message) = session.recv().await? {
-            let mut answer = Vec::with_capacity(message.data.len());
-            let encoding = message.encoding(encoding);
-            if encoding != decoder.encoding() {
-                // A carrier that tells text from bytes; there every message is whole.
-                decoder = encoding.decoder();
-            }
-            decoder.push(&message.data, |piece| raise(piece, encoding, &mut answer));
-            if one_by_one {
-                end(&mut decoder, encoding, &mut answer);
-            }
+            let answer = if one_by_one {
+                raised(&message.data, message.encoding(encoding))
+            } else {
+                let mut answer = Vec::with_capacity(message.data.len());
+                decoder.push(&message.data, |piece| raise(piece, encoding, &mut answer));
+                answer
+            };
             // A read that was only the first half of a character has no answer yet.
             if one_by_one || !answer.is_empty() || message.data.is_empty() {
                 session
@@ -47,6 +45,19 @@ impl Service for Upper {
         }
         session.close().await
     }
+
+    fn reflex(&self, datagram: &[u8], who: &Identity) -> Option<Bytes> {
+        Some(raised(datagram, who.text_encoding()).into())
+    }
+}
+
+/// A whole text in upper case.
+fn raised(text: &[u8], encoding: Encoding) -> Vec<u8> {
+    let mut answer = Vec::with_capacity(text.len());
+    let mut decoder = encoding.decoder();
+    decoder.push(text, |piece| raise(piece, encoding, &mut answer));
+    end(&mut decoder, encoding, &mut answer);
+    answer
 }
 
 fn end(decoder: &mut Decoder, encoding: Encoding, answer: &mut Vec<u8>) {

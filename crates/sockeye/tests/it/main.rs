@@ -22,6 +22,7 @@ mod link;
 mod matrix;
 mod options;
 mod quic;
+mod reflex;
 mod relay;
 mod services;
 mod shutdown;

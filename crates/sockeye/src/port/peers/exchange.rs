@@ -22,6 +22,8 @@ pub(in crate::port) struct Exchange<A> {
     state: Mutex<State<A>>,
     /// Something waits in `state` for the driver.
     news: AtomicBool,
+    /// Bytes that the driver took and has not sent. Only the driver writes here.
+    in_hand: AtomicUsize,
     start: u64,
     /// Milliseconds since `start`, as of the driver's last turn: a clock that costs sessions nothing.
     now: AtomicU64,
@@ -51,8 +53,6 @@ impl Moment {
 
 struct State<A> {
     outbox: Outbox<A>,
-    /// Bytes the driver took and has not sent.
-    in_hand: usize,
     waiting: Vec<Waker>,
     ended: Vec<Arc<Peer<A>>>,
 }
@@ -129,7 +129,12 @@ impl<A> Outbox<A> {
         self.messages.front()
     }
 
-    fn push(&mut self, message: Outgoing<A>) {
+    /// Whether as much waits as may.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes > ROOM
+    }
+
+    pub(super) fn push(&mut self, message: Outgoing<A>) {
         self.bytes += message.data.len() + OVERHEAD;
         self.messages.push_back(message);
     }
@@ -154,7 +159,6 @@ impl<A> Exchange<A> {
     pub(super) fn new() -> Self {
         let state = State {
             outbox: Outbox::new(),
-            in_hand: 0,
             waiting: Vec::new(),
             ended: Vec::new(),
         };
@@ -162,6 +166,7 @@ impl<A> Exchange<A> {
             driver: AtomicWaker::new(),
             state: Mutex::new(state),
             news: AtomicBool::new(false),
+            in_hand: AtomicUsize::new(0),
             start: milliseconds(),
             now: AtomicU64::new(0),
             sweep: AtomicBool::new(false),
@@ -183,7 +188,7 @@ impl<A> Exchange<A> {
         waker: &Waker,
     ) -> Poll<()> {
         let mut state = self.lock();
-        if state.outbox.bytes + state.in_hand > ROOM {
+        if state.outbox.bytes + self.in_hand.load(Relaxed) > ROOM {
             place.wait(&mut state.waiting, waker);
             return Poll::Pending;
         }
@@ -201,23 +206,32 @@ impl<A> Exchange<A> {
         Poll::Ready(())
     }
 
+    /// Whether something waits for the driver.
+    pub(super) fn has_news(&self) -> bool {
+        self.news.load(Acquire)
+    }
+
     /// Moves everything that waits to `sending`, and gives the peers whose sessions have ended.
     pub(super) fn take(&self, sending: &mut Outbox<A>) -> Vec<Arc<Peer<A>>> {
-        if !self.news.load(Acquire) {
+        if !self.has_news() {
             return Vec::new();
         }
         let mut state = self.lock();
         self.news.store(false, Relaxed);
         sending.append(&mut state.outbox);
-        state.in_hand = sending.bytes;
+        self.in_hand.store(sending.bytes, Relaxed);
         std::mem::take(&mut state.ended)
     }
 
     /// The driver has sent all but `sending`: senders that waited may go on.
     pub(super) fn give_room(&self, sending: &Outbox<A>) {
+        if self.in_hand.load(Relaxed) == sending.bytes {
+            return;
+        }
+        // Before the lock: whoever has waited by then is woken, and whoever comes later sees this.
+        self.in_hand.store(sending.bytes, Relaxed);
         let mut state = self.lock();
-        state.in_hand = sending.bytes;
-        if state.outbox.bytes + state.in_hand <= ROOM / 2 {
+        if state.outbox.bytes + sending.bytes <= ROOM / 2 {
             for waker in state.waiting.drain(..) {
                 waker.wake();
             }

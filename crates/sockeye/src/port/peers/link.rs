@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::exchange::{Exchange, Moment, Place};
 use super::inbox::Inbox;
+use super::reflex::Reflex;
 use crate::error::{Error, Operation, Result};
 use crate::session::{Info, Message};
 use crate::socket::slot::Slot;
@@ -44,6 +45,8 @@ struct State {
     proof: Option<Box<Proof>>,
     error: Option<io::Error>,
     task: Option<AbortHandle>,
+    /// The session waits for a datagram, and all that it said is with the driver.
+    idle: bool,
     /// The session has let go of it.
     gone: bool,
     /// The session's task has ended.
@@ -59,6 +62,17 @@ struct Proof {
     credit: u32,
     /// A sender that waits for the second datagram.
     held: Option<Waker>,
+}
+
+/// What became of a run of datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// Answered, and nobody was woken.
+    Answered,
+    /// The session has to run.
+    Queued,
+    /// There is no session, or it has ended.
+    ToNobody,
 }
 
 /// What a datagram in the queue counts for.
@@ -80,6 +94,7 @@ impl<A> Peer<A> {
             proof: forgeable.then(Box::default),
             error: None,
             task: None,
+            idle: false,
             gone: false,
             over: false,
         };
@@ -91,31 +106,54 @@ impl<A> Peer<A> {
         }
     }
 
-    /// Queues a run of datagrams. Gives it back when the session has ended, so that it needs a new one.
+    pub(super) fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Has a run of datagrams answered by `reflex` while the session is idle, and queues what is left.
     pub(super) fn deliver(
-        &self,
-        run: Bytes,
+        self: &Arc<Self>,
+        run: &[u8],
         stride: usize,
         exchange: &Exchange<A>,
         now: Moment,
-    ) -> Option<Bytes> {
+        reflex: &mut Reflex<'_, A>,
+    ) -> Delivered {
         let mut state = self.lock();
         if state.gone {
-            return Some(run);
+            return Delivered::ToNobody;
         }
         self.last.store(now.0, Relaxed);
-        if run.len() <= stride {
-            self.queue(&mut state, run, exchange);
-        } else {
-            let mut at = 0;
-            while at < run.len() {
-                let end = (at + stride).min(run.len());
-                self.queue(&mut state, run.slice(at..end), exchange);
-                at = end;
+        let mut rest = run;
+        // What the session said before is on its way, and leaves first.
+        if state.is_idle() && !self.info.wants_messages() && !exchange.has_news() {
+            loop {
+                let (datagram, others) = rest.split_at(stride.min(rest.len()));
+                if !reflex(self, datagram) {
+                    break;
+                }
+                if others.is_empty() {
+                    return Delivered::Answered;
+                }
+                rest = others;
             }
         }
+        self.queue_run(&mut state, rest, stride, exchange);
         wake(state);
-        None
+        Delivered::Queued
+    }
+
+    /// What opens a session.
+    pub(super) fn begin(&self, run: &[u8], stride: usize, exchange: &Exchange<A>) {
+        self.queue_run(&mut self.lock(), run, stride, exchange);
+    }
+
+    fn queue_run(&self, state: &mut State, run: &[u8], stride: usize, exchange: &Exchange<A>) {
+        let mut rest = Bytes::copy_from_slice(run);
+        while rest.len() > stride {
+            self.queue(state, rest.split_to(stride), exchange);
+        }
+        self.queue(state, rest, exchange);
     }
 
     fn queue(&self, state: &mut State, datagram: Bytes, exchange: &Exchange<A>) {
@@ -189,8 +227,16 @@ impl<A> Peer<A> {
     }
 }
 
+impl State {
+    /// Whether what comes may be answered without the session.
+    fn is_idle(&self) -> bool {
+        self.idle && self.proof.is_none()
+    }
+}
+
 /// Wakes whoever waits to receive or to send.
 fn wake(mut state: MutexGuard<'_, State>) {
+    state.idle = false;
     let held = match &mut state.proof {
         Some(proof) => proof.held.take(),
         None => None,
@@ -300,6 +346,7 @@ impl<A: Unpin> Stream for PeerLink<A> {
             Some(waker) if waker.will_wake(cx.waker()) => {}
             waker => *waker = Some(cx.waker().clone()),
         }
+        state.idle = self.outgoing.message().is_none();
         Poll::Pending
     }
 }
@@ -352,9 +399,13 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
             ..
         } = &mut *self;
         ready!(exchange.poll_push(peer, outgoing, place, cx.waker()));
-        if on_credit && let Some(proof) = &mut peer.lock().proof {
+        let mut state = peer.lock();
+        if on_credit && let Some(proof) = &mut state.proof {
             proof.credit = proof.credit.saturating_sub(cost(size));
         }
+        // It was fed, and leaves as the session goes to wait.
+        state.idle = state.waker.is_some();
+        drop(state);
         peer.last.store(exchange.now().0, Relaxed);
         Poll::Ready(Ok(()))
     }
@@ -381,9 +432,9 @@ mod tests {
     }
 
     fn arrive(link: &PeerLink<&'static str>, data: &'static [u8], stride: usize) -> bool {
-        let run = Bytes::from_static(data);
-        let refused = link.peer.deliver(run, stride, &link.exchange, Moment(0));
-        refused.is_none()
+        let (peer, exchange) = (&link.peer, &link.exchange);
+        let delivered = peer.deliver(data, stride, exchange, Moment(0), &mut |_, _| false);
+        delivered == Delivered::Queued
     }
 
     /// Whether a message of `size` bytes may be sent now.
@@ -403,6 +454,81 @@ mod tests {
         let mut outbox = super::super::exchange::Outbox::new();
         link.exchange.take(&mut outbox);
         outbox.iter().map(|message| message.data.clone()).collect()
+    }
+
+    /// Whether a datagram is answered without the session.
+    fn has_reflex(link: &PeerLink<&'static str>) -> bool {
+        let (peer, exchange) = (&link.peer, &link.exchange);
+        let delivered = peer.deliver(b"ping", 4, exchange, Moment(0), &mut |_, _| true);
+        delivered == Delivered::Answered
+    }
+
+    /// The session waits; `true`: it got something.
+    fn waits(link: &mut PeerLink<&'static str>) -> bool {
+        link.next().now_or_never().is_some()
+    }
+
+    #[tokio::test]
+    async fn only_for_a_session_that_waits_is_there_a_reflex() {
+        let mut link = link(false);
+        assert!(!has_reflex(&link), "it has not asked for anything yet");
+        assert!(waits(&mut link) && !has_reflex(&link), "it is at work");
+        assert!(waits(&mut link) && !waits(&mut link));
+        assert!(has_reflex(&link) && has_reflex(&link));
+        // Woken, it may say something before it looks for what came.
+        assert!(arrive(&link, b"to be thought of", 16));
+        assert!(!has_reflex(&link));
+        assert!(waits(&mut link) && waits(&mut link) && !waits(&mut link));
+        assert!(has_reflex(&link));
+        link.peer.info.stop();
+        assert!(!has_reflex(&link), "it is to see its end");
+    }
+
+    #[tokio::test]
+    async fn what_a_session_fed_leaves_before_there_is_a_reflex() {
+        let mut link = link(false);
+        link.feed(Message::binary("fed".into())).await.unwrap();
+        assert!(!waits(&mut link) && !has_reflex(&link), "it is still here");
+        assert!(waits(&mut link) && !waits(&mut link));
+        link.flush().await.unwrap();
+        assert!(!has_reflex(&link), "the driver has not taken it");
+        assert_eq!(left(&link), ["fed"]);
+        assert!(waits(&mut link) && !waits(&mut link));
+        assert!(has_reflex(&link));
+    }
+
+    #[tokio::test]
+    async fn a_source_that_may_be_forged_has_no_reflex_until_it_has_proven_itself() {
+        let mut link = link(true);
+        assert!(!waits(&mut link) && !has_reflex(&link));
+        assert!(waits(&mut link) && !waits(&mut link) && !has_reflex(&link));
+        assert!(may_send(&mut link, 1000), "two have come");
+        left(&link);
+        assert!(waits(&mut link) && !waits(&mut link));
+        assert!(has_reflex(&link));
+    }
+
+    #[tokio::test]
+    async fn of_a_run_the_session_gets_what_has_no_reflex_and_what_follows() {
+        let mut link = link(false);
+        assert!(!waits(&mut link));
+        let mut answered = Vec::new();
+        let delivered = link.peer.deliver(
+            b"aabbccd",
+            2,
+            &link.exchange,
+            Moment(0),
+            &mut |_, datagram| {
+                let quick = datagram != b"bb";
+                answered.extend(quick.then(|| datagram.to_vec()));
+                quick
+            },
+        );
+        assert_eq!(delivered, Delivered::Queued);
+        assert_eq!(answered, [b"aa"]);
+        for expected in [&b"bb"[..], b"cc", b"d"] {
+            assert_eq!(link.next().await.unwrap().unwrap().data, expected);
+        }
     }
 
     #[tokio::test]
@@ -430,7 +556,7 @@ mod tests {
         let sending = link.send(Message::binary(vec![0; 500].into()));
         let arriving = async {
             tokio::task::yield_now().await;
-            peer.deliver(Bytes::new(), 0, &exchange, Moment(0));
+            peer.deliver(&[], 0, &exchange, Moment(0), &mut |_, _| false);
         };
         let both = async { tokio::join!(sending, arriving).0 };
         let sent = tokio::time::timeout(Duration::from_secs(5), both).await;

@@ -10,7 +10,8 @@ use bytes::{Buf, Bytes};
 
 use super::Datagrams;
 use super::exchange::{Exchange, Moment};
-use super::link::{InTable, Peer, PeerLink};
+use super::link::{Delivered, InTable, Peer, PeerLink};
+use super::reflex::Reflex;
 use crate::port::gate::Admission;
 use crate::port::run::Context;
 use crate::service::Service;
@@ -91,22 +92,19 @@ impl<A> Table<A> {
 }
 
 impl<A: Clone + Eq + Hash + Send + Sync + Unpin + 'static> Table<A> {
-    /// Queues `run` for its peer's session. Gives it back when there is none.
-    pub(super) fn deliver(&self, run: Run<A>, now: Moment) -> Option<Run<A>> {
-        let Some(peer) = self.peers.get(&run.address) else {
-            return Some(run);
+    /// Has `run` answered by `reflex`, or queues it for the session of who sent it.
+    pub(super) fn deliver(
+        &self,
+        address: &A,
+        run: &[u8],
+        stride: usize,
+        now: Moment,
+        reflex: &mut Reflex<'_, A>,
+    ) -> Delivered {
+        let Some(ByAddress(peer)) = self.peers.get(address) else {
+            return Delivered::ToNobody;
         };
-        let Run {
-            address,
-            bytes,
-            stride,
-        } = run;
-        let refused = peer.0.deliver(bytes, stride, &self.exchange, now)?;
-        Some(Run {
-            address,
-            bytes: refused,
-            stride,
-        })
+        peer.deliver(run, stride, &self.exchange, now, reflex)
     }
 
     /// Opens a session for a peer that has none, unless it may not have one.
@@ -146,9 +144,9 @@ impl<A: Clone + Eq + Hash + Send + Sync + Unpin + 'static> Table<A> {
         bytes.advance(said);
         if said == 0 || !bytes.is_empty() {
             // It is new, so it takes what comes.
-            peer.deliver(bytes, run.stride, &self.exchange, now);
+            peer.begin(&bytes, run.stride, &self.exchange);
         }
-        let limit = socket.limit(&peer.address);
+        let limit = D::limit(&peer.address);
         let link = PeerLink::new(peer.clone(), self.exchange.clone(), limit);
         let session = Session::of_packets(info, Box::new(link));
         let place = InTable {

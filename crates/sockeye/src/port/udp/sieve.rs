@@ -54,7 +54,7 @@ impl Sieve {
         &mut self,
         meta: &RecvMeta,
         run: &[u8],
-        plain: &mut dyn FnMut(Bytes, usize),
+        plain: &mut dyn FnMut(&[u8], usize),
     ) {
         if self.only {
             return self.pass(meta, run);
@@ -63,7 +63,7 @@ impl Sieve {
         if run.len() <= meta.stride {
             return match self.is_quic(run) {
                 true => self.pass(meta, run),
-                false => plain(Bytes::copy_from_slice(run), meta.stride),
+                false => plain(run, meta.stride),
             };
         }
         let mut rest = run;
@@ -80,17 +80,19 @@ impl Sieve {
             let (alike, others) = rest.split_at(same);
             match quic {
                 true => self.pass(meta, alike),
-                false => plain(Bytes::copy_from_slice(alike), meta.stride),
+                false => plain(alike, meta.stride),
             }
             rest = others;
         }
     }
 
     /// Tells the other side of the door if something has gone through.
-    pub(super) fn ring(&mut self) {
-        if std::mem::take(&mut self.passed) {
+    pub(super) fn ring(&mut self) -> bool {
+        let passed = std::mem::take(&mut self.passed);
+        if passed {
             self.door.ring();
         }
+        passed
     }
 
     fn pass(&mut self, meta: &RecvMeta, run: &[u8]) {
