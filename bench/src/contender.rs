@@ -1,6 +1,6 @@
 //! Who is measured: the command lines of sockeye and its peers, and how such a server is started.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{Advice, fadvise};
 use tempfile::TempDir;
 
 use crate::process::Group;
@@ -51,10 +52,19 @@ impl Contender {
 
     /// Can its program be found?
     pub(crate) fn exists(&self) -> bool {
-        is_installed(&self.program)
-            && self
-                .needs
-                .is_none_or(|needs| is_installed(Path::new(needs)))
+        let needs = self.needs.is_none_or(|needs| find(needs).is_some());
+        find(&self.program).is_some() && needs
+    }
+
+    /// Has the system read its program from the disk again. What a linker has just written lies in memory page by
+    /// page, what was read in large pieces; and mapping the one into a process takes longer than the other.
+    pub(crate) fn read_anew(&self) -> Result<()> {
+        let program = find(&self.program).context("it has gone")?;
+        let mut file = File::open(program)?;
+        file.sync_all()?;
+        fadvise(&file, 0, None, Advice::DontNeed)?;
+        std::io::copy(&mut file, &mut std::io::sink())?;
+        Ok(())
     }
 
     /// The command line for a port, silent: what it prints is not measured.
@@ -164,7 +174,7 @@ impl Programs {
             .into_iter()
             .chain(&needed)
         {
-            if !is_installed(program) {
+            if find(program).is_none() {
                 eprintln!(
                     "not measured, because it is not there: {}",
                     program.display()
@@ -199,7 +209,7 @@ impl Programs {
     /// The HTTP servers that answer GET with `hello`.
     pub(crate) fn http_get(&self) -> Vec<Contender> {
         let mut all = vec![self.sockeye("serve reply hello\\n 127.0.0.1:{port}")];
-        if is_installed(Path::new("nginx")) {
+        if find("nginx").is_some() {
             let script = self.script("nginx_get.sh");
             all.push(Contender::new("nginx", "sh", &format!("{script} {{port}}")));
         }
@@ -213,7 +223,7 @@ impl Programs {
             self.sockeye(&relay),
             Contender::new(alike, &self.sockeye, &format!("{relay} {flags}")),
         ];
-        if is_installed(Path::new("haproxy")) {
+        if find("haproxy").is_some() {
             let script = self.script("haproxy_relay.sh");
             let arguments = format!("{script} {{port}} {sink}");
             all.push(Contender::new("haproxy", "sh", &arguments));
@@ -244,7 +254,7 @@ impl Programs {
                 "peer tungstenite-echo --port {port}",
             ),
         ];
-        if is_installed(&old_node) {
+        if find(&old_node).is_some() {
             let words = |library: &str| format!("{script} {} {library} {{port}}", folder.display());
             all.push(Contender::new("uWebSockets.js", &old_node, &words("uws")));
             all.push(Contender::new("node ws", "node", &words("ws")));
@@ -310,10 +320,11 @@ pub(crate) fn present(all: Vec<Contender>) -> Vec<Contender> {
     all.into_iter().filter(Contender::exists).collect()
 }
 
-fn is_installed(program: &Path) -> bool {
+fn find(program: impl AsRef<Path>) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // `join` of an absolute path is that path.
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    let mut places = std::env::split_paths(&path).map(|folder| folder.join(&program));
+    places.find(|place| place.is_file())
 }
 
 /// A number that is free for TCP and UDP alike.

@@ -24,7 +24,9 @@ pub(super) fn run(plan: &Plan) -> Result<Vec<Table>> {
         plan.programs.sockeye("--version"),
         Contender::new("nc", "nc", "-h"),
     ];
-    rounds(starts, &present(plain.into()), LIMIT, |contender, round| {
+    let plain = present(plain.into());
+    plain.iter().try_for_each(Contender::read_anew)?;
+    rounds(starts, &plain, LIMIT, |contender, round| {
         let began = Instant::now();
         let (status, _) = Group::output(&mut contender.command(0), b"")?;
         let wall = began.elapsed();
