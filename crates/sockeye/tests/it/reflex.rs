@@ -80,11 +80,12 @@ async fn a_session_that_waits_is_woken_only_for_what_has_no_reflex() {
     stage.end().await;
 }
 
-#[tokio::test]
+/// The driver and the session run at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_comes_at_once_is_answered_in_its_order() {
     let stage = Stage::new("udp://127.0.0.1:0", Told).await;
     let socket = client(stage.socket_addr()).await;
-    for round in 0..20 {
+    for round in 0..100 {
         let texts: Vec<_> = (0..40)
             .map(|n| match (n + round) % 7 {
                 0 => "think".to_owned(),

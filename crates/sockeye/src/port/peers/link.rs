@@ -45,7 +45,9 @@ struct State {
     proof: Option<Box<Proof>>,
     error: Option<io::Error>,
     task: Option<AbortHandle>,
-    /// The session waits for a datagram, and all that it said is with the driver.
+    /// The session waits for a datagram, and has said nothing since it does.
+    waits: bool,
+    /// It waits, and all that it said is with the driver.
     idle: bool,
     /// The session has let go of it.
     gone: bool,
@@ -94,6 +96,7 @@ impl<A> Peer<A> {
             proof: forgeable.then(Box::default),
             error: None,
             task: None,
+            waits: false,
             idle: false,
             gone: false,
             over: false,
@@ -232,11 +235,16 @@ impl State {
     fn is_idle(&self) -> bool {
         self.idle && self.proof.is_none()
     }
+
+    /// The session was woken, or says something.
+    fn at_work(&mut self) {
+        (self.waits, self.idle) = (false, false);
+    }
 }
 
 /// Wakes whoever waits to receive or to send.
 fn wake(mut state: MutexGuard<'_, State>) {
-    state.idle = false;
+    state.at_work();
     let held = match &mut state.proof {
         Some(proof) => proof.held.take(),
         None => None,
@@ -346,6 +354,7 @@ impl<A: Unpin> Stream for PeerLink<A> {
             Some(waker) if waker.will_wake(cx.waker()) => {}
             waker => *waker = Some(cx.waker().clone()),
         }
+        state.waits = true;
         state.idle = self.outgoing.message().is_none();
         Poll::Pending
     }
@@ -367,6 +376,7 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
                 limit,
             });
         }
+        self.peer.lock().at_work();
         let put = self.outgoing.put(message.data);
         put.map_err(|source| Error::io(Operation::Send, self.peer.info.peer(), source))
     }
@@ -403,8 +413,8 @@ impl<A: Unpin> Sink<Message> for PeerLink<A> {
         if on_credit && let Some(proof) = &mut state.proof {
             proof.credit = proof.credit.saturating_sub(cost(size));
         }
-        // It was fed, and leaves as the session goes to wait.
-        state.idle = state.waker.is_some();
+        // What was fed leaves as the session goes to wait.
+        state.idle = state.waits;
         drop(state);
         peer.last.store(exchange.now().0, Relaxed);
         Poll::Ready(Ok(()))
@@ -482,6 +492,17 @@ mod tests {
         assert!(has_reflex(&link));
         link.peer.info.stop();
         assert!(!has_reflex(&link), "it is to see its end");
+    }
+
+    #[tokio::test]
+    async fn a_session_that_speaks_up_is_not_one_that_waits() {
+        let mut link = link(false);
+        assert!(!waits(&mut link));
+        link.send(Message::binary("news".into())).await.unwrap();
+        assert_eq!(left(&link), ["news"]);
+        assert!(!has_reflex(&link), "it may have more to say");
+        assert!(waits(&mut link) && !waits(&mut link));
+        assert!(has_reflex(&link));
     }
 
     #[tokio::test]
