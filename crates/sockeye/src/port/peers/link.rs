@@ -141,22 +141,21 @@ impl<A> Peer<A> {
                 rest = others;
             }
         }
-        self.queue_run(&mut state, rest, stride, exchange);
+        self.queue_run(&mut state, Bytes::copy_from_slice(rest), stride, exchange);
         wake(state);
         Delivered::Queued
     }
 
     /// What opens a session.
-    pub(super) fn begin(&self, run: &[u8], stride: usize, exchange: &Exchange<A>) {
+    pub(super) fn begin(&self, run: Bytes, stride: usize, exchange: &Exchange<A>) {
         self.queue_run(&mut self.lock(), run, stride, exchange);
     }
 
-    fn queue_run(&self, state: &mut State, run: &[u8], stride: usize, exchange: &Exchange<A>) {
-        let mut rest = Bytes::copy_from_slice(run);
-        while rest.len() > stride {
-            self.queue(state, rest.split_to(stride), exchange);
+    fn queue_run(&self, state: &mut State, mut run: Bytes, stride: usize, exchange: &Exchange<A>) {
+        while run.len() > stride {
+            self.queue(state, run.split_to(stride), exchange);
         }
-        self.queue(state, rest, exchange);
+        self.queue(state, run, exchange);
     }
 
     fn queue(&self, state: &mut State, datagram: Bytes, exchange: &Exchange<A>) {

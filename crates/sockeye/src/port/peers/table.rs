@@ -144,7 +144,7 @@ impl<A: Clone + Eq + Hash + Send + Sync + Unpin + 'static> Table<A> {
         bytes.advance(said);
         if said == 0 || !bytes.is_empty() {
             // It is new, so it takes what comes.
-            peer.begin(&bytes, run.stride, &self.exchange);
+            peer.begin(bytes, run.stride, &self.exchange);
         }
         let limit = D::limit(&peer.address);
         let link = PeerLink::new(peer.clone(), self.exchange.clone(), limit);

@@ -86,7 +86,7 @@ impl Sieve {
         }
     }
 
-    /// Tells the other side of the door if something has gone through.
+    /// Tells the other side of the door if something has gone through; `true`: it has.
     pub(super) fn ring(&mut self) -> bool {
         let passed = std::mem::take(&mut self.passed);
         if passed {
