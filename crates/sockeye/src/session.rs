@@ -85,6 +85,8 @@ enum Carrier {
     Packets(Box<dyn Packets>, Fed),
 }
 
+/// The socket comes first and begins a line of the cache: a message that is only passed on touches no other.
+#[repr(C, align(64))]
 struct BytesCarrier {
     stream: ByteStream,
     inbox: Inbox,

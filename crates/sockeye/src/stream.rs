@@ -30,9 +30,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> AsyncIo for T {}
 /// `head` is the one read buffer: whoever looks at the first bytes (sniff, framing) looks there, so
 /// nothing that was read is ever lost when the stream is handed on. An idle stream owns no buffer:
 /// memory is taken when the socket is readable and given back when it is not.
+// In this order for the sake of what it is a part of, see `BytesCarrier`.
+#[repr(C)]
 pub struct ByteStream {
-    pub(crate) head: BytesMut,
     pub(crate) io: Io,
+    pub(crate) head: BytesMut,
     /// Where bytes are counted once nobody counts messages any more.
     pub(crate) tally: Option<Arc<dyn Tally>>,
 }
@@ -420,21 +422,29 @@ const SMALL: usize = 4 * 1024;
 thread_local! {
     /// Every stream of a thread reads through this one buffer, which therefore stays hot.
     static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());
+    /// The same for bytes that nobody keeps.
+    static LENT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Reads once and shows what came, in memory that all streams of a thread share. `None`: the peer has finished.
-pub(crate) fn poll_lend<R: Source, T>(
+pub(crate) fn poll_lend<R: AsyncRead + Unpin, T>(
     io: &mut R,
     cx: &mut Context<'_>,
     lend: impl FnOnce(&mut R, &[u8], &mut Context<'_>) -> T,
 ) -> Poll<io::Result<Option<T>>> {
-    ready!(io.poll_readable(cx))?;
-    with_scratch(
-        |scratch| match poll_read_buf(Pin::new(&mut *io), cx, scratch) {
-            Poll::Ready(Ok(1..)) => Poll::Ready(Ok(Some(lend(io, scratch, cx)))),
-            read => read.map_ok(|_| None),
-        },
-    )
+    let mut lent = LENT.take();
+    if lent.is_empty() {
+        lent = vec![0; READ];
+    }
+    let mut came = ReadBuf::new(&mut lent);
+    let used = match Pin::new(&mut *io).poll_read(cx, &mut came) {
+        Poll::Ready(Ok(())) if !came.filled().is_empty() => {
+            Poll::Ready(Ok(Some(lend(io, came.filled(), cx))))
+        }
+        read => read.map_ok(|()| None),
+    };
+    LENT.set(lent);
+    used
 }
 
 /// Gives `user` the buffer of this thread, empty and with room for a read.

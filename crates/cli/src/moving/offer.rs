@@ -57,8 +57,21 @@ pub(crate) async fn offer(
     told: (&str, &str),
     over: impl Future<Output = ()>,
 ) -> Result<ExitCode> {
-    let (log, writer) = Log::start();
+    let log = Log::default();
     let reporter = Reporter::new(log.clone(), Form::Text, false);
+    let done = serve(args, files, under, told, over, &reporter).await;
+    log.flush();
+    done
+}
+
+async fn serve(
+    args: &OfferArgs,
+    files: Files,
+    under: &str,
+    told: (&str, &str),
+    over: impl Future<Output = ()>,
+    reporter: &Arc<Reporter>,
+) -> Result<ExitCode> {
     let tls = TlsServer::new(TlsServerOptions {
         identity: TlsIdentity::SelfSigned(config::state().map(|state| state.join("tls"))),
         ..TlsServerOptions::default()
@@ -74,7 +87,7 @@ pub(crate) async fn offer(
     let pin = tls.certificate()?.certificate.sha256().to_string();
     let path = format!("{under}/");
     announce(
-        &reporter,
+        reporter,
         &port.listening(),
         &path,
         &pin.replace(':', ""),
@@ -102,8 +115,6 @@ pub(crate) async fn offer(
     // What is on its way gets a moment.
     let ended = tokio::time::timeout(Duration::from_secs(10), serving).await;
     ended.unwrap_or(Ok(()))?;
-    drop((reporter, log));
-    writer.finish().await;
     Ok(code)
 }
 

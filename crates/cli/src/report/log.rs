@@ -1,10 +1,10 @@
 //! Lines on their way to standard error.
 
 use std::io::{self, IsTerminal, Write};
-use std::mem::take;
+use std::mem::{replace, take};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use crate::console::Printer;
@@ -13,12 +13,8 @@ use crate::console::Printer;
 ///
 /// A thread writes them, so that a reader of the log who has stopped reading does not stop the server. When too
 /// many wait, lines are left out, and how many is told in their place.
-#[derive(Clone, Debug)]
-pub(crate) struct Log {
-    queue: Arc<Queue>,
-    /// The thread ends when the last of these is gone.
-    _open: Arc<Open>,
-}
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Arc<Queue>);
 
 /// Lines that may wait.
 const LINES: usize = 4096;
@@ -27,83 +23,156 @@ const LINES: usize = 4096;
 /// than the line.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// After this long without a line there is no thread: in a process that has only one, each system call finds its file
+/// without counting who uses it, which is a hundredth of the time that a small message takes.
+const REST: Duration = Duration::from_millis(100);
+
+/// Who does not read the log for this long is not waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: Mutex<Waiting>,
+    state: Mutex<State>,
     filled: Condvar,
 }
 
-/// What the thread has not taken yet.
+#[derive(Debug, Default)]
+struct State {
+    waiting: Waiting,
+    writer: Writer,
+    /// Lines are to appear above the one that is being typed.
+    above: Option<Printer>,
+}
+
+/// What has not been taken yet.
 #[derive(Debug, Default)]
 struct Waiting {
     text: String,
     lines: usize,
     left_out: u64,
-    /// From here on above the line that is being typed.
-    above: Option<Printer>,
     /// Who waits until it is written.
     flushes: Vec<SyncSender<()>>,
-    closed: bool,
-    /// Whether the thread has to be woken.
-    asleep: bool,
 }
 
-#[derive(Debug)]
-struct Open(Arc<Queue>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.put(|waiting| waiting.closed = true);
-    }
+/// The thread that writes.
+#[derive(Clone, Copy, Debug, Default)]
+enum Writer {
+    /// There is none.
+    #[default]
+    Gone,
+    Busy,
+    /// It has to be woken.
+    Asleep,
+    /// It could not write, nor will anybody.
+    Failed,
 }
 
 impl Queue {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, put: impl FnOnce(&mut Waiting)) {
-        let mut waiting = self.lock();
-        put(&mut waiting);
-        let asleep = take(&mut waiting.asleep);
-        drop(waiting);
-        if asleep {
-            self.filled.notify_one();
+    fn put(self: &Arc<Self>, put: impl FnOnce(&mut Waiting)) {
+        let mut state = self.lock();
+        let writer = match state.writer {
+            Writer::Failed => return,
+            _ => replace(&mut state.writer, Writer::Busy),
+        };
+        put(&mut state.waiting);
+        drop(state);
+        match writer {
+            Writer::Asleep => self.filled.notify_one(),
+            Writer::Gone => self.start(),
+            Writer::Busy | Writer::Failed => {}
         }
     }
 
-    /// What has gathered, as soon as there is something.
-    fn next(&self) -> Waiting {
-        let mut waiting = self.lock();
-        while waiting.is_empty() {
-            waiting.asleep = true;
-            let woken = self.filled.wait(waiting);
-            waiting = woken.unwrap_or_else(PoisonError::into_inner);
+    fn start(self: &Arc<Self>) {
+        let queue = self.clone();
+        let started = thread::Builder::new().spawn(move || queue.write_all());
+        if started.is_err() {
+            // Where there is no room for a thread the caller is the one who waits for the reader.
+            self.lock().writer = Writer::Gone;
+            let _ = self.write_next();
         }
-        take(&mut *waiting)
+    }
+
+    fn write_all(&self) {
+        while self.wait() {
+            if self.write_next().is_err() {
+                let mut state = self.lock();
+                state.writer = Writer::Failed;
+                state.waiting = Waiting::default();
+                return;
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Until there is something to write. `false`: there was nothing for long.
+    fn wait(&self) -> bool {
+        let mut state = self.lock();
+        while state.waiting.is_empty() {
+            state.writer = Writer::Asleep;
+            let woken = self.filled.wait_timeout(state, REST);
+            let (next, waited) = woken.unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            if waited.timed_out() && state.waiting.is_empty() {
+                state.writer = Writer::Gone;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Writes what has gathered.
+    fn write_next(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        let Waiting {
+            mut text,
+            left_out,
+            flushes,
+            ..
+        } = take(&mut state.waiting);
+        let mut above = state.above.take();
+        drop(state);
+        if left_out > 0 {
+            text.push_str(&format!(
+                "note: {left_out} lines were left out here: they came faster than they were read\n"
+            ));
+        }
+        let written = match &mut above {
+            _ if text.is_empty() => Ok(()),
+            Some(printer) => printer.print(text),
+            None => io::stderr().write_all(text.as_bytes()),
+        };
+        if let Some(printer) = above {
+            self.lock().above.get_or_insert(printer);
+        }
+        for done in flushes {
+            // Who waited for it may have stopped waiting.
+            let _ = done.send(());
+        }
+        written
+    }
+}
+
+impl State {
+    /// Whether every line is written.
+    fn is_at_rest(&self) -> bool {
+        self.waiting.is_empty() && !matches!(self.writer, Writer::Busy)
     }
 }
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.lines == 0 && self.above.is_none() && self.flushes.is_empty() && !self.closed
+        self.lines == 0 && self.flushes.is_empty()
     }
 }
 
 impl Log {
-    /// Starts the thread. Join it after every `Log` is dropped to see the last lines out.
-    pub(crate) fn start() -> (Self, Writer) {
-        let queue = Arc::new(Queue::default());
-        let log = Self {
-            queue: queue.clone(),
-            _open: Arc::new(Open(queue.clone())),
-        };
-        let thread = thread::spawn(move || write_all(&queue));
-        (log, Writer { thread })
-    }
-
     pub(crate) fn write(&self, line: String) {
-        self.queue.put(|waiting| match waiting.lines < LINES {
+        self.0.put(|waiting| match waiting.lines < LINES {
             true => {
                 waiting.lines += 1;
                 match waiting.text.is_empty() {
@@ -118,62 +187,17 @@ impl Log {
     /// Waits until every line so far is written, but not for ever.
     pub(crate) fn flush(&self) {
         let (done, flushed) = sync_channel(1);
-        self.queue.put(|waiting| waiting.flushes.push(done));
-        // Who does not read the log in a second is not waited for.
-        let _ = flushed.recv_timeout(Duration::from_secs(1));
+        if self.0.lock().is_at_rest() {
+            return;
+        }
+        self.0.put(|waiting| waiting.flushes.push(done));
+        let _ = flushed.recv_timeout(PATIENCE);
     }
 
     /// A person types where the log goes: their half-typed line shall survive it.
     pub(crate) fn above(&self, printer: Printer) {
         if io::stderr().is_terminal() {
-            self.queue.put(|waiting| waiting.above = Some(printer));
+            self.0.lock().above = Some(printer);
         }
-    }
-}
-
-/// The thread behind a [`Log`].
-#[derive(Debug)]
-pub(crate) struct Writer {
-    thread: JoinHandle<()>,
-}
-
-impl Writer {
-    /// Waits for the last lines, but not for ever: whoever should read them may have stopped.
-    pub(crate) async fn finish(self) {
-        let joined = tokio::task::spawn_blocking(move || self.thread.join());
-        let _ = tokio::time::timeout(Duration::from_secs(1), joined).await;
-    }
-}
-
-fn write_all(queue: &Queue) {
-    let mut above = None;
-    loop {
-        let Waiting {
-            mut text,
-            left_out,
-            above: printer,
-            flushes,
-            closed,
-            ..
-        } = queue.next();
-        if left_out > 0 {
-            text.push_str(&format!(
-                "note: {left_out} lines were left out here: they came faster than they were read\n"
-            ));
-        }
-        above = printer.or(above);
-        let written = match &mut above {
-            _ if text.is_empty() => Ok(()),
-            Some(printer) => printer.print(text),
-            None => io::stderr().write_all(text.as_bytes()),
-        };
-        for done in flushes {
-            // Who waited for it may have stopped waiting.
-            let _ = done.send(());
-        }
-        if written.is_err() || closed {
-            return;
-        }
-        thread::sleep(PAUSE);
     }
 }

@@ -21,14 +21,20 @@ pub(crate) async fn run(mut args: ServeArgs, confined: Option<String>) -> Result
     args.eye.dialed = eye.as_ref().map(Eye::lookout);
     args.eye.lookout = eye.as_ref().and_then(Eye::port_lookout);
     args.eye.view = eye.as_ref().map(Eye::view);
-    let done = open(args, confined, eye.as_ref()).await;
+    let log = Log::default();
+    let done = open(args, confined, eye.as_ref(), &log).await;
+    log.flush();
     eye::close(eye).await?;
     done
 }
 
-async fn open(args: ServeArgs, confined: Option<String>, eye: Option<&Eye>) -> Result<ExitCode> {
+async fn open(
+    args: ServeArgs,
+    confined: Option<String>,
+    eye: Option<&Eye>,
+    log: &Log,
+) -> Result<ExitCode> {
     let plan = Plan::read(&args)?;
-    let (log, writer) = Log::start();
     let form = match (args.json, args.hex) {
         (true, _) => Form::Json,
         (false, true) => Form::Hex,
@@ -68,16 +74,13 @@ async fn open(args: ServeArgs, confined: Option<String>, eye: Option<&Eye>) -> R
 
     let stop = CancellationToken::new();
     let serving = async {
-        let code = serve(service, port, &args, &log, &stop, &mut signals).await;
+        let code = serve(service, port, &args, log, &stop, &mut signals).await;
         stop.cancel();
         code
     };
     let announcing = report::nearby::announced(&reporter, announced, &stop);
     let (code, ()) = tokio::join!(serving, announcing);
-    let code = code?;
-    drop((reporter, log));
-    writer.finish().await;
-    Ok(code)
+    code
 }
 
 /// Until it has ended, or a signal came.

@@ -119,6 +119,21 @@ fn a_log_that_nobody_reads_does_not_stop_a_server() {
 }
 
 #[test]
+fn the_log_has_a_thread_only_while_there_is_something_to_write() {
+    let mut server = Server::start("echo tcp://127.0.0.1:0");
+    server.run.until_threads(1);
+    for number in 1..=3 {
+        let client = server.tcp();
+        server.run.err.until(&format!("open  #{number} "));
+        drop(client);
+        server.run.err.until(&format!("close #{number} "));
+        server.run.until_threads(1);
+    }
+    server.run.signal(Signal::TERM);
+    assert_eq!(server.run.end().code, 143);
+}
+
+#[test]
 fn an_output_that_nobody_reads_holds_up_only_who_speaks() {
     let (mut output, writer) = std::io::pipe().unwrap();
     let line = sockeye(words("serve console tcp://127.0.0.1:0"));

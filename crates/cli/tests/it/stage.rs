@@ -235,6 +235,17 @@ impl Run {
         ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
     }
 
+    /// Waits until it has only this many threads.
+    #[track_caller]
+    pub(crate) fn until_threads(&self, count: usize) {
+        let tasks = format!("/proc/{}/task", self.id());
+        let start = Instant::now();
+        while std::fs::read_dir(&tasks).unwrap().count() != count {
+            assert!(start.elapsed() < LONG, "{} keeps its threads", self.name);
+            std::thread::yield_now();
+        }
+    }
+
     /// The number of its process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()

@@ -363,8 +363,7 @@ fn asked(guests: Guests, identity: Identity, spoken: Spoken) -> http::Connection
 /// Whether the first line is the token.
 pub(super) async fn knows(token: &Token, place: &Place, session: &mut Session) -> bool {
     let line = poll_fn(|cx| session.poll_line(MAX_TOKEN + "\r\n".len(), cx));
-    let line = pin!(timeout(HANDSHAKE, line));
-    match place.until_goodbye(line).await {
+    match place.until_goodbye(timeout(HANDSHAKE, line)).await {
         Some(Ok(Ok(line))) => token.is_line(&line),
         // Gone, stopped, or silent: in any case not somebody who knows it.
         _ => false,

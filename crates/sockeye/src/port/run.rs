@@ -1,13 +1,14 @@
 //! One session from its opening to its end.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -163,90 +164,67 @@ impl Place {
     }
 
     /// Runs `serving` within the port's limits: idle time, and grace when the port stops.
-    pub(super) async fn limit<F>(&self, mut serving: Pin<&mut F>) -> Result<(), Ending>
+    ///
+    /// Each message of each session comes through here, so what is seldom looked at is elsewhere: with many sessions
+    /// every line of the cache that a message touches is one that is not there.
+    pub(super) fn limit<'a, F>(
+        &'a self,
+        mut serving: Pin<&'a mut F>,
+    ) -> impl Future<Output = Result<(), Ending>> + Send + 'a
     where
         F: Future<Output = Result<()>> + Send,
     {
-        let config = &self.context.config;
-        // Timers are boxed: few sessions have one.
-        match config.idle_timeout {
-            None => {
-                if let Some(served) = self.until_goodbye(serving.as_mut()).await {
-                    return served.map_err(Ending::Failed);
-                }
-            }
-            Some(limit) => {
-                let quiet = self.until_goodbye_or_silence(serving.as_mut(), limit);
-                match Box::pin(quiet).await {
-                    Ok(Some(served)) => return served.map_err(Ending::Failed),
-                    Ok(None) => {}
-                    Err(idle) => return Box::pin(self.last_words(serving)).await.ok_or(idle)?,
-                }
-            }
-        }
-        Box::pin(self.grace(serving)).await
-    }
-
-    /// As [`until_goodbye`](Self::until_goodbye), or until nothing went either way for `limit`.
-    async fn until_goodbye_or_silence<F: Future>(
-        &self,
-        serving: Pin<&mut F>,
-        limit: Duration,
-    ) -> Result<Option<F::Output>, Ending> {
-        tokio::select! {
-            biased;
-            served = self.until_goodbye(serving) => Ok(served),
-            () = silence(&self.info, limit) => Err(Ending::Idle(limit)),
-        }
-    }
-
-    /// Lets the service see that nothing more comes, so that the peer can be told why. `None`: a peer that takes nothing
-    /// is not waited for.
-    async fn last_words<F>(&self, serving: Pin<&mut F>) -> Option<Result<(), Ending>>
-    where
-        F: Future<Output = Result<()>>,
-    {
-        self.info.expire();
-        self.info.stop();
-        let served = tokio::time::timeout(LAST_WORDS, serving).await.ok()?;
-        Some(served.map_err(Ending::Failed))
-    }
-
-    /// What a session may still do when the port stops.
-    async fn grace<F>(&self, serving: Pin<&mut F>) -> Result<(), Ending>
-    where
-        F: Future<Output = Result<()>>,
-    {
-        self.info.stop();
-        tokio::select! {
-            biased;
-            served = serving => served.map_err(Ending::Failed),
-            () = tokio::time::sleep(self.context.config.grace) => Err(Ending::Stopped),
-        }
-    }
-
-    /// Runs `serving` until it is done, or (`None`) until the port says goodbye.
-    ///
-    /// Waiting for the goodbye is set up once. After that each poll costs one look at a flag, where `select!`
-    /// would take the token's locks for every message of every session.
-    pub(super) async fn until_goodbye<F: Future>(
-        &self,
-        mut serving: Pin<&mut F>,
-    ) -> Option<F::Output> {
         let context = &*self.context;
-        let mut goodbye = pin!(context.goodbye.cancelled());
-        let mut waiting = false;
-        poll_fn(|cx| {
+        let mut end = Box::pin(self.end());
+        let is_timed = context.config.idle_timeout.is_some();
+        let mut looks = true;
+        poll_fn(move |cx| {
             if let Poll::Ready(served) = serving.as_mut().poll(cx) {
-                return Poll::Ready(Some(served));
+                return Poll::Ready(served.map_err(Ending::Failed));
             }
-            if !waiting || context.leaving.load(Relaxed) {
-                waiting = true;
-                return goodbye.as_mut().poll(cx).map(|()| None);
+            // The goodbye is waited for from the first look on: then a flag says whether it came, where asking again
+            // would take the locks of the token.
+            if looks || context.leaving.load(Relaxed) {
+                looks = is_timed;
+                return end.as_mut().poll(cx).map(Err);
             }
             Poll::Pending
         })
-        .await
+    }
+
+    /// Waits until the session is to end, lets it know, and gives it a moment in which it may still end by itself.
+    async fn end(&self) -> Ending {
+        let config = &self.context.config;
+        // Timers are boxed: few sessions have one.
+        let idle = async {
+            match config.idle_timeout {
+                Some(limit) => Box::pin(silence(&self.info, limit)).await,
+                None => pending().await,
+            }
+        };
+        let (moment, ending) = tokio::select! {
+            biased;
+            () = self.context.goodbye.cancelled() => (config.grace, Ending::Stopped),
+            limit = idle => {
+                // Its peer can be told why; one that takes nothing is not waited for.
+                self.info.expire();
+                (LAST_WORDS, Ending::Idle(limit))
+            }
+        };
+        self.info.stop();
+        // It has to be polled to see that.
+        yield_now().await;
+        Box::pin(sleep(moment)).await;
+        ending
+    }
+
+    /// Runs `work` until it is done, or (`None`) until the port says goodbye.
+    pub(super) async fn until_goodbye<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.context.goodbye.cancelled() => None,
+        }
     }
 
     /// The session has ended in one of the ways there are.
@@ -287,8 +265,8 @@ impl Drop for Place {
     }
 }
 
-/// Returns when nothing went either way for `limit`, give or take a quarter of it.
-async fn silence(info: &Info, limit: Duration) {
+/// Returns when nothing went either way for `limit`, which it returns, give or take a quarter of it.
+async fn silence(info: &Info, limit: Duration) -> Duration {
     const LOOKS: u32 = 4;
     let counters = info.counters();
     let traffic = || {
@@ -301,9 +279,10 @@ async fn silence(info: &Info, limit: Duration) {
     let mut last = traffic();
     let mut quiet = 0;
     while quiet < LOOKS {
-        tokio::time::sleep(limit / LOOKS).await;
+        sleep(limit / LOOKS).await;
         let now = traffic();
         quiet = if now == last { quiet + 1 } else { 0 };
         last = now;
     }
+    limit
 }

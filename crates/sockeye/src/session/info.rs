@@ -14,15 +14,17 @@ use crate::session::{AnswerHead, Answered, Endpoint, Fate, Message, Path, Reques
 use crate::stream::{Counters, Tally};
 
 /// Facts about one session. Shared by everything that takes part in it.
+// In this order, because what each message looks at should lie together.
+#[repr(C)]
 pub struct Info {
+    state: AtomicU8,
+    /// Microseconds; 0 when it is not known.
+    rtt: AtomicU32,
+    counters: Counters,
     /// 0 until somebody asks.
     id: AtomicU64,
     identity: Identity,
     opened: Instant,
-    counters: Counters,
-    state: AtomicU8,
-    /// Microseconds; 0 when it is not known.
-    rtt: AtomicU32,
     answer: OnceLock<Box<AnswerHead>>,
 }
 

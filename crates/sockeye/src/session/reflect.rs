@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-use super::sending::Outbox;
 use super::{BytesCarrier, Carrier, Info, Session};
 use crate::error::{Error, Operation, Result};
 use crate::stream::{Io, READ, poll_lend};
@@ -20,29 +19,34 @@ impl Session {
     /// Nothing is allocated or copied for what leaves at once.
     pub(crate) fn reflect(&mut self) -> impl Future<Output = Result<()>> + Send + '_ {
         let Self { info, carrier } = self;
+        let mut bytes = match carrier {
+            Carrier::Bytes(bytes) if bytes.is_bare() => Some(&mut **bytes),
+            _ => None,
+        };
+        // Known here, because looking into the outbox costs a cache line of each session for each message.
+        let mut waits = bytes.as_ref().is_some_and(|bytes| !bytes.outbox.is_empty());
         poll_fn(move |cx| {
-            let Carrier::Bytes(bytes) = carrier else {
+            let Some(bytes) = &mut bytes else {
                 return Poll::Ready(Ok(()));
             };
-            let BytesCarrier {
-                stream,
-                inbox,
-                outbox,
-            } = &mut **bytes;
+            let io = &mut bytes.stream.io;
             let failed = |operation, source| Error::io(operation, info.peer(), source);
-            // What stands between us and a socket has to be flushed as well.
-            let is_socket = matches!(stream.io, Io::Tcp(_) | Io::Unix(_));
-            while is_socket
-                && inbox.takes_all(READ)
-                && stream.head.is_empty()
-                && !info.wants_messages()
-            {
-                ready!(outbox.poll_write(&mut stream.io, info, cx))?;
-                let lent = poll_lend(&mut stream.io, cx, |io, came, cx| {
-                    give_back(io, outbox, came, info, cx)
+            while !info.wants_messages() {
+                if waits {
+                    ready!(bytes.outbox.poll_write(io, info, cx))?;
+                    waits = false;
+                }
+                let lent = poll_lend(io, cx, |io, came, cx| {
+                    give_back(io, came, info, cx, |unsent| {
+                        waits = true;
+                        bytes.outbox.push(unsent);
+                    })
                 });
                 match ready!(lent).map_err(|source| failed(Operation::Receive, source))? {
-                    None => inbox.finish(),
+                    None => {
+                        bytes.inbox.finish();
+                        break;
+                    }
                     Some(given) => given.map_err(|source| failed(Operation::Send, source))?,
                 }
             }
@@ -51,23 +55,35 @@ impl Session {
     }
 }
 
-/// What does not leave at once waits in the outbox.
+impl BytesCarrier {
+    /// Whether all that comes over a socket is one message, whatever it is. What stands between us and a socket would have
+    /// to be flushed as well.
+    fn is_bare(&self) -> bool {
+        let is_socket = matches!(self.stream.io, Io::Tcp(_) | Io::Unix(_));
+        is_socket && self.stream.head.is_empty() && self.inbox.takes_all(READ)
+    }
+}
+
+/// What does not leave at once is `kept`.
 fn give_back(
     io: &mut Io,
-    outbox: &mut Outbox,
     came: &[u8],
     info: &Info,
     cx: &mut Context<'_>,
+    keep: impl FnOnce(&[u8]),
 ) -> io::Result<()> {
-    info.counters().add_bytes_in(came.len());
-    info.counters().add_message_in();
-    info.counters().add_message_out();
+    let counters = info.counters();
+    counters.add_bytes_in(came.len());
+    counters.add_message_in();
+    counters.add_message_out();
     let written = match Pin::new(io).poll_write(cx, came) {
         Poll::Ready(written) => written?,
         Poll::Pending => 0,
     };
-    info.counters().add_bytes_out(written);
-    outbox.push(&came[written..]);
+    counters.add_bytes_out(written);
+    if written < came.len() {
+        keep(&came[written..]);
+    }
     Ok(())
 }
 
