@@ -186,7 +186,6 @@ impl Programs {
 
     /// The TCP echo servers.
     pub(crate) fn tcp_echo(&self) -> Vec<Contender> {
-        let script = self.script("threading_echo.py");
         present(vec![
             self.sockeye("serve echo 127.0.0.1:{port}"),
             Contender::new(
@@ -196,6 +195,14 @@ impl Programs {
             ),
             Contender::new("tokio", &self.bench, "peer tokio-echo --port {port}"),
             Contender::new("epoll", self.epoll(), "{port}"),
+        ])
+    }
+
+    /// The same beside those that have a thread or a process for each connection.
+    pub(crate) fn tcp_threads(&self) -> Vec<Contender> {
+        let script = self.script("threading_echo.py");
+        present(vec![
+            self.sockeye("serve echo 127.0.0.1:{port}"),
             Contender::new("python", "python3", &format!("{script} {{port}}")),
             Contender::new("ncat", "ncat", "-k -l 127.0.0.1 {port} -e /bin/cat"),
             Contender::new(

@@ -8,6 +8,7 @@ pub(crate) mod tcp;
 pub(crate) mod udp;
 pub(crate) mod ws;
 
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -45,14 +46,26 @@ impl Counters {
     }
 }
 
-/// What happened within the window.
+/// What happened within a window, or in several.
+#[derive(Default)]
 pub(crate) struct Watched {
     sent: u64,
     done: u64,
     lost: u64,
     wall: Duration,
     server: Duration,
-    foreign: f64,
+    others: Duration,
+}
+
+impl AddAssign for Watched {
+    fn add_assign(&mut self, more: Self) {
+        self.sent += more.sent;
+        self.done += more.done;
+        self.lost += more.lost;
+        self.wall += more.wall;
+        self.server += more.server;
+        self.others += more.others;
+    }
 }
 
 impl Watched {
@@ -78,7 +91,7 @@ impl Watched {
 
     /// CPUs that neither the server nor the bench used: the noise of the sample.
     pub(crate) fn foreign(&self) -> f64 {
-        self.foreign
+        self.others.as_secs_f64() / self.wall.as_secs_f64()
     }
 }
 
@@ -99,7 +112,7 @@ pub(crate) fn watch(counters: &Counters, server: &Group, window: Window) -> Resu
         lost: after.lost - before.lost,
         wall,
         server,
-        foreign: others.as_secs_f64() / wall.as_secs_f64(),
+        others,
     })
 }
 

@@ -134,9 +134,11 @@ fn rounds(streams: &[TcpStream], talk: &Talk, counters: &Counters) -> Result<()>
         stream.write_all(&talk.question).context("sending")?;
     }
     let mut owed = vec![talk.answer; streams.len()];
+    // At the end all that was asked is answered: nothing of this load reaches into what comes next.
+    let mut waiting = streams.len();
     let mut events = vec![EpollEvent::empty(); 1024];
     let mut buffer = vec![0; 64 * 1024];
-    while !counters.stopped() {
+    while waiting > 0 {
         let ready = epoll
             .wait(&mut events, 100_u8)
             .context("waiting for answers")?;
@@ -158,12 +160,17 @@ fn rounds(streams: &[TcpStream], talk: &Talk, counters: &Counters) -> Result<()>
             );
             let left = owed[index].checked_sub(count);
             owed[index] = left.context("the server sent more than it got")?;
-            if owed[index] == 0 {
-                // Never blocks: a buffer that holds no unanswered message has room for one.
-                stream.write_all(&talk.question).context("sending")?;
-                owed[index] = talk.answer;
-                done += 1;
+            if owed[index] > 0 {
+                continue;
             }
+            done += 1;
+            if counters.stopped() {
+                waiting -= 1;
+                continue;
+            }
+            // Never blocks: a buffer that holds no unanswered message has room for one.
+            stream.write_all(&talk.question).context("sending")?;
+            owed[index] = talk.answer;
         }
         counters.done.fetch_add(done, Ordering::Relaxed);
     }
