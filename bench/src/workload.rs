@@ -18,6 +18,7 @@ mod trace_rows;
 mod transfer;
 mod transfer_large;
 mod transfer_small;
+mod turns;
 mod udp_burst;
 mod udp_echo;
 mod udp_shared;

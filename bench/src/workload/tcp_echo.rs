@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::turns::{Load, turns};
 use super::{Plan, rounds};
-use crate::contender::{Contender, Server, Transport};
+use crate::contender::{Server, Transport};
 use crate::load::{Watched, Window, tcp};
-use crate::process::Deadline;
 use crate::report::Bound::{AtLeast, Shown};
 use crate::report::{Column, Goal, Table};
 
@@ -59,116 +59,31 @@ fn figures(watched: &Watched) -> Vec<f64> {
     vec![watched.rate(), watched.cost(), watched.foreign()]
 }
 
-/// What slows a virtual machine down comes and goes within a second. So those that may be nearly as fast as each other
-/// take turns within a round.
-const TURN: Window = Window {
-    warm: Duration::from_millis(10),
-    length: Duration::from_millis(50),
-};
-
 /// Beside bare loops.
 fn near(plan: &Plan) -> Vec<Table> {
-    let mut tables = CONNECTIONS.map(table);
-    let contenders = plan.programs.tcp_echo();
-    let mut failures = vec![0; contenders.len()];
-    for round in 0..plan.rounds {
-        let able = contenders.iter().zip(&mut failures);
-        let able = able.filter(|(_, failures)| **failures < 2);
-        let mut entrants: Vec<_> = able
-            .map(|(contender, failures)| Entrant::new(contender, round, failures))
-            .collect();
-        let _deadline = Deadline::after(plan.window.length * 20 + Duration::from_secs(60));
-        for entrant in &mut entrants {
-            entrant.attempt(Entrant::start);
-        }
-        for (connections, table) in CONNECTIONS.into_iter().zip(&mut tables) {
-            compare(&mut entrants, connections, plan.window);
-            for entrant in &entrants {
-                if let Some(watched) = &entrant.watched {
-                    table.add(entrant.contender.name, round, figures(watched));
-                }
-            }
-        }
-    }
-    tables.into()
+    let cases = CONNECTIONS.map(|count| (Connections(count), table(count)));
+    turns(plan, &plan.programs.tcp_echo(), cases)
 }
 
-/// Each is watched for `window`, turn by turn.
-fn compare(entrants: &mut [Entrant<'_>], connections: usize, window: Window) {
-    for entrant in &mut *entrants {
-        entrant.attempt(|entrant| entrant.connect(connections, window.warm));
-    }
-    let turns = window.length.div_duration_f64(TURN.length).ceil() as usize;
-    for turn in 0..turns {
-        let (later, first) = entrants.split_at_mut(turn % entrants.len().max(1));
-        for entrant in first.iter_mut().chain(later) {
-            entrant.attempt(|entrant| entrant.turn(TURN));
-        }
-    }
-}
+struct Connections(usize);
 
-/// A contender within a round.
-struct Entrant<'a> {
-    contender: &'a Contender,
-    round: usize,
-    failures: &'a mut usize,
-    server: Option<Server>,
-    streams: Vec<TcpStream>,
-    watched: Option<Watched>,
-}
+impl Load for Connections {
+    const TRANSPORT: Transport = Transport::Tcp;
+    type Open = Vec<TcpStream>;
 
-impl<'a> Entrant<'a> {
-    fn new(contender: &'a Contender, round: usize, failures: &'a mut usize) -> Self {
-        Self {
-            contender,
-            round,
-            failures,
-            server: None,
-            streams: Vec::new(),
-            watched: None,
+    fn open(&self, server: &Server) -> Result<Self::Open> {
+        tcp::connect(server.address, self.0)
+    }
+
+    fn watch(&self, open: &Self::Open, server: &Server, window: Window) -> Result<Watched> {
+        match open.as_slice() {
+            [only] => tcp::ping_pong(only, &server.group, window),
+            all => tcp::many(all, &server.group, window),
         }
     }
 
-    /// A failure is told, and ends the round for it.
-    fn attempt(&mut self, work: impl FnOnce(&mut Self) -> Result<()>) {
-        if let Err(error) = work(self) {
-            eprintln!("{}, round {}: {error:#}", self.contender.name, self.round);
-            *self.failures += 1;
-            self.server = None;
-            self.streams.clear();
-            self.watched = None;
-        }
-    }
-
-    fn start(&mut self) -> Result<()> {
-        self.server = Some(self.contender.start(Transport::Tcp)?);
-        Ok(())
-    }
-
-    fn connect(&mut self, connections: usize, warm: Duration) -> Result<()> {
-        self.streams.clear();
-        self.watched = None;
-        if let Some(server) = &self.server {
-            self.streams = tcp::connect(server.address, connections)?;
-            self.turn(Window { warm, ..TURN })?;
-            self.watched = Some(Watched::default());
-        }
-        Ok(())
-    }
-
-    fn turn(&mut self, window: Window) -> Result<()> {
-        let Some(server) = &self.server else {
-            return Ok(());
-        };
-        let watched = match self.streams.as_slice() {
-            [] => return Ok(()),
-            [only] => tcp::ping_pong(only, &server.group, window)?,
-            all => tcp::many(all, &server.group, window)?,
-        };
-        if let Some(sum) = &mut self.watched {
-            *sum += watched;
-        }
-        Ok(())
+    fn figures(watched: &Watched) -> Vec<f64> {
+        figures(watched)
     }
 }
 

@@ -1,12 +1,11 @@
 //! UDP echo and upper: 64-byte datagrams, 1 and 64 of them in flight.
 
-use std::time::Duration;
-
 use anyhow::Result;
 
-use super::{Plan, rounds};
-use crate::contender::Transport;
-use crate::load::udp;
+use super::Plan;
+use super::turns::{Load, turns};
+use crate::contender::{Server, Transport};
+use crate::load::{Watched, Window, udp};
 use crate::report::Bound::{AtLeast, Shown};
 use crate::report::{Column, Goal, Table};
 
@@ -27,30 +26,37 @@ pub(super) fn upper(plan: &Plan) -> Result<Vec<Table>> {
 }
 
 fn run(plan: &Plan, service: &str) -> Result<Vec<Table>> {
-    let mut tables = WINDOWS.map(|window| table(service, window));
-    let limit = (plan.window.warm + plan.window.length) * 2 + Duration::from_secs(20);
-    rounds(
-        plan.rounds,
-        &plan.programs.udp(service),
-        limit,
-        |contender, round| {
-            let server = contender.start(Transport::Udp)?;
-            for (window, table) in WINDOWS.into_iter().zip(&mut tables) {
-                let upper = service == "upper";
-                let watched =
-                    udp::closed_loop(server.address, window, upper, &server.group, plan.window)?;
-                let figures = vec![
-                    watched.rate(),
-                    watched.cost(),
-                    watched.lost(),
-                    watched.foreign(),
-                ];
-                table.add(contender.name, round, figures);
-            }
-            Ok(())
-        },
-    );
-    Ok(tables.into())
+    let upper = service == "upper";
+    let cases = WINDOWS.map(|size| (Flight { size, upper }, table(service, size)));
+    Ok(turns(plan, &plan.programs.udp(service), cases))
+}
+
+struct Flight {
+    size: usize,
+    /// Whether answers are capitals.
+    upper: bool,
+}
+
+impl Load for Flight {
+    const TRANSPORT: Transport = Transport::Udp;
+    type Open = ();
+
+    fn open(&self, _: &Server) -> Result<()> {
+        Ok(())
+    }
+
+    fn watch(&self, (): &(), server: &Server, window: Window) -> Result<Watched> {
+        udp::closed_loop(server.address, self.size, self.upper, &server.group, window)
+    }
+
+    fn figures(watched: &Watched) -> Vec<f64> {
+        vec![
+            watched.rate(),
+            watched.cost(),
+            watched.lost(),
+            watched.foreign(),
+        ]
+    }
 }
 
 fn table(service: &str, window: usize) -> Table {
