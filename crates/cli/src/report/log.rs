@@ -186,10 +186,10 @@ impl Log {
 
     /// Waits until every line so far is written, but not for ever.
     pub(crate) fn flush(&self) {
-        let (done, flushed) = sync_channel(1);
         if self.0.lock().is_at_rest() {
             return;
         }
+        let (done, flushed) = sync_channel(1);
         self.0.put(|waiting| waiting.flushes.push(done));
         let _ = flushed.recv_timeout(PATIENCE);
     }

@@ -64,7 +64,7 @@ impl BytesCarrier {
     }
 }
 
-/// What does not leave at once is `kept`.
+/// What does not leave at once is for `keep`.
 fn give_back(
     io: &mut Io,
     came: &[u8],
